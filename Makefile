@@ -1,0 +1,36 @@
+# What people type. `make help` lists it.
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA_DIR ?= .data
+BIN := .venv/bin
+
+.PHONY: help dev test lint lock
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PORT=, DATA_DIR=
+	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR)
+
+test: .venv/installed ## The whole suite; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
+	@$(BIN)/pytest --cov
+
+lint: .venv/installed ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+lock: .venv/installed ## Choose new versions of the dependencies
+	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-header -q \
+		-c requirements.txt -o requirements-dev.txt
+
+# Written last: an interrupted installation starts over.
+.venv/installed: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Partywall needs Python 3.11 or later; set PYTHON=" if sys.version_info < (3, 11) else 0)'
+	@echo "installing the locked dependencies into .venv (once)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@

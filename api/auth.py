@@ -1,0 +1,83 @@
+"""From a bearer token to a user id (RFC 6750, RFC 7519)."""
+
+import time
+
+import jwt
+from cachetools import TLRUCache
+
+from api.errors import UnauthorizedError
+from api.jwks import ALGORITHMS, KeySet
+from api.settings import Settings
+from db.session import is_user_id
+
+MAX_TOKEN_LENGTH = 8 * 1024
+CACHED_TOKENS = 4096
+
+
+class Verifier:
+    """Verifies tokens by the settings, and remembers those it has verified until they expire.
+
+    Which key verifies a token is decided by where keys come from, never by the token: HS256 only with
+    JWT_SECRET, the others only with a key from JWT_JWKS_URL that is made for that algorithm (RFC 8725, 3.1).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the secret, the key set and what `iss` and `aud` must be from `settings`."""
+        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        self._issuer = settings.jwt_issuer
+        self._audience = settings.jwt_audience
+        # Verifying costs as much as all the rest of a request. Each entry: the user id and `exp`.
+        self._verified: TLRUCache[str, tuple[str, float]] = TLRUCache(
+            maxsize=CACHED_TOKENS, ttu=lambda _token, entry, _now: entry[1], timer=time.time
+        )
+        self._key_set = KeySet(settings.jwt_jwks_url, on_change=self._verified.clear) if settings.jwt_jwks_url else None
+
+    async def user_id(self, token: str) -> str:
+        """Return the user that `token` speaks for.
+
+        Raises UnauthorizedError, and KeysUnavailableError when the key server had to be asked and did not answer.
+        """
+        try:
+            return self._verified[token][0]
+        except KeyError:
+            pass
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise UnauthorizedError(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+        try:
+            algorithm, key = await self._key(jwt.get_unverified_header(token))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                # `iat` says how old a token is (RFC 7519, 4.1.6); `nbf` and `exp` say when it is valid.
+                options={
+                    "require": ["exp", "sub"],
+                    "verify_aud": self._audience is not None,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.PyJWTError as error:
+            raise UnauthorizedError(f"The token is not valid: {error}.") from error
+        subject: object = claims["sub"]
+        if not isinstance(subject, str) or not is_user_id(subject):
+            raise UnauthorizedError("The token's sub must have 1 to 255 characters, no control characters.")
+        self._verified[token] = (subject, float(claims["exp"]))
+        return subject
+
+    async def aclose(self) -> None:
+        """Close the connections to the key server, if there is one."""
+        if self._key_set:
+            await self._key_set.aclose()
+
+    async def _key(self, header: dict[str, object]) -> tuple[str, jwt.PyJWK | str]:
+        """Return the one algorithm and the key that may verify a token with this header."""
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == "HS256" and self._secret:
+            return "HS256", self._secret
+        if algorithm in ALGORITHMS and self._key_set and isinstance(kid, str):
+            key = await self._key_set.key(kid)
+            if key and key.algorithm_name == algorithm:
+                return key.algorithm_name, key
+        raise UnauthorizedError("No key of this server verifies tokens of this algorithm and key id.")

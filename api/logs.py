@@ -1,0 +1,30 @@
+"""Logging: one JSON object per line on stdout."""
+
+import logging.config
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": "%(levelname)s %(name)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": "time",
+        }
+    },
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "root": {"level": "INFO", "handlers": ["stdout"]},
+    "loggers": {
+        # Uvicorn brings handlers of its own; its access line would be a second one per request.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": False},
+        # Each request of ours to the key server, and each of its failures, is ours to tell.
+        "httpx2": {"level": "WARNING"},
+    },
+}
+
+
+def configure_logging() -> None:
+    """Send everything that is logged to stdout as JSON."""
+    logging.config.dictConfig(LOGGING)

@@ -1,0 +1,83 @@
+"""The API as one page: what it is made of, in which order.
+
+`uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from api import health, tasks
+from api.auth import Verifier
+from api.errors import handle_errors
+from api.logs import configure_logging
+from api.middleware import CatchErrors, LimitBody, RequestLog
+from api.openapi import describe_problems
+from api.settings import Settings, load_settings
+from db.session import Pool, create_pool
+
+
+class State(TypedDict):
+    """What lives as long as the app; `request.state` has it."""
+
+    pool: Pool
+    probe: health.Probe
+    verifier: Verifier
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the API. It starts without its database, and says so at /health."""
+    url = settings.database_url.get_secret_value()
+    cache_size = settings.database_statement_cache_size
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        verifier = Verifier(settings)
+        async with (
+            create_pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
+            create_pool(url, size=1, statement_cache_size=cache_size) as probe_pool,
+        ):
+            yield {"pool": pool, "probe": health.Probe(probe_pool), "verifier": verifier}
+        await verifier.aclose()
+
+    app = FastAPI(
+        title="Partywall",
+        version="0.1.0",
+        description="Tasks, walled in by PostgreSQL's row-level security: what is not yours does not exist.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.include_router(tasks.router)
+    app.include_router(health.router)
+    handle_errors(app)
+    describe_problems(app)
+
+    # The last one added is the outermost.
+    app.add_middleware(LimitBody)
+    app.add_middleware(CatchErrors)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["Location", "X-Request-ID"],
+    )
+    app.add_middleware(RequestLog)
+    return app
+
+
+@cache
+def _app() -> FastAPI:
+    configure_logging()
+    return create_app(load_settings())
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make `app` when it is asked for: importing this module needs no settings."""
+    if name == "app":
+        return _app()
+    raise AttributeError(name)

@@ -1,0 +1,114 @@
+"""What happens around every request: an id, one line in the log, no exception that escapes, no endless body."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import answer
+
+log = logging.getLogger("partywall.access")
+
+# What is sane to repeat in a header and in a log.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+MAX_BODY_BYTES = 64 * 1024
+
+
+class RequestLog:
+    """Gives each request an id (its own X-Request-ID, or a new one), returns it, and logs one line.
+
+    The line has the route's template, never the path, the query, a header or a body.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        proposed = Headers(scope=scope).get("x-request-id", "")
+        request_id = proposed if REQUEST_ID.fullmatch(proposed) else str(uuid.uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            log.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "route": getattr(scope.get("route"), "path", None),
+                    "status": status,
+                    "duration_ms": round((time.perf_counter() - started) * 1000, 3),
+                },
+            )
+
+
+class CatchErrors:
+    """Answers what no handler expected, inside of CORS: so that a browser may read the answer.
+
+    FastAPI's own place for this is outside of every other middleware.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. Raises again when an answer is already on its way: only closing can tell then."""
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await answer(Request(scope), error)(scope, receive, send)
+
+
+class LimitBody:
+    """Stops reading a body that is larger than MAX_BODY_BYTES.
+
+    Starlette's RequestBodyLimitMiddleware does the same, but answers in plain text.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. Whoever reads too much gets an HTTPException with status 413."""
+        size = 0
+
+        async def receive_limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, receive_limited, send)

@@ -1,0 +1,53 @@
+"""What OpenAPI says about errors, which FastAPI would describe as something else."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    detail: str = Field(
+        description="What is wrong, for a person.", examples=["String should have at most 500 characters"]
+    )
+    pointer: str | None = Field(
+        default=None, description="Where in the body: a JSON pointer (RFC 6901).", examples=["#/text"]
+    )
+    parameter: str | None = Field(default=None, description="Which path or query parameter.", examples=["limit"])
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(description="The status in words.", examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What happened and what to do, for a person.")
+    request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
+    errors: list[FieldError] | None = Field(default=None, description="With status 422: all that is wrong.")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that can answer with these errors."""
+    content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Add the schema that `problems` refers to: FastAPI collects only those of application/json."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        _, schemas = models_json_schema([(Problem, "serialization")], ref_template=REFERENCE)
+        document["components"]["schemas"].update(schemas["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

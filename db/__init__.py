@@ -1,0 +1,1 @@
+"""What a DBA looks after: roles, schema, the one door to tenant rows. Imports nothing from `api`."""

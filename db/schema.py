@@ -1,0 +1,38 @@
+"""The tables as SQLAlchemy metadata: what `alembic check` compares the database with.
+
+Nothing queries through this. What metadata cannot say (policies, grants, triggers, functions) lives in
+the migrations, and psql shows it.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(schema="app")
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Uuid, nullable=False, server_default=text("uuidv7()")),
+    Column("user_id", Text, nullable=False, server_default=text("app.current_user_id()")),
+    Column("text", Text, nullable=False),
+    Column("completed", Boolean, nullable=False, server_default=text("false")),
+    Column("order", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("completed_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
+    Index("tasks_by_order", "user_id", "order", "id"),
+    CheckConstraint("char_length(text) between 1 and 500", name="tasks_text_length"),
+)

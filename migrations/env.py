@@ -1,0 +1,123 @@
+"""Runs the migrations, as an ordinary login that becomes app_owner.
+
+One transaction per revision; one pipeline at a time; no statement waits long for a lock that the running
+API would then queue behind. `alembic upgrade head --sql` prints the same statements for a DBA to run.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+from alembic import context
+from alembic.util import CommandError
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from db import schema
+
+# Session-level, so that they span the revisions' transactions; they end with the connection.
+# The wait for another pipeline may be long, a migration's wait for a table's lock may not:
+# every request that comes after it queues behind it.
+PREAMBLE = (
+    "set lock_timeout = '10min'",
+    "set statement_timeout = 0",
+    "select pg_advisory_lock(hashtextextended('partywall migrations', 0))",
+    "set lock_timeout = '5s'",
+    "set statement_timeout = '5min'",
+    # Before `set role`: the right to create schemas may be the login's, as the database's owner.
+    """
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['app', 'migrations'] loop
+        if to_regnamespace(name) is null then
+            execute format('create schema %I authorization app_owner', name);
+        end if;
+    end loop;
+end
+$$""",
+    "set role app_owner",
+    "comment on schema migrations is 'The revision of the schema, kept by Alembic.'",
+)
+
+
+class MigrationSettings(BaseSettings):
+    """Where to migrate."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    url: str = Field(validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "DATABASE_URL"))
+    """A login that is a member of app_owner. A direct connection: the settings above outlive a transaction."""
+
+
+def is_ours(name: str | None, type_: str, _parents: object) -> bool:
+    """Return whether `alembic check` compares an object: schema `app` is ours."""
+    return type_ != "schema" or name == schema.metadata.schema
+
+
+def defaults_differ(*arguments: object) -> bool:
+    """Return whether a column's default drifted; our uuidv7() on servers before 18 is not a drift."""
+    _context, _inspected_column, _column, inspected, _default, expected = arguments
+    return str(inspected).replace("app.uuidv7()", "uuidv7()") != str(expected)
+
+
+def configure(execute: Callable[[str], object], **target: object) -> None:
+    """Configure Alembic for `target`, a connection or a dialect, and prepare its session."""
+    context.configure(
+        target_metadata=schema.metadata,
+        transaction_per_migration=True,
+        version_table_schema="migrations",
+        include_schemas=True,
+        include_name=is_ours,
+        compare_server_default=defaults_differ,
+        **target,  # type: ignore[arg-type]  # either of two keyword arguments
+    )
+    for statement in PREAMBLE:
+        execute(statement)
+
+
+def migrate(connection: Connection) -> None:
+    """Run what the alembic command asks for. Raises CommandError with what PostgreSQL said."""
+    # The prose of the schema stands once, in `comment on`; the metadata does not repeat it.
+    connection.dialect.supports_comments = False
+    try:
+        configure(connection.exec_driver_sql, connection=connection)
+        connection.commit()
+        with context.begin_transaction():
+            context.run_migrations()
+    except DBAPIError as error:
+        raise CommandError(f"{error.orig}\nThe statement was: {error.statement}") from error
+
+
+async def online() -> None:
+    """Migrate the database of MIGRATION_DATABASE_URL. Raises CommandError when it cannot be reached."""
+    try:
+        url = MigrationSettings().url.replace("postgresql+asyncpg://", "postgresql://")
+    except ValidationError:
+        raise CommandError("MIGRATION_DATABASE_URL is not set (nor DATABASE_URL): nothing to migrate") from None
+
+    async def connect() -> asyncpg.Connection:
+        """Connect by the URL as libpq reads it: sslmode, a unix socket as host, a service file."""
+        try:
+            return await asyncpg.connect(url)
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL: {error}") from error
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+
+
+logging.basicConfig(format="%(message)s")
+logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+if context.is_offline_mode():
+    configure(context.execute, dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
+    context.run_migrations()
+else:
+    asyncio.run(online())

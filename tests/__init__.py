@@ -1,0 +1,1 @@
+"""The suite: a real PostgreSQL, the real roles, real tokens, real HTTP."""
