@@ -12,7 +12,7 @@ connection has nothing to forget: the pool sends no reset query, and PgBouncer i
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TypeAlias
 
 import asyncpg
@@ -124,8 +124,10 @@ class Session:
                     yield connection
                     await connection.execute("commit")
                 except BaseException:
-                    if connection.is_in_transaction():
-                        await connection.execute("rollback")
+                    # A connection that broke is the pool's again already: nothing left to roll back.
+                    with suppress(asyncpg.InterfaceError):
+                        if connection.is_in_transaction():
+                            await connection.execute("rollback")
                     raise
         except _UNAVAILABLE as error:
             raise DatabaseUnavailableError from error

@@ -1,0 +1,36 @@
+"""What every refusal has in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import httpx2
+import psycopg
+
+
+def assert_refused(answer: httpx2.Response, status: int, *places: str) -> None:
+    """Compare `answer` with the one shape of all errors; `places` are what a 422 points at."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert list(problem) == ["type", "title", "status", "detail", "request_id", *(["errors"] if places else [])]
+    assert (problem["type"], problem["title"]) == ("about:blank", HTTPStatus(status).phrase)
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["detail"]
+    errors = problem.get("errors", [])
+    assert [error.get("pointer") or error.get("parameter") for error in errors] == list(places)
+    assert all(error["detail"] and len(error) == 2 for error in errors)
+
+
+@contextmanager
+def untouched(admin: psycopg.Connection) -> Iterator[None]:
+    """See to it that no row is added, changed or deleted meanwhile."""
+    before = rows(admin)
+    yield
+    assert rows(admin) == before, "a row was added, changed or deleted"
+
+
+def rows(admin: psycopg.Connection) -> list[tuple[object, ...]]:
+    """Return everybody's tasks."""
+    return admin.execute("select * from app.tasks order by id").fetchall()

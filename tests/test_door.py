@@ -1,0 +1,283 @@
+"""The one door: what `db.session` promises about transactions, contexts and round trips."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import asyncpg
+import psycopg
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from db.session import (
+    DatabaseUnavailableError,
+    Pool,
+    Session,
+    begin_statement,
+    create_pool,
+    is_user_id,
+)
+from tests.conftest import Url
+from tests.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+WHO = "select app.current_user_id()"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def pool(url: Url) -> AsyncIterator[Pool]:
+    """A small pool of the API's role."""
+    async with create_pool(url("app_api"), size=3) as pool:
+        yield pool
+
+
+@pytest.fixture
+def row(admin: psycopg.Connection) -> None:
+    """One task of Alice."""
+    admin.execute("insert into app.tasks (user_id, text) values ('alice', 'x')")
+    admin.commit()
+
+
+async def leftovers(pool: Pool) -> set[tuple[str | None, bool]]:
+    """Return the context and the transaction state of every connection that the pool can give."""
+    held = [await pool.acquire() for _ in range(pool.get_max_size())]
+    found = {(await connection.fetchval(WHO), connection.is_in_transaction()) for connection in held}
+    for connection in held:
+        await pool.release(connection)
+    return found
+
+
+NOTHING = {(None, False)}
+
+
+# ---- the context -------------------------------------------------------------------------------------
+
+
+async def test_a_query_runs_as_the_user_of_the_session(pool: Pool) -> None:
+    assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
+    assert [tuple(row) for row in await Session(pool, "bob", read_only=True).fetch(WHO)] == [("bob",)]
+
+
+async def test_the_context_ends_with_the_transaction(pool: Pool) -> None:
+    session = Session(pool, "alice", read_only=False)
+    await session.fetchval(WHO)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await session.fetchval("select 1/0")
+    with pytest.raises(ZeroDivisionError):
+        async with session.transaction():
+            raise ZeroDivisionError
+    assert await leftovers(pool) == NOTHING
+
+
+async def test_the_context_ends_when_the_caller_is_cancelled_at_any_moment(pool: Pool) -> None:
+    async def call(number: int) -> None:
+        session = Session(pool, f"user{number}", read_only=True)
+        assert await session.fetchval(f"{WHO} from pg_sleep(0.002)") == f"user{number}"
+
+    chance = random.Random(1)  # noqa: S311 - no secret, but the same every time
+    tasks = [asyncio.create_task(call(number)) for number in range(300)]
+    while not all(task.done() for task in tasks):
+        chance.choice(tasks).cancel()
+        await asyncio.sleep(chance.random() * 0.003)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    cancelled = sum(isinstance(result, asyncio.CancelledError) for result in results)
+    assert cancelled > 10
+    assert cancelled + results.count(None) == len(tasks)
+    assert await leftovers(pool) == NOTHING
+
+
+@pytest.fixture
+def ask(url: Url) -> Iterator[Callable[[str, str], object]]:
+    """Bind to a user id; return what the server takes it for. Each kind of string literals has its connection."""
+    with asyncio.Runner() as runner:
+        connections = {
+            literals: runner.run(
+                asyncpg.connect(url("app_api"), server_settings={"standard_conforming_strings": literals})
+            )
+            for literals in ("on", "off")
+        }
+
+        async def bind_and_ask(literals: str, user_id: str) -> object:
+            connection = connections[literals]
+            try:
+                await connection.execute(begin_statement(user_id, read_only=True))
+                return await connection.fetchval(WHO)
+            finally:
+                await connection.execute("rollback")
+
+        yield lambda literals, user_id: runner.run(bind_and_ask(literals, user_id))
+        for connection in connections.values():
+            runner.run(connection.close())
+
+
+hostile = st.text(st.sampled_from("'\"\\$-/*;:%_{}()eE\U0001f9f1é語\u2028\xa0 ab1@."), min_size=1, max_size=255)
+
+
+@hypothesis_settings(
+    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(literals=st.sampled_from(["on", "off"]), user_id=hostile | st.text().filter(is_user_id))
+@example(literals="on", user_id="'; drop table app.tasks; --")
+@example(literals="off", user_id="\\'; drop table app.tasks; --")
+@example(literals="on", user_id="$$ || $1 /*")
+@example(literals="on", user_id="é" * 255)
+def test_whatever_the_id_is_the_server_takes_it_literally(
+    ask: Callable[[str, str], object], literals: str, user_id: str
+) -> None:
+    assert ask(literals, user_id) == user_id
+
+
+@pytest.mark.parametrize("value", ["", "a" * 256, "a\0b", "a\nb", "\x7f", "\x85", "\ud800", None, 7, b"alice"])
+async def test_what_cannot_be_a_user_id_never_reaches_the_server(pool: Pool, value: object) -> None:
+    assert not is_user_id(value)
+    with pytest.raises(ValueError, match="not a user id"):
+        Session(pool, value, read_only=True)  # type: ignore[arg-type]  # the point of the test
+
+
+# ---- the transaction ---------------------------------------------------------------------------------
+
+
+async def test_one_statement_is_three_round_trips(url: Url) -> None:
+    with Wire(url("app_api")) as wire:
+        async with create_pool(wire.url, size=1) as pool:
+            session = Session(pool, "alice", read_only=True)
+            await session.fetchval(WHO)  # connects, and prepares the statement
+            before = wire.round_trips
+            await session.fetchval(WHO)
+            assert wire.round_trips - before == 3
+
+
+async def test_a_session_for_reading_cannot_write(pool: Pool) -> None:
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await Session(pool, "alice", read_only=True).fetchval("insert into app.tasks (text) values ('x')")
+
+
+async def test_a_transaction_is_committed_whole_or_not_at_all(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=False)
+    async with session.transaction() as connection:
+        for text in ("kept", "kept too"):
+            await connection.execute("insert into app.tasks (text) values ($1)", text)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with session.transaction() as connection:
+            await connection.executemany("insert into app.tasks (text) values ($1)", [("lost",), ("",)])
+    assert admin.execute("select text from app.tasks").fetchall() == [("kept",), ("kept too",)]
+
+
+async def test_a_commit_that_fails_is_an_error(pool: Pool, admin: psycopg.Connection) -> None:
+    refuse_at_commit(admin)
+    with pytest.raises(asyncpg.RaiseError, match="refused at commit"):
+        await Session(pool, "alice", read_only=False).fetchval("insert into app.tasks (text) values ('x') returning id")
+    assert await leftovers(pool) == NOTHING
+
+
+# ---- the retry ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("row")
+async def test_no_connection_stumbles_over_a_plan_that_a_migration_made_stale(
+    pool: Pool, admin: psycopg.Connection
+) -> None:
+    session = Session(pool, "alice", read_only=True)
+    held = [await pool.acquire() for _ in range(3)]  # so that each of them prepares the statement
+    for connection in held:
+        await pool.release(connection)
+    await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in held))
+
+    admin.execute("alter table app.tasks add column colour text")
+    admin.commit()
+
+    answers = await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in held))
+    assert [len(rows[0]) for rows in answers] == [10, 10, 10]
+
+
+@pytest.mark.usefixtures("row")
+async def test_a_serialization_failure_is_tried_once_more(pool: Pool, admin: psycopg.Connection) -> None:
+    admin.execute("alter role app_api set default_transaction_isolation = 'repeatable read'")
+    admin.commit()
+    try:
+        admin.execute("update app.tasks set text = 'theirs'")
+        session = Session(pool, "alice", read_only=False)
+        ours = asyncio.create_task(session.fetchval("update app.tasks set text = text || ' and ours' returning text"))
+        await blocked(admin)
+        admin.commit()
+        assert await ours == "theirs and ours"
+    finally:
+        admin.execute("alter role app_api reset default_transaction_isolation")
+        admin.commit()
+
+
+async def test_a_deadlock_is_tried_once_more(pool: Pool, admin: psycopg.Connection) -> None:
+    admin.execute("set deadlock_timeout = '1min'")  # the other side finds it first, and is the victim
+    admin.execute("""insert into app.tasks (user_id, text, "order") values ('alice', 'a', 1), ('alice', 'b', 2)""")
+    admin.commit()
+    admin.execute("""update app.tasks set text = 'theirs' where "order" = 2""")
+    session = Session(pool, "alice", read_only=False)
+    ours = asyncio.create_task(session.fetch("update app.tasks set text = text || ' and ours' returning text"))
+    await blocked(admin)
+
+    def close_the_circle() -> None:
+        admin.execute("""update app.tasks set text = 'theirs' where "order" = 1""")
+        admin.commit()
+
+    await asyncio.to_thread(close_the_circle)
+    assert [text for (text,) in await ours] == ["theirs and ours"] * 2
+
+
+async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Connection) -> None:
+    admin.execute("""
+        create sequence tries;
+        create function fail() returns text language plpgsql security definer as
+        $$begin perform nextval('tries'); raise serialization_failure; end$$;
+    """)
+    admin.commit()
+    with pytest.raises(asyncpg.SerializationError):
+        await Session(pool, "alice", read_only=False).fetchval("select public.fail()")
+    assert admin.execute("select last_value from tries").fetchone() == (2,)
+
+
+# ---- when the database is away -----------------------------------------------------------------------
+
+
+async def test_a_connection_that_breaks_is_unavailability_and_the_next_call_gets_a_new_one(url: Url) -> None:
+    with Wire(url("app_api")) as wire:
+        async with create_pool(wire.url, size=2) as pool:
+            session = Session(pool, "alice", read_only=True)
+            assert await session.fetchval(WHO) == "alice"
+            asleep = asyncio.create_task(session.fetchval("select pg_sleep(10)"))
+            await asyncio.sleep(0.1)
+            wire.cut()
+            with pytest.raises(DatabaseUnavailableError):
+                await asleep
+            with pytest.raises(DatabaseUnavailableError):
+                await session.fetchval(WHO)
+            wire.mend()
+            assert await session.fetchval(WHO) == "alice"
+            assert await leftovers(pool) == NOTHING
+
+
+async def blocked(admin: psycopg.Connection) -> None:
+    """Wait until a session of the API waits for a lock."""
+    query = "select from pg_stat_activity where usename = 'app_api' and wait_event_type = 'Lock'"
+    while not admin.execute(query).fetchall():
+        admin.execute("select pg_stat_clear_snapshot()")
+        await asyncio.sleep(0.01)
+
+
+def refuse_at_commit(admin: psycopg.Connection) -> None:
+    """Make every new task fail when its transaction commits."""
+    admin.execute("""
+        create function refuse() returns trigger language plpgsql as
+        $$begin raise 'refused at commit'; end$$;
+        create constraint trigger refuse after insert on app.tasks deferrable initially deferred
+        for each row execute function refuse();
+    """)
+    admin.commit()

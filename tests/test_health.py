@@ -1,0 +1,336 @@
+"""What load balancers are told, whatever state the database is in."""
+
+import logging
+import select
+import socket
+import socketserver
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from api.settings import Settings
+from db.embedded import Cluster
+from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
+
+HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
+HEALTHY = {"status": "ok", "database": "ok", "revision": HEAD}
+DOWN = {"database": "unavailable", "revision": None}
+ROUTES = ("/health", "/health/db", "/health/live")
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """A network between the API and its database: refuses until it is opened, hangs while it is frozen."""
+
+    request_queue_size = 128
+
+    def __init__(self, database_url: str, info: psycopg.ConnectionInfo) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler, bind_and_activate=False)
+        self.server_bind()  # the port is ours, but nobody listens
+        url = urlsplit(database_url)
+        self.url = f"postgresql://{url.username}:{url.password}@127.0.0.1:{self.server_address[1]}{url.path}"
+        self.connections = 0
+        self._upstream = info
+        self._serving = threading.Thread(target=self.serve_forever, args=[0.02])
+        self._networks: list[threading.Event] = []
+        self.replace()
+
+    def open(self) -> None:
+        self.server_activate()
+        self._serving.start()
+
+    def freeze(self) -> None:
+        """Pass on nothing more. New connections are accepted, and met with silence."""
+        self._networks[-1].clear()
+
+    def thaw(self) -> None:
+        for network in self._networks:
+            network.set()
+
+    def replace(self) -> None:
+        """Pass on what comes on new connections; a frozen old one stays so for ever, as after a failover."""
+        network = threading.Event()
+        network.set()
+        self._networks.append(network)
+
+    def close(self) -> None:
+        self.thaw()
+        if self._serving.is_alive():
+            self.shutdown()
+        self.server_close()
+
+    def finish_request(self, request: Any, client_address: object) -> None:
+        del client_address
+        self.connections += 1
+        network = self._networks[-1]
+        with closing(self._connect()) as server, suppress(OSError):
+            other = {request: server, server: request}
+            while True:
+                readable, _, _ = select.select([*other], [], [])
+                for one in readable:
+                    network.wait()
+                    if not (data := one.recv(65536)):
+                        return
+                    other[one].sendall(data)
+
+    def _connect(self) -> socket.socket:
+        host, port = self._upstream.host, self._upstream.port
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+
+@pytest.fixture
+def proxy(url: Url, admin: psycopg.Connection) -> Iterator[Proxy]:
+    with closing(Proxy(url("app_api"), admin.info)) as proxy:
+        yield proxy
+
+
+@contextmanager
+def calling(database_url: str) -> Iterator[httpx2.Client]:
+    """Serve the app on this database; give a client without a token."""
+    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
+    with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+def list_tasks(client: httpx2.Client) -> httpx2.Response:
+    return client.get("/tasks", headers=bearer(make_token("alice")))
+
+
+def assert_unavailable(answer: httpx2.Response, **members: object) -> None:
+    """The answer is 503 in the one shape of errors, and says more in these members."""
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    problem = answer.json()
+    assert problem.keys() - members.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert {name: problem.get(name, "absent") for name in members} == members
+
+
+def eventually(ask: Callable[[], httpx2.Response], status: int, seconds: float = 5) -> httpx2.Response:
+    """Ask until the answer has this status; return the last answer when patience ends."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()).status_code != status and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
+
+
+# ---- all is well -------------------------------------------------------------------------------------
+
+
+def test_health_says_that_all_is_well_and_which_revision_the_schema_has(anonymous: httpx2.Client) -> None:
+    assert HEAD
+    answers = [anonymous.get(route) for route in ROUTES]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.json() for answer in answers] == [HEALTHY, {"database": "ok"}, {"status": "ok"}]
+
+
+def test_health_routes_do_not_look_at_tokens(anonymous: httpx2.Client) -> None:
+    for route in ROUTES:
+        assert anonymous.get(route, headers=bearer("not a token")).status_code == 200
+
+
+def test_liveness_never_touches_the_database(proxy: Proxy) -> None:
+    proxy.open()
+    with calling(proxy.url) as client:
+        assert client.get("/health/live").status_code == 200
+        assert proxy.connections == 0
+
+        assert client.get("/health").status_code == 200
+        assert proxy.connections == 1
+
+
+def test_a_busy_api_is_not_an_ill_one(admin: psycopg.Connection, url: Url) -> None:
+    requests = 8  # more than the pool has connections
+    with calling(url("app_api")) as client, ThreadPoolExecutor(requests) as threads:
+        admin.execute("lock table app.tasks in access exclusive mode")
+        pages = [threads.submit(list_tasks, client) for _ in range(requests)]
+        waiting = "select count(*) from pg_locks where not granted and relation = 'app.tasks'::regclass"
+        while admin.execute(waiting).fetchone() != (2,):
+            assert not any(page.done() for page in pages)
+            time.sleep(0.01)
+
+        assert client.get("/health").json() == HEALTHY
+        assert not any(page.done() for page in pages)
+
+        admin.rollback()
+        assert {page.result().status_code for page in pages} == {200}
+
+
+# ---- the database is not there -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A PostgreSQL of our own to stop and to start, on which one role needs a password."""
+    directory = tmp_path_factory.mktemp("locked", numbered=False)
+    cluster = Cluster(directory)
+    cluster.create()
+    rules = directory / "postgres" / "pg_hba.conf"
+    rules.write_text(f"local all locked_out scram-sha-256\n{rules.read_text()}")
+    cluster.start("fsync=off")
+    with psycopg.connect(cluster.url("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute("create role locked_out login password 'right'")
+    url = cluster.url("locked_out", "postgres")
+    yield SimpleNamespace(cluster=cluster, right=url.replace("@", ":right@"), wrong=url.replace("@", ":wrong@"))
+    if cluster.is_running:
+        cluster.stop()
+
+
+def unknown_role(url: Url, _nowhere: Path) -> str:
+    return url("nobody_of_that_name")
+
+
+def role_that_may_not_log_in(url: Url, _nowhere: Path) -> str:
+    return url("app_owner")
+
+
+def unknown_database(url: Url, _nowhere: Path) -> str:
+    return url("app_api").replace("?", "_that_never_existed?", 1)
+
+
+def no_socket(_url: Url, nowhere: Path) -> str:
+    return f"postgresql://app_api@/partywall?host={nowhere}"
+
+
+@pytest.mark.parametrize("name", [unknown_role, role_that_may_not_log_in, unknown_database, no_socket])
+def test_a_database_that_cannot_be_reached_is_unavailable(
+    name: Callable[[Url, Path], str], url: Url, tmp_path: Path
+) -> None:
+    with calling(name(url, tmp_path)) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert client.get("/health/live").json() == {"status": "ok"}
+        assert_unavailable(list_tasks(client))
+
+
+def test_a_wrong_password_is_unavailable(locked_cluster: SimpleNamespace) -> None:
+    with calling(locked_cluster.wrong) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+    with calling(locked_cluster.right) as client:
+        assert client.get("/health/db").status_code == 200
+
+
+def test_a_database_that_the_role_may_not_connect_to_is_unavailable(url: Url, admin: psycopg.Connection) -> None:
+    admin.execute(f'revoke connect on database "{admin.info.dbname}" from public')
+    admin.commit()
+
+    with calling(url("app_api")) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert_unavailable(list_tasks(client))
+
+
+def test_a_server_that_is_stopped_and_started_is_noticed_both_times(locked_cluster: SimpleNamespace) -> None:
+    with calling(locked_cluster.right) as client:
+        assert client.get("/health/db").status_code == 200
+
+        locked_cluster.cluster.stop()
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+
+        locked_cluster.cluster.start("fsync=off")
+        assert eventually(lambda: client.get("/health/db"), 200).status_code == 200
+
+
+def test_a_database_without_a_schema_answers_but_cannot_serve(url: Url, admin: psycopg.Connection) -> None:
+    empty = f"{admin.info.dbname}_empty"
+    admin.rollback()
+    admin.autocommit = True
+    admin.execute(f'create database "{empty}" template template0')
+    try:
+        with calling(url("app_api").replace(f"/{admin.info.dbname}?", f"/{empty}?")) as client:
+            assert_unavailable(client.get("/health"), database="ok", revision=None)
+            assert client.get("/health/db").json() == {"database": "ok"}
+    finally:
+        admin.execute(f'drop database "{empty}" with (force)')
+
+
+def test_the_api_starts_before_its_database_and_works_when_that_comes(proxy: Proxy) -> None:
+    with calling(proxy.url) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        answer = list_tasks(client)
+        assert_unavailable(answer)
+        assert int(answer.headers["retry-after"]) > 0
+
+        proxy.open()
+        assert client.get("/health").json() == HEALTHY
+        assert list_tasks(client).status_code == 200
+
+
+# ---- the database hangs ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def milliseconds(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[float]]:
+    """How long the requests to a route took, by the server's own account."""
+    caplog.set_level(logging.INFO, "partywall.access")
+    return lambda route: [
+        vars(record)["duration_ms"]
+        for record in caplog.records
+        if record.name == "partywall.access" and vars(record)["route"] == route
+    ]
+
+
+@pytest.mark.parametrize("connected_before", [True, False])
+def test_each_health_route_answers_within_100_ms_while_the_database_hangs(
+    connected_before: bool,  # noqa: FBT001 - a test parameter
+    proxy: Proxy,
+    milliseconds: Callable[[str], list[float]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.open()
+    with calling(proxy.url) as client:
+        if connected_before:
+            assert client.get("/health").status_code == 200
+            caplog.clear()
+        proxy.freeze()
+
+        for _ in range(5):
+            assert_unavailable(client.get("/health"), **DOWN)
+            assert_unavailable(client.get("/health/db"), database="unavailable")
+            assert client.get("/health/live").status_code == 200
+        proxy.thaw()
+
+    # The median: one of five may be held up by what else this machine does.
+    assert {route: len(milliseconds(route)) for route in ROUTES} == dict.fromkeys(ROUTES, 5)
+    assert {route for route in ROUTES if statistics.median(milliseconds(route)) > 100} == set()
+
+
+def test_health_recovers_when_the_database_does(proxy: Proxy) -> None:
+    proxy.open()
+    with calling(proxy.url) as client:
+        assert client.get("/health").status_code == 200
+        proxy.freeze()
+        assert client.get("/health").status_code == 503
+
+        proxy.thaw()
+        assert eventually(lambda: client.get("/health"), 200).json() == HEALTHY
+
+
+def test_health_recovers_when_the_connection_does_not(proxy: Proxy) -> None:
+    proxy.open()
+    with calling(proxy.url) as client:
+        assert client.get("/health").status_code == 200
+        proxy.freeze()
+        assert client.get("/health").status_code == 503
+
+        proxy.replace()
+        answer = eventually(lambda: client.get("/health"), 200, seconds=10)
+        proxy.thaw()
+        assert answer.json() == HEALTHY

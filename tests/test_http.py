@@ -1,0 +1,367 @@
+"""What every request gets, whichever route it asks for: an id, a line in the log, CORS, an error one can read."""
+
+import json
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import psycopg
+import pytest
+
+from api.settings import Settings
+from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
+
+ORIGIN = "https://app.example.com"
+SECRET_TEXT = "the surprise party is on Friday"
+SECRET_CURSOR = "b3JkZXItYW5kLWlk"
+UNKNOWN_ID = UUID(int=7)
+JSON = {"Content-Type": "application/json"}
+TOO_LARGE = json.dumps({"text": "x" * 70_000})
+PREFLIGHT = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The usual settings, and an origin whose pages may call."""
+    return settings.model_copy(update={"cors_origins": (ORIGIN, "http://localhost:3000")})
+
+
+# ---- one of everything -------------------------------------------------------------------------------
+
+Request = tuple[str, str, dict[str, Any]]
+
+# The request, the status of its answer, the template of its route; made by a caller with a token.
+GOOD: dict[str, tuple[Request, int, str | None]] = {
+    "created": (("POST", "/tasks", {"json": {"text": SECRET_TEXT}}), 201, "/tasks"),
+    "page": (("GET", "/tasks?limit=7", {}), 200, "/tasks"),
+    "live": (("GET", "/health/live", {}), 200, "/health/live"),
+    "document": (("GET", "/openapi.json", {}), 200, "/openapi.json"),
+    "preflight": (("OPTIONS", "/tasks", {"headers": PREFLIGHT}), 200, None),
+}
+BAD: dict[str, tuple[Request, int, str | None]] = {
+    "refused preflight": (("OPTIONS", "/tasks", {"headers": PREFLIGHT | {"Origin": "https://x.test"}}), 400, None),
+    "no token": (("GET", f"/tasks/{UNKNOWN_ID}", {"headers": {"Authorization": ""}}), 401, "/tasks/{task_id}"),
+    "bad token": (("GET", "/tasks", {"headers": {"Authorization": "Bearer what.is.this"}}), 401, "/tasks"),
+    "unknown path": (("GET", f"/nowhere/{UNKNOWN_ID}", {}), 404, None),
+    "unknown task": (("GET", f"/tasks/{UNKNOWN_ID}", {}), 404, "/tasks/{task_id}"),
+    "unknown method": (("POST", f"/tasks/{UNKNOWN_ID}", {}), 405, "/tasks/{task_id}"),
+    "too large": (("POST", "/tasks", {"content": TOO_LARGE, "headers": JSON}), 413, "/tasks"),
+    "not JSON by name": (("POST", "/tasks", {"content": "text=x", "headers": {"Content-Type": "a/b"}}), 415, "/tasks"),
+    "not JSON": (("POST", "/tasks", {"content": SECRET_TEXT, "headers": JSON}), 422, "/tasks"),
+    "not a field": (("POST", "/tasks", {"json": {"text": SECRET_TEXT, "x": 1}}), 422, "/tasks"),
+    "not a cursor": (("GET", f"/tasks?cursor={SECRET_CURSOR}", {}), 422, "/tasks"),
+    "not an id": (("DELETE", "/tasks/1", {}), 422, "/tasks/{task_id}"),
+}
+ANY = pytest.mark.parametrize(("request_", "status", "route"), [*(GOOD | BAD).values()], ids=[*(GOOD | BAD)])
+
+
+def send(client: httpx2.Client, request: Request, **headers: str) -> httpx2.Response:
+    method, path, more = request
+    return client.request(method, path, **more | {"headers": headers | more.get("headers", {})})
+
+
+def forget_a_grant(admin: psycopg.Connection) -> None:
+    """Break the deployment so that the database refuses what the API does."""
+    admin.execute("revoke select on app.tasks from app_api")
+    admin.commit()
+
+
+def change_a_type(admin: psycopg.Connection) -> None:
+    """Break the deployment so that the driver cannot even ask the database."""
+    admin.execute("drop index app.tasks_by_order")
+    admin.execute('alter table app.tasks alter column "order" type text')
+    admin.commit()
+
+
+SABOTAGES = pytest.mark.parametrize("sabotage", [forget_a_grant, change_a_type])
+
+
+# ---- errors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("request_", "status", "route"), [*BAD.values()], ids=[*BAD])
+def test_every_error_has_the_one_shape(request_: Request, status: int, route: str | None, alice: httpx2.Client) -> None:
+    del route
+    answer = send(alice, request_)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    problem = answer.json()
+    assert problem.keys() - {"errors"} == {"type", "title", "status", "detail", "request_id"}
+    assert ("errors" in problem) == (status == 422)
+    assert (problem["status"], problem["request_id"]) == (status, answer.headers["x-request-id"])
+    assert problem["title"] == answer.reason_phrase
+    assert problem["detail"]
+
+
+@SABOTAGES
+def test_an_internal_error_tells_the_caller_nothing_and_the_log_everything(
+    sabotage: Callable[[psycopg.Connection], None],
+    alice: httpx2.Client,
+    admin: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sabotage(admin)
+
+    answer = alice.post("/tasks", json={"text": SECRET_TEXT}, headers={"Origin": ORIGIN, "X-Request-ID": "the-id"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Something went wrong on our side. Report the request_id.",
+        "request_id": "the-id",
+    }
+    assert answer.headers["x-request-id"] == "the-id"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert vars(record)["request_id"] == "the-id"
+    assert record.exc_info
+    assert re.search("permission denied for table tasks|expected str, got int", str(record.exc_info[1]))
+
+
+def test_an_internal_error_is_one_requests_affair(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+    forget_a_grant(admin)
+    assert alice.get("/tasks").status_code == 500
+
+    admin.execute("grant select on app.tasks to app_api")
+    admin.commit()
+    assert alice.get("/tasks").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [
+        ("/tasks", "DELETE", {"GET", "POST"}),
+        (f"/tasks/{UNKNOWN_ID}", "POST", {"GET", "PUT", "PATCH", "DELETE"}),
+        ("/health", "POST", {"GET"}),
+    ],
+)
+def test_a_method_that_a_path_does_not_answer_is_405_with_those_that_it_does(
+    path: str, method: str, allowed: set[str], alice: httpx2.Client
+) -> None:
+    answer = alice.request(method, path)
+
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed
+
+
+# ---- request ids -------------------------------------------------------------------------------------
+
+
+def raw_answer(base_url: str, header: bytes) -> bytes:
+    """Send one request with this header exactly as it is, and return all that comes back."""
+    url = httpx2.URL(base_url)
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+        return connection.makefile("rb").read()
+
+
+def request_ids(answer: bytes) -> list[str]:
+    return re.findall(r"^x-request-id: (.*)\r$", answer.decode("latin-1"), re.MULTILINE | re.IGNORECASE)
+
+
+@pytest.mark.parametrize("sane", ["7", "A-z_0.9", "x" * 128, str(uuid4())])
+def test_a_sane_request_id_is_kept(sane: str, base_url: str) -> None:
+    assert request_ids(raw_answer(base_url, f"X-Request-ID: {sane}".encode())) == [sane]
+
+
+@pytest.mark.parametrize(
+    "insane",
+    [b"", b"x" * 129, b"two words", b"a\tb", b'a"b', b"a%0d%0ab", "naïve".encode(), "naïve".encode("latin-1"), b"\xff"],
+)
+def test_an_insane_request_id_is_replaced_by_a_new_one(insane: bytes, base_url: str) -> None:
+    first, second = (request_ids(raw_answer(base_url, b"X-Request-ID: " + insane)) for _ in range(2))
+
+    assert len(first) == len(second) == 1
+    assert first != second
+    UUID(first[0])
+
+
+@pytest.mark.parametrize("end_of_line", [b"\n", b"\r", b"\r\n ", b"\x00", b"\x0b", b"\xe2\x80\xa8", b"\xc2\x85"])
+def test_a_request_id_injects_no_header(end_of_line: bytes, base_url: str) -> None:
+    answer = raw_answer(base_url, b"X-Request-ID: sane" + end_of_line + b"Set-Cookie: evil=1")
+
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert b"evil" not in answer
+
+
+@ANY
+def test_every_answer_carries_a_request_id(
+    request_: Request, status: int, route: str | None, alice: httpx2.Client
+) -> None:
+    del route
+    mine, new = send(alice, request_, **{"X-Request-ID": "mine"}), send(alice, request_)
+
+    assert (mine.status_code, new.status_code) == (status, status)
+    assert mine.headers.get_list("x-request-id") == ["mine"]
+    UUID(new.headers["x-request-id"])
+
+
+# ---- the access log ----------------------------------------------------------------------------------
+
+
+@ANY
+def test_every_request_is_one_line_in_the_log(
+    request_: Request, status: int, route: str | None, alice: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+
+    answer = send(alice, request_)
+    alice.get("/health/live")  # the line of a request comes after its answer, before the next one's
+
+    [line, _] = [record for record in caplog.records if record.name == "partywall.access"]
+    told = {name: value for name, value in vars(line).items() if name not in usual}
+    assert told.pop("duration_ms") > 0
+    assert told == {
+        "request_id": answer.headers["x-request-id"],
+        "method": request_[0],
+        "status": status,
+        "route": route,
+    }
+
+
+@contextmanager
+def uvicorn_process(url: str, directory: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run `uvicorn api.main:app` as production does; give its address, and the process for what it prints."""
+    environment = os.environ | {"DATABASE_URL": url, "JWT_SECRET": JWT_SECRET, "CORS_ORIGINS": ORIGIN}
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
+    with subprocess.Popen(
+        command, env=environment, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout
+        try:
+            for line in process.stdout:
+                if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                    yield found[0], process
+                    break
+        finally:
+            process.terminate()
+
+
+def test_production_prints_json_only_and_no_secret(url: Url, admin: psycopg.Connection, tmp_path: Path) -> None:
+    token = make_token("alice")
+    with uvicorn_process(url("app_api"), tmp_path) as (address, process):
+        with httpx2.Client(base_url=address, headers=bearer(token)) as alice:
+            answers = [send(alice, request) for request, _, _ in (GOOD | BAD).values()]
+            task_id = answers[0].json()["id"]
+            answers += [alice.get(f"/tasks/{task_id}")]
+            forget_a_grant(admin)
+            answers += [alice.get("/tasks")]
+        process.terminate()
+        assert process.stdout
+        output = process.stdout.read()
+
+    assert [answer.status_code for answer in answers[-2:]] == [200, 500]
+    lines = [json.loads(line) for line in output.splitlines()]
+    access = [line for line in lines if line["logger"] == "partywall.access"]
+    assert [line["request_id"] for line in access] == [answer.headers["x-request-id"] for answer in answers]
+    assert [line["status"] for line in access] == [answer.status_code for answer in answers]
+    expected = {"time", "level", "logger", "message", "request_id", "method", "route", "status", "duration_ms"}
+    assert {frozenset(line) for line in access} == {frozenset(expected)}
+    # Uvicorn's own line per request would be a second one.
+    assert {line["logger"] for line in lines} == {"partywall.access", "partywall.errors", "uvicorn.error"}
+    [error] = [line for line in lines if line["level"] == "ERROR"]
+    assert error["request_id"] == answers[-1].headers["x-request-id"]
+    assert "permission denied" in error["exc_info"]
+    secrets = (token, "what.is.this", SECRET_TEXT, SECRET_CURSOR, "limit=7", task_id, str(UNKNOWN_ID), "nowhere")
+    assert [secret for secret in secrets if secret in output] == []
+
+
+# ---- CORS --------------------------------------------------------------------------------------------
+
+
+def cors(answer: httpx2.Response) -> dict[str, str]:
+    """Return the headers that a browser decides by."""
+    return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+
+
+def names(header: str) -> set[str]:
+    return {name.strip().lower() for name in header.split(",")}
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
+def test_pages_of_a_configured_origin_may_read_answers_and_errors(origin: str, alice: httpx2.Client) -> None:
+    for path, status in (("/tasks", 200), ("/tasks/1", 422), (f"/tasks/{UNKNOWN_ID}", 404), ("/nowhere", 404)):
+        answer = alice.get(path, headers={"Origin": origin})
+
+        assert answer.status_code == status
+        assert cors(answer)["access-control-allow-origin"] == origin
+        assert names(cors(answer)["access-control-expose-headers"]) >= {"location", "x-request-id"}
+        assert "access-control-allow-credentials" not in cors(answer)
+        assert "origin" in names(answer.headers["vary"])
+
+
+def test_a_page_may_read_why_nobody_is_calling(anonymous: httpx2.Client) -> None:
+    answer = anonymous.get("/tasks", headers={"Origin": ORIGIN})
+
+    assert (answer.status_code, cors(answer)["access-control-allow-origin"]) == (401, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://app.example.com",
+        f"{ORIGIN}:8443",
+        f"{ORIGIN}.evil.example",
+        f"{ORIGIN}/",
+        "https://appxexample.com",
+        ORIGIN.upper(),
+        "null",
+        "*",
+        "",
+    ],
+)
+def test_pages_of_any_other_origin_may_not(origin: str, alice: httpx2.Client) -> None:
+    answers = [
+        alice.get("/tasks", headers={"Origin": origin}),
+        alice.get("/nowhere", headers={"Origin": origin}),
+        alice.options("/tasks", headers=PREFLIGHT | {"Origin": origin}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 404, 400]
+    assert not any("access-control-allow-origin" in answer.headers for answer in answers)
+
+
+def test_an_api_without_origins_lets_no_page_in(settings: Settings) -> None:
+    closed = settings.model_copy(update={"cors_origins": ()})
+    with serving(closed) as address, httpx2.Client(base_url=address, headers={"Origin": ORIGIN}) as client:
+        assert "access-control-allow-origin" not in client.get("/health").headers
+        assert "access-control-allow-origin" not in client.options("/tasks", headers=PREFLIGHT).headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_a_preflight_allows_the_methods_and_headers_of_the_api_without_a_token(
+    method: str, anonymous: httpx2.Client
+) -> None:
+    asked = "authorization,content-type,x-request-id"
+    headers = PREFLIGHT | {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
+    answer = anonymous.options("/tasks", headers=headers)
+
+    assert answer.status_code == 200
+    assert cors(answer)["access-control-allow-origin"] == ORIGIN
+    assert method.lower() in names(cors(answer)["access-control-allow-methods"])
+    assert names(asked) <= names(cors(answer)["access-control-allow-headers"])
+    assert "access-control-allow-credentials" not in cors(answer)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"Access-Control-Request-Method": "TRACE"}, {"Access-Control-Request-Headers": "Authorization, X-Evil"}]
+)
+def test_a_preflight_refuses_other_methods_and_headers(asked: dict[str, str], anonymous: httpx2.Client) -> None:
+    answer = anonymous.options("/tasks", headers=PREFLIGHT | asked)
+
+    assert answer.status_code == 400
+    assert "trace" not in names(cors(answer)["access-control-allow-methods"])
+    assert "x-evil" not in names(cors(answer)["access-control-allow-headers"])
