@@ -29,6 +29,15 @@ PREAMBLE = (
     "select pg_advisory_lock(hashtextextended('partywall migrations', 0))",
     "set lock_timeout = '5s'",
     "set statement_timeout = '5min'",
+    """
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'app_owner' and pg_has_role(oid, 'member')) then
+        raise exception 'login "%" is not a member of app_owner', current_user
+            using hint = 'Run db/roles.sql as an administrator, then: grant app_owner to the login.';
+    end if;
+end
+$$""",
     # Before `set role`: the right to create schemas may be the login's, as the database's owner.
     """
 do $$
