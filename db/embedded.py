@@ -101,7 +101,7 @@ class Cluster:
         arguments = " ".join(f"-c {shlex.quote(setting)}" for setting in settings)
         log = self._data / "server.log"
         try:
-            self._run("pg_ctl", "start", "--wait", "--log", str(log), "--options", arguments)
+            self._run("pg_ctl", "start", "--wait", f"--log={log.name}", "--options", arguments)
         except EmbeddedPostgresError as error:
             tail = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
             raise EmbeddedPostgresError("\n".join([str(error), *tail])) from error
@@ -130,8 +130,16 @@ class Cluster:
     def _run(
         self, program: str, *arguments: str, data: Path | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        command = [binary(program), "--pgdata", str(data or self._data), *arguments]
-        result = subprocess.run(_unprivileged(command), capture_output=True, text=True, check=False)  # noqa: S603
+        # The directory is told by PGDATA: pg_ctl would put an option into a shell command, badly quoted.
+        data = data or self._data
+        result = subprocess.run(  # noqa: S603
+            _unprivileged([binary(program), *arguments]),
+            cwd=data,
+            env=os.environ | {"PGDATA": str(data)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if check and result.returncode:
             raise EmbeddedPostgresError(f"{program} failed: {result.stderr.strip() or result.stdout.strip()}")
         return result

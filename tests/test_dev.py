@@ -1,0 +1,210 @@
+"""`partywall dev`, `token` and `psql`, run as a person runs them."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+
+from db.embedded import Cluster
+from tests.conftest import JWT_SECRET, Url, bearer
+
+PARTYWALL = str(Path(sys.executable).with_name("partywall"))
+
+
+def partywall(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [PARTYWALL, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Dev:
+    """A `partywall dev` on a free port that has said how to call it."""
+
+    def __init__(self, cwd: Path, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [PARTYWALL, "dev", "--port", "0"],
+            cwd=cwd,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+        for line in self.process.stdout or ():
+            self.output += line
+            if line.startswith("curl"):
+                break
+        else:
+            raise AssertionError(self.output)
+        # curl -s URL -H 'name: value' -H 'name: value' -d BODY
+        _, _, self.url, _, authorization, _, content_type, _, self.body = shlex.split(line)
+        self.headers = dict(header.split(": ") for header in (authorization, content_type))
+
+    def call_as_printed(self) -> httpx2.Response:
+        """Send what the printed curl line sends."""
+        return httpx2.post(self.url, headers=self.headers, content=self.body)
+
+    def end(self, how: signal.Signals) -> int:
+        """Send a signal; return the exit code."""
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=60)
+        self.output += rest
+        return self.process.returncode
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
+    """Start development servers in a directory of their own; leave nothing running."""
+    started: list[Dev] = []
+
+    def start_one(**environment: str) -> Dev:
+        started.append(Dev(tmp_path, **environment))
+        return started[-1]
+
+    yield start_one
+    for dev in started:
+        if dev.process.poll() is None:
+            dev.end(signal.SIGTERM)
+    if (cluster := Cluster(tmp_path / ".data")).is_running:
+        cluster.stop()
+
+
+Start = Callable[..., Dev]
+
+
+def test_the_printed_call_adds_a_task_that_only_alice_sees(start: Start, tmp_path: Path) -> None:
+    dev = start()
+
+    assert dev.call_as_printed().status_code == 201
+
+    token = partywall("token", "bob", cwd=tmp_path)
+    assert token.stdout.count("\n") == 1
+    assert httpx2.get(dev.url, headers=dev.headers).json()["items"][0]["user_id"] == "alice"
+    assert httpx2.get(dev.url, headers=bearer(token.stdout.strip())).json()["items"] == []
+
+
+def test_psql_opens_the_database_as_each_role(start: Start, tmp_path: Path) -> None:
+    dev = start()
+    dev.call_as_printed()
+
+    def ask(role: str) -> str:
+        query = "select current_user, count(*) from app.tasks group by 1"
+        answer = partywall("psql", "--role", role, "--", "--no-align", "--tuples-only", "-c", query, cwd=tmp_path)
+        return answer.stdout.strip() or answer.stderr.strip()
+
+    assert ask("postgres") == "postgres|1"
+    assert ask("app_api") == ""
+    assert ask("app_owner") == ""
+    assert "permission denied for schema app" in ask("app_auditor")
+    who = partywall("psql", "--role", "app_owner", "--", "-Atc", "select current_user", cwd=tmp_path)
+    assert who.stdout.strip() == "app_owner"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_being_asked_to_stop_stops_the_database_too(start: Start, tmp_path: Path, how: signal.Signals) -> None:
+    dev = start()
+    assert Cluster(tmp_path / ".data").is_running
+
+    assert dev.end(how) == 0
+
+    assert not Cluster(tmp_path / ".data").is_running
+    assert dev.output.endswith("partywall: stopped\n")
+    psql = partywall("psql", cwd=tmp_path)
+    assert psql.returncode == 1
+    assert "no database runs in .data" in psql.stderr
+
+
+def test_after_a_kill_the_next_start_recovers_what_was_committed(start: Start, tmp_path: Path) -> None:
+    first = start()
+    task = first.call_as_printed().json()
+    first.end(signal.SIGKILL)
+
+    second = start()
+    assert "still runs" in second.output
+    postmaster = int((tmp_path / ".data/postgres/postmaster.pid").read_text().split()[0])
+    second.end(signal.SIGKILL)
+    os.kill(postmaster, signal.SIGKILL)
+
+    third = start()
+    assert httpx2.get(third.url, headers=third.headers).json()["items"] == [task]
+    assert "creating" not in third.output
+
+
+def test_a_start_that_was_killed_while_creating_the_cluster_does_not_matter(start: Start, tmp_path: Path) -> None:
+    (tmp_path / ".data/postgres.new").mkdir(parents=True)
+    (tmp_path / ".data/postgres.new/PG_VERSION").write_text("half a cluster")
+    assert start().call_as_printed().status_code == 201
+
+
+def test_a_second_one_on_the_same_directory_says_so_and_stops(start: Start, tmp_path: Path) -> None:
+    dev = start()
+    second = partywall("dev", "--port", "0", cwd=tmp_path)
+    assert second.returncode == 1
+    assert "another partywall dev runs on .data" in second.stderr
+    assert dev.call_as_printed().status_code == 201
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(start: Start, tmp_path: Path) -> None:
+    port = httpx2.URL(start().url).port
+    second = partywall("dev", "--port", str(port), "--data-dir", "other", cwd=tmp_path)
+    assert second.returncode == 1
+    assert f"port {port}: Address already in use" in second.stderr
+    assert not (tmp_path / "other/postgres").exists()
+
+
+def test_with_a_database_url_nothing_embedded_starts(start: Start, tmp_path: Path, url: Url) -> None:
+    dev = start(DATABASE_URL=url("app_api"), MIGRATION_DATABASE_URL=url("app_migrator"), JWT_SECRET=JWT_SECRET)
+    task = dev.call_as_printed().json()
+    with psycopg.connect(url("postgres")) as admin:
+        assert admin.execute("select id::text from app.tasks").fetchall() == [(task["id"],)]
+    assert not (tmp_path / ".data/postgres").exists()
+
+
+def test_migrations_that_fail_stop_the_start(tmp_path: Path, url: Url) -> None:
+    answer = partywall(
+        "dev", "--port", "0", cwd=tmp_path, DATABASE_URL=url("app_api"), MIGRATION_DATABASE_URL=url("app_api")
+    )
+    assert answer.returncode == 1
+    assert "the migrations failed: see above" in answer.stderr
+
+
+def test_a_directory_with_a_long_or_strange_name_will_do(tmp_path: Path) -> None:
+    for name in ("x" * 100, """it's a "strange", $HOME; name%20"""):
+        cluster = Cluster(tmp_path / name)
+        cluster.create()
+        cluster.start("fsync=off")
+        try:
+            with psycopg.connect(cluster.url("postgres", "postgres")) as connection:
+                assert connection.execute("select 1").fetchone() == (1,)
+        finally:
+            cluster.stop()
+
+
+def test_the_secret_is_readable_by_its_owner_only_and_the_environment_wins_over_it(tmp_path: Path) -> None:
+    partywall("token", "alice", cwd=tmp_path)
+    secret = tmp_path / ".data/jwt-secret"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    generated = partywall("token", "alice", cwd=tmp_path).stdout
+    given = partywall("token", "alice", cwd=tmp_path, JWT_SECRET=JWT_SECRET).stdout
+    assert generated.rpartition(".")[2] != given.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("subject", ["", "a" * 256, "two\nlines"])
+def test_a_subject_that_nobody_can_have_gets_no_token(tmp_path: Path, subject: str) -> None:
+    answer = partywall("token", subject, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
