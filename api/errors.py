@@ -25,6 +25,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api.jwks import KeysUnavailableError
 from db.session import DatabaseUnavailableError
@@ -93,6 +94,8 @@ UNAVAILABLE = {
 }
 RETRY = {"Retry-After": "1"}
 INVALID = "The request is not valid: errors says what and where."
+# RFC 9110, 15.5; Python names some of them differently from one version to the next.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 HTTP_DETAILS = {
     404: "Nothing is at this path. /docs lists what there is.",
     405: "This path does not answer this method. The header Allow lists those that it does.",
@@ -117,7 +120,10 @@ def answer(request: Request, error: Exception) -> Response:
             return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "This is not readable JSON"}])
         case HTTPException():
             detail = HTTP_DETAILS.get(error.status_code, error.detail)
-            return problem(request, error.status_code, detail, headers=error.headers)
+            headers = (
+                {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+            )
+            return problem(request, error.status_code, detail, headers=headers)
         case asyncpg.PostgresError():
             return _database_error(request, error)
         case DatabaseUnavailableError() | KeysUnavailableError():
@@ -141,7 +147,7 @@ def problem(
     """
     content: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title(status),
         "status": status,
         "detail": detail,
         "request_id": request.state.request_id,
@@ -150,6 +156,11 @@ def problem(
     if errors:
         content["errors"] = errors
     return Response(json.dumps(content), status, headers, media_type="application/problem+json")
+
+
+def title(status: int) -> str:
+    """Return a status in words."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError) -> Response:
@@ -175,11 +186,18 @@ def _identify(request: Request) -> dict[str, str]:
     return {"request_id": request.state.request_id}
 
 
+def _allowed(request: Request) -> str:
+    """Return all methods of the path. Starlette names only those of the first route that has it."""
+    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in routes for method in route.methods}))
+
+
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     place, *path = error["loc"]
+    detail = error["msg"].removeprefix("Value error, ")
     if error["type"] == "json_invalid":
         return {"pointer": "#", "detail": f"This is not JSON: {error['ctx']['error']} at character {path[0]}"}
     if place == "body":
         steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
-        return {"pointer": "/".join(("#", *steps)), "detail": error["msg"]}
-    return {"parameter": str(path[0]), "detail": error["msg"]}
+        return {"pointer": "/".join(("#", *steps)), "detail": detail}
+    return {"parameter": str(path[0]), "detail": detail}

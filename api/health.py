@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from api.errors import problem
+from api.errors import RETRY, problem
 from api.openapi import problems
 from db.session import Pool
 
@@ -82,9 +82,11 @@ async def health(request: Request) -> Response:
     """Tell whether requests can be served, and which revision the schema has."""
     found = await request.state.probe.ask()
     if not found.reachable:
-        return problem(request, 503, DATABASE_DOWN, extensions={"database": "unavailable", "revision": None})
+        return problem(
+            request, 503, DATABASE_DOWN, headers=RETRY, extensions={"database": "unavailable", "revision": None}
+        )
     if found.revision is None:
-        return problem(request, 503, NOT_MIGRATED, extensions={"database": "ok", "revision": None})
+        return problem(request, 503, NOT_MIGRATED, headers=RETRY, extensions={"database": "ok", "revision": None})
     return JSONResponse({"status": "ok", "database": "ok", "revision": found.revision})
 
 
@@ -92,7 +94,7 @@ async def health(request: Request) -> Response:
 async def database_health(request: Request) -> Response:
     """Tell whether the database answers."""
     if not (await request.state.probe.ask()).reachable:
-        return problem(request, 503, DATABASE_DOWN, extensions={"database": "unavailable"})
+        return problem(request, 503, DATABASE_DOWN, headers=RETRY, extensions={"database": "unavailable"})
     return JSONResponse({"database": "ok"})
 
 

@@ -2,6 +2,8 @@
 
 import logging.config
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -11,6 +13,7 @@ LOGGING = {
             "fmt": "%(levelname)s %(name)s %(message)s",
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": "time",
+            "reserved_attrs": [*RESERVED_ATTRS, "color_message"],  # Uvicorn's message once more, for terminals
         }
     },
     "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},

@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["Location", "X-Request-ID"],
+        expose_headers=["Location", "Retry-After", "X-Request-ID"],
     )
     app.add_middleware(RequestLog)
     return app

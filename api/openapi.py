@@ -1,11 +1,16 @@
-"""What OpenAPI says about errors, which FastAPI would describe as something else."""
+"""What OpenAPI says about errors, which FastAPI would describe as something else.
 
-from http import HTTPStatus
+The models are never instantiated. A default_factory makes a member optional and says no more: it is absent where
+it does not apply, never null.
+"""
+
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
+
+from api.errors import title
 
 
 class FieldError(BaseModel):
@@ -14,10 +19,10 @@ class FieldError(BaseModel):
     detail: str = Field(
         description="What is wrong, for a person.", examples=["String should have at most 500 characters"]
     )
-    pointer: str | None = Field(
-        default=None, description="Where in the body: a JSON pointer (RFC 6901).", examples=["#/text"]
+    pointer: str = Field(
+        default_factory=str, description="Where in the body: a JSON pointer (RFC 6901).", examples=["#/text"]
     )
-    parameter: str | None = Field(default=None, description="Which path or query parameter.", examples=["limit"])
+    parameter: str = Field(default_factory=str, description="Which path or query parameter.", examples=["limit"])
 
 
 class Problem(BaseModel):
@@ -28,13 +33,13 @@ class Problem(BaseModel):
     status: int = Field(examples=[404])
     detail: str = Field(description="What happened and what to do, for a person.")
     request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
-    errors: list[FieldError] | None = Field(default=None, description="With status 422: all that is wrong.")
+    errors: list[FieldError] = Field(default_factory=list, description="With status 422: all that is wrong.")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that can answer with these errors."""
     content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: {"description": title(status), "content": content} for status in statuses}
 
 
 REFERENCE = "#/components/schemas/{model}"
@@ -46,7 +51,7 @@ def describe_problems(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        _, schemas = models_json_schema([(Problem, "serialization")], ref_template=REFERENCE)
+        _, schemas = models_json_schema([(Problem, "validation")], ref_template=REFERENCE)
         document["components"]["schemas"].update(schemas["$defs"])
         return document
 

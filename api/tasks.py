@@ -124,7 +124,7 @@ async def create_task(task: NewTask, db: CallerSession) -> Response:
 @router.get("", response_model=TaskPage)
 async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cursors: CallerCursors) -> Response:
     """List your tasks by `order`, ties by age, a page at a time."""
-    after = cursors.decode(page.cursor) if page.cursor else BEFORE_THE_FIRST
+    after = cursors.decode(page.cursor) if page.cursor is not None else BEFORE_THE_FIRST
     states = [True, False] if page.completed is None else [page.completed]
     rows = await db.fetch(
         """

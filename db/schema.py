@@ -1,12 +1,11 @@
 """The tables as SQLAlchemy metadata: what `alembic check` compares the database with.
 
-Nothing queries through this. What metadata cannot say (policies, grants, triggers, functions) lives in
-the migrations, and psql shows it.
+Nothing queries through this. What is not compared (checks, policies, grants, triggers, functions) lives in the
+migrations, and psql shows it.
 """
 
 from sqlalchemy import (
     Boolean,
-    CheckConstraint,
     Column,
     DateTime,
     Index,
@@ -34,5 +33,4 @@ tasks = Table(
     Column("completed_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     Index("tasks_by_order", "user_id", "order", "id"),
-    CheckConstraint("char_length(text) between 1 and 500", name="tasks_text_length"),
 )

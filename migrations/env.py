@@ -59,7 +59,7 @@ $$""",
 class MigrationSettings(BaseSettings):
     """Where to migrate."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
     url: str = Field(validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "DATABASE_URL"))
     """A login that is a member of app_owner. A direct connection: the settings above outlive a transaction."""
@@ -101,7 +101,9 @@ def migrate(connection: Connection) -> None:
         with context.begin_transaction():
             context.run_migrations()
     except DBAPIError as error:
-        raise CommandError(f"{error.orig}\nThe statement was: {error.statement}") from error
+        reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
+        statement = "" if error.statement in PREAMBLE else f"\nThe statement was: {error.statement}"
+        raise CommandError(f"{reason}{statement}") from error
 
 
 async def online() -> None:
@@ -114,7 +116,7 @@ async def online() -> None:
     async def connect() -> asyncpg.Connection:
         """Connect by the URL as libpq reads it: sslmode, a unix socket as host, a service file."""
         try:
-            return await asyncpg.connect(url)
+            return await asyncpg.connect(url, server_settings={"application_name": "partywall migrations"})
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL: {error}") from error
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from db.embedded import ROLES
 from tests.conftest import PASSWORD, ROOT, Url, alembic, url_of
@@ -41,8 +42,8 @@ def empty(admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
     admin.autocommit = True
     name = f"{admin.info.dbname}_empty"
     admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    parameters = admin.info.get_parameters() | {"dbname": name, "password": admin.info.password}
-    with psycopg.connect(**parameters, port=admin.info.port, autocommit=True) as connection:  # type: ignore[arg-type]
+    where = make_conninfo(admin.info.dsn, dbname=name, password=admin.info.password)
+    with psycopg.connect(where, autocommit=True) as connection:
         connection.execute(ROLES.read_text())
         yield connection
     admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
@@ -148,7 +149,7 @@ def test_roles_made_by_hand_will_do(empty: psycopg.Connection) -> None:
     """A managed service: the deployer owns the database, and app_owner has no right of its own to it."""
     name = sql.Identifier(empty.info.dbname)
     empty.execute(sql.SQL("revoke create on database {} from app_owner").format(name))
-    empty.execute(f"create role deployer login password '{PASSWORD}' in role app_owner")  # type: ignore[arg-type]
+    empty.execute(f"create role deployer login password '{PASSWORD}' in role app_owner")
     try:
         empty.execute(sql.SQL("alter database {} owner to deployer").format(name))
         alembic(url(empty, "deployer"), "upgrade", "head")
