@@ -117,7 +117,7 @@ def test_the_sql_that_is_printed_does_what_the_command_does(empty: psycopg.Conne
     script = alembic("postgresql://nobody@localhost/nothing", "upgrade", "head", "--sql").stdout
 
     with psycopg.connect(migrator, autocommit=True) as connection:
-        connection.execute(script)  # type: ignore[arg-type]
+        connection.execute(script)
 
     with psycopg.connect(url("postgres")) as reference:
         assert describe(empty) == describe(reference)
