@@ -58,12 +58,13 @@ class Verifier:
                     "verify_iat": False,
                 },
             )
-        except jwt.PyJWTError as error:
+            expiry = float(claims["exp"])
+        except (jwt.PyJWTError, OverflowError) as error:
             raise UnauthorizedError(f"The token is not valid: {error}.") from error
         subject: object = claims["sub"]
         if not isinstance(subject, str) or not is_user_id(subject):
             raise UnauthorizedError("The token's sub must have 1 to 255 characters, no control characters.")
-        self._verified[token] = (subject, float(claims["exp"]))
+        self._verified[token] = (subject, expiry)
         return subject
 
     async def aclose(self) -> None:
@@ -76,7 +77,7 @@ class Verifier:
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm == "HS256" and self._secret:
             return "HS256", self._secret
-        if algorithm in ALGORITHMS and self._key_set and isinstance(kid, str):
+        if isinstance(algorithm, str) and isinstance(kid, str) and algorithm in ALGORITHMS and self._key_set:
             key = await self._key_set.key(kid)
             if key and key.algorithm_name == algorithm:
                 return key.algorithm_name, key

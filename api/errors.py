@@ -18,6 +18,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import asyncpg
 from fastapi import FastAPI
@@ -92,7 +93,9 @@ UNAVAILABLE = {
     DatabaseUnavailableError: "The database cannot be reached. Try again in a moment.",
     KeysUnavailableError: "The token cannot be verified now: the key server does not answer. Try again in a moment.",
 }
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY = {"Retry-After": "1"}
+MOST_ERRORS = 50  # of one request: a small body can have thousands
 INVALID = "The request is not valid: errors says what and where."
 # RFC 9110, 15.5; Python names some of them differently from one version to the next.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -115,7 +118,7 @@ def answer(request: Request, error: Exception) -> Response:
         case ApiError():
             return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
         case RequestValidationError():
-            return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()])
+            return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
             return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "This is not readable JSON"}])
         case HTTPException():
@@ -188,8 +191,12 @@ def _identify(request: Request) -> dict[str, str]:
 
 def _allowed(request: Request) -> str:
     """Return all methods of the path. Starlette names only those of the first route that has it."""
-    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in routes for method in route.methods}))
+
+    def is_answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return ", ".join(filter(is_answered, METHODS))
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
@@ -198,6 +205,6 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     if error["type"] == "json_invalid":
         return {"pointer": "#", "detail": f"This is not JSON: {error['ctx']['error']} at character {path[0]}"}
     if place == "body":
-        steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+        steps = (quote(str(step).replace("~", "~0").replace("/", "~1")) for step in path)  # RFC 6901, 6
         return {"pointer": "/".join(("#", *steps)), "detail": detail}
     return {"parameter": str(path[0]), "detail": detail}

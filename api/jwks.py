@@ -29,18 +29,23 @@ def parse(document: bytes) -> dict[str, PyJWK]:
     """
     try:
         entries = json.loads(document)["keys"]
-        keys = [_usable(entry) for entry in entries if isinstance(entry, dict)]
     except (LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"not a JWKS: {error!r}") from error
-    return {key.key_id: key for key in keys if key is not None and key.key_id}
+    if not isinstance(entries, list):
+        raise ValueError("not a JWKS: keys is not an array")  # noqa: TRY004 - the document's fault, not the caller's
+    keys = (_usable(entry) for entry in entries if isinstance(entry, dict))
+    return {key.key_id: key for key in keys if key and key.key_id}
 
 
 def _usable(entry: dict[str, object]) -> PyJWK | None:
+    # RFC 7517, 5: a key that cannot be understood is ignored, the others stay.
+    if not isinstance(entry.get("kid"), str) or entry.get("use") not in (None, "sig"):
+        return None
     try:
         key = PyJWK(entry)
-    except PyJWTError:
+    except (PyJWTError, LookupError, TypeError, ValueError, NotImplementedError):
         return None
-    return key if key.algorithm_name in ALGORITHMS and key.public_key_use in {None, "sig"} else None
+    return key if key.algorithm_name in ALGORITHMS else None
 
 
 class KeySet:

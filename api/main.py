@@ -4,7 +4,7 @@
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import TypedDict
 
@@ -32,17 +32,19 @@ class State(TypedDict):
 def create_app(settings: Settings) -> FastAPI:
     """Return the API. It starts without its database, and says so at /health."""
     url = settings.database_url.get_secret_value()
-    cache_size = settings.database_statement_cache_size
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        verifier = Verifier(settings)
         async with (
-            create_pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
-            create_pool(url, size=1, statement_cache_size=cache_size) as probe_pool,
+            create_pool(
+                url,
+                size=settings.database_pool_size,
+                statement_cache_size=settings.database_statement_cache_size,
+            ) as pool,
+            aclosing(health.Probe(url)) as probe,
+            aclosing(Verifier(settings)) as verifier,
         ):
-            yield {"pool": pool, "probe": health.Probe(probe_pool), "verifier": verifier}
-        await verifier.aclose()
+            yield {"pool": pool, "probe": probe, "verifier": verifier}
 
     app = FastAPI(
         title="Partywall",

@@ -55,11 +55,19 @@ class RequestLog:
                 extra={
                     "request_id": request_id,
                     "method": scope["method"],
-                    "route": getattr(scope.get("route"), "path", None),
+                    "route": _template(scope),
                     "status": status,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 3),
                 },
             )
+
+
+def _template(scope: Scope) -> str | None:
+    """Return the template of the route. FastAPI notes its own in the scope, but not those of /docs."""
+    if "route" in scope:
+        template: str = scope["route"].path
+        return template
+    return scope["path"] if "endpoint" in scope else None  # such a route has no parameters
 
 
 class CatchErrors:

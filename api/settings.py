@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             url = urlsplit(origin)
-            if url.scheme not in {"http", "https"} or f"{url.scheme}://{url.netloc}" != origin or "*" in origin:
+            plain = url.scheme in {"http", "https"} and url.hostname and f"{url.scheme}://{url.netloc}" == origin
+            if not plain or "*" in origin:
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com (no path, no *)")
         return value
 

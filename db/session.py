@@ -34,14 +34,16 @@ RETRYABLE = (
 
 # Nothing is wrong with the request: the database is away, starting, stopping or full.
 _UNAVAILABLE = (
-    OSError,
-    TimeoutError,
+    OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
 )
+
+# The answers' timestamps are rendered by the server, in UTC. PgBouncer knows both parameters.
+SERVER_SETTINGS = {"application_name": "partywall", "timezone": "UTC"}
 
 
 class DatabaseUnavailableError(Exception):
@@ -88,8 +90,7 @@ def create_pool(url: str, *, size: int, statement_cache_size: int = 100) -> Pool
         reset=_nothing_to_reset,
         # A hung server is not a hung client. The server's own limit, statement_timeout, is shorter.
         command_timeout=15,
-        # The answers' timestamps are rendered by the server, in UTC. PgBouncer knows both parameters.
-        server_settings={"application_name": "partywall", "timezone": "UTC"},
+        server_settings=SERVER_SETTINGS,
     )
 
 
@@ -117,19 +118,27 @@ class Session:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Give a connection inside the user's transaction; commit at the end, roll back on any exception."""
+        connection = await self._acquire()
         try:
-            async with self._pool.acquire(timeout=5) as connection:
-                try:
-                    await connection.execute(self._begin)
-                    yield connection
-                    await connection.execute("commit")
-                except BaseException:
-                    # A connection that broke is the pool's again already: nothing left to roll back.
-                    with suppress(asyncpg.InterfaceError):
-                        if connection.is_in_transaction():
-                            await connection.execute("rollback")
-                    raise
-        except _UNAVAILABLE as error:
+            await connection.execute(self._begin)
+            yield connection
+            await connection.execute("commit")
+        except BaseException as error:
+            # A connection that broke is the pool's again already: nothing left to roll back.
+            with suppress(asyncpg.InterfaceError, *_UNAVAILABLE):
+                if connection.is_in_transaction():
+                    await connection.execute("rollback")
+            if isinstance(error, _UNAVAILABLE):
+                raise DatabaseUnavailableError from error
+            raise
+        finally:
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> Connection:
+        """Return a connection. Whatever the server says to a login that it turns away, it is not available."""
+        try:
+            return await self._pool.acquire(timeout=5)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseUnavailableError from error
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 import httpx2
 import psycopg
+
+TITLES = {
+    401: "Unauthorized",
+    404: "Not Found",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    503: "Service Unavailable",
+}
 
 
 def assert_refused(answer: httpx2.Response, status: int, *places: str) -> None:
@@ -14,7 +22,7 @@ def assert_refused(answer: httpx2.Response, status: int, *places: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert list(problem) == ["type", "title", "status", "detail", "request_id", *(["errors"] if places else [])]
-    assert (problem["type"], problem["title"]) == ("about:blank", HTTPStatus(status).phrase)
+    assert (problem["type"], problem["title"]) == ("about:blank", TITLES[status])
     assert problem["status"] == status
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert problem["detail"]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 
 import asyncpg
 import psycopg
@@ -147,7 +148,8 @@ async def test_what_cannot_be_a_user_id_never_reaches_the_server(pool: Pool, val
 
 
 async def test_one_statement_is_three_round_trips(url: Url) -> None:
-    with Wire(url("app_api")) as wire:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
         async with create_pool(wire.url, size=1) as pool:
             session = Session(pool, "alice", read_only=True)
             await session.fetchval(WHO)  # connects, and prepares the statement
@@ -248,7 +250,8 @@ async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Conne
 
 
 async def test_a_connection_that_breaks_is_unavailability_and_the_next_call_gets_a_new_one(url: Url) -> None:
-    with Wire(url("app_api")) as wire:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
         async with create_pool(wire.url, size=2) as pool:
             session = Session(pool, "alice", read_only=True)
             assert await session.fetchval(WHO) == "alice"

@@ -1,89 +1,108 @@
-"""A wire between the app and PostgreSQL that counts round trips, freezes and is cut."""
+"""A network between the API and PostgreSQL that counts round trips, hangs and breaks."""
 
-import contextlib
+import select
 import socket
+import socketserver
 import threading
-from typing import Self
+from contextlib import closing, suppress
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-READY_FOR_QUERY = b"Z"  # ends the answer to each message that the client waits for
+READY_FOR_QUERY = b"Z"  # the message that ends a round trip
 
 
-class Wire:
-    """Forwards connections to the server of a URL; `url` leads through it."""
+class Wire(socketserver.ThreadingTCPServer):
+    """Passes on connections to the server of a URL; `url` leads through it. Refuses them until it is opened."""
+
+    request_queue_size = 128
+    daemon_threads = True
 
     def __init__(self, url: str) -> None:
-        """Listen on a free port of 127.0.0.1."""
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler, bind_and_activate=False)
+        self.server_bind()  # the port is ours, but nobody listens
         parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        host, port = query["host"][0], query["port"][0]
-        self._server: str | tuple[str, int] = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = [self._listener]
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self._open = True
-        self.round_trips = 0
-        port = self._listener.getsockname()[1]
+        login = parts.netloc.rpartition("@")[0]
         # Without TLS, whose handshake is not made of messages.
-        self.url = f"postgresql://{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}{parts.path}?sslmode=disable"
+        self.url = f"postgresql://{login}@127.0.0.1:{self.server_address[1]}{parts.path}?sslmode=disable"
+        self.connections = 0
+        self.round_trips = 0
+        self._upstream = parse_qs(parts.query)
+        self._serving = threading.Thread(target=self.serve_forever, args=[0.02])
+        self._networks: list[threading.Event] = []
+        self._clients: list[socket.socket] = []
+        self._broken = False
+        self.replace()
 
-    def __enter__(self) -> Self:
-        """Start forwarding."""
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Cut everything."""
-        self._flowing.set()
-        self.cut()
-        self._listener.close()
+    def open(self) -> None:
+        """Accept connections."""
+        self.server_activate()
+        self._serving.start()
 
     def freeze(self) -> None:
-        """Let nothing through, without closing anything: a server that hangs."""
-        self._flowing.clear()
+        """Pass on nothing more. New connections are accepted, and met with silence."""
+        self._networks[-1].clear()
 
     def thaw(self) -> None:
-        """Let everything through again."""
-        self._flowing.set()
+        """Pass on everything again."""
+        for network in self._networks:
+            network.set()
+
+    def replace(self) -> None:
+        """Pass on what comes on new connections; a frozen old one stays so for ever, as after a failover."""
+        network = threading.Event()
+        network.set()
+        self._networks.append(network)
 
     def cut(self) -> None:
-        """Close every connection that is open: a server that died. New ones are refused until `mend`."""
-        self._open = False
-        for end in self._sockets[1:]:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        del self._sockets[1:]
+        """Break every connection, and each new one until it is mended."""
+        self._broken = True
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
-        """Accept connections again."""
-        self._open = True
+        """Pass on new connections again."""
+        self._broken = False
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+    def close(self) -> None:
+        """Break everything, for good."""
+        self.thaw()
+        self.cut()
+        if self._serving.is_alive():
+            self.shutdown()
+        self.server_close()
+
+    def finish_request(self, request: Any, client_address: object) -> None:
+        """Pass on what comes on one connection."""
+        del client_address
+        if self._broken:
+            return
+        self.connections += 1
+        self._clients.append(request)
+        network = self._networks[-1]
+        answered = b""
+        with closing(self._connect()) as server, suppress(OSError):
+            other = {request: server, server: request}
             while True:
-                client, _ = self._listener.accept()
-                if not self._open:
-                    client.close()
-                    continue
-                server = socket.socket(socket.AF_UNIX if isinstance(self._server, str) else socket.AF_INET)
-                server.connect(self._server)
-                self._sockets += [client, server]
-                threading.Thread(target=self._forward, args=(client, server, False), daemon=True).start()
-                threading.Thread(target=self._forward, args=(server, client, True), daemon=True).start()
+                readable, _, _ = select.select([*other], [], [])
+                for one in readable:
+                    network.wait()
+                    if not (data := one.recv(65536)):
+                        return
+                    if one is server:
+                        answered = self._count(answered + data)
+                    other[one].sendall(data)
 
-    def _forward(self, source: socket.socket, target: socket.socket, count: bool) -> None:  # noqa: FBT001
-        unread = b""
-        with contextlib.suppress(OSError), source, target:
-            while data := source.recv(65536):
-                self._flowing.wait()
-                if count:
-                    unread = self._count(unread + data)
-                target.sendall(data)
-            target.shutdown(socket.SHUT_RDWR)
+    def _connect(self) -> socket.socket:
+        [host], [port] = self._upstream["host"], self._upstream["port"]
+        if not host.startswith("/"):
+            return socket.create_connection((host, int(port)))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
 
     def _count(self, data: bytes) -> bytes:
-        """Count the messages that end a round trip; return what is incomplete."""
+        """Count the messages that end a round trip; return what is incomplete (a type, a length, a body)."""
         while len(data) >= 5 and len(data) > (length := int.from_bytes(data[1:5], "big")):
             self.round_trips += data[:1] == READY_FOR_QUERY
             data = data[1 + length :]

@@ -1,0 +1,233 @@
+"""Public keys from JWT_JWKS_URL: which tokens they verify, and what happens when the key server does not help."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt import encode
+
+from api.jwks import parse
+from api.settings import Settings
+from tests.conftest import JWT_SECRET, bearer, make_token, serving
+from tests.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
+from tests.keyserver import ALGORITHMS, EC, JWKS, OCT, RSA, RSA_JWK, KeyServer, running, token
+from tests.refusals import assert_refused, untouched
+
+Serve = Callable[..., AbstractContextManager[httpx2.Client]]
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def serve(settings: Settings, key_server: KeyServer) -> Serve:
+    """Start an app that takes its keys from the key server, and from `secret`."""
+
+    @contextmanager
+    def start(secret: str | None = None) -> Iterator[httpx2.Client]:
+        chosen = {"jwt_jwks_url": key_server.url} | ({} if secret else {"jwt_secret": None})
+        with serving(settings.model_copy(update=chosen)) as base_url, httpx2.Client(base_url=base_url) as client:
+            yield client
+
+    return start
+
+
+def call(client: httpx2.Client, with_token: str) -> httpx2.Response:
+    return client.get("/tasks", headers=bearer(with_token))
+
+
+def test_each_algorithm_works_and_the_keys_are_fetched_once(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        for algorithm in ALGORITHMS * 2:
+            answer = client.post("/tasks", json={"text": "Buy milk"}, headers=bearer(token(algorithm)))
+            assert answer.status_code == 201, algorithm
+            assert answer.json()["user_id"] == "alice"
+    assert key_server.requests == 1
+
+
+def test_a_secret_and_a_key_server_serve_side_by_side(serve: Serve) -> None:
+    with serve(JWT_SECRET) as client:
+        assert call(client, make_token("alice")).status_code == 200
+        assert call(client, token("RS256")).status_code == 200
+
+
+def test_the_secret_of_nobody_verifies_nothing(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        assert_unauthorized(call(client, make_token("alice")))
+        assert_unauthorized(call(client, forge(key=b"")))
+    assert key_server.requests == 0
+
+
+@pytest.mark.parametrize("secret", [None, JWT_SECRET], ids=["key server alone", "key server and secret"])
+def test_a_public_key_is_no_secret(
+    serve: Serve, admin: psycopg.Connection, subtests: pytest.Subtests, secret: str | None
+) -> None:
+    spki, pkcs1 = PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1
+    public = {
+        "RSA PEM": RSA.public_key().public_bytes(Encoding.PEM, spki),
+        "RSA PEM, stripped": RSA.public_key().public_bytes(Encoding.PEM, spki).strip(),
+        "RSA DER": RSA.public_key().public_bytes(Encoding.DER, spki),
+        "RSA PKCS1": RSA.public_key().public_bytes(Encoding.PEM, pkcs1),
+        "RSA modulus": RSA_JWK["n"],
+        "EC PEM": EC.public_key().public_bytes(Encoding.PEM, spki),
+        "oct": OCT,
+    }
+    headers = (
+        *({"alg": "HS256"} | kid for kid in ({}, {"kid": "RS256"}, {"kid": "oct"}, {"kid": "unknown"})),
+        {"alg": "RS256", "kid": "RS256"},
+        {"alg": "RS256", "kid": "oct RS256"},
+    )
+    with serve(secret) as client:
+        assert call(client, token("RS256")).status_code == 200
+        forged = ((f"{name}, {header}", forge(header, key=key)) for name, key in public.items() for header in headers)
+        assert_all_unauthorized(admin, client, subtests, forged)
+
+
+def test_a_token_that_does_not_fit_its_key_is_refused(
+    serve: Serve, admin: psycopg.Connection, subtests: pytest.Subtests, key_server: KeyServer
+) -> None:
+    stranger = generate_private_key(public_exponent=65537, key_size=2048)
+    pairs = [(algorithm, kid) for algorithm in ALGORITHMS for kid in ALGORITHMS if algorithm != kid]
+    tokens = {
+        **{f"{algorithm} with the key {kid}": token(algorithm, kid=kid) for algorithm, kid in pairs},
+        **{f"{each} with the key RS256": token(each, kid="RS256") for each in ("RS512", "PS256")},
+        "an algorithm that is not ours": token("RS512"),
+        "a key for another algorithm": token("RS256", kid="RS512"),
+        "a key for encryption": token("RS256", kid="for encryption"),
+        "somebody else's key": encode(claims(), stranger, "RS256", headers={"kid": "RS256"}),
+        "a key in the header": encode(claims(), stranger, "RS256", headers={"kid": "x", "jwk": {"kty": "RSA"}}),
+        "a key server in the header": token("RS256", kid="x", jku=key_server.url, x5u=key_server.url),
+        "no key id": token("RS256", kid=""),
+        "alg none": forge({"alg": "none", "kid": "RS256"}).rpartition(".")[0] + ".",
+    }
+    with serve() as client:
+        assert_all_unauthorized(admin, client, subtests, tokens.items())
+    assert key_server.requests == 1
+
+
+def test_made_up_key_ids_cause_one_fetch(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda n: call(client, token("RS256", kid=f"made up {n}")), range(40)))
+
+        for answer in answers:
+            assert_unauthorized(answer)
+        assert call(client, token("RS256")).status_code == 200
+    assert key_server.requests == 1
+
+
+def assert_unavailable(answer: httpx2.Response) -> None:
+    assert_refused(answer, 503)
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_key_that_cannot_be_asked_for_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, admin: psycopg.Connection
+) -> None:
+    key_server.stop()
+    with serve(JWT_SECRET) as client, untouched(admin):
+        for algorithm in ALGORITHMS:
+            headers = bearer(token(algorithm))
+            assert_unavailable(client.post("/tasks", json={"text": "Buy milk"}, headers=headers))
+        assert_unauthorized(call(client, "malformed"))
+        assert call(client, make_token("alice")).status_code == 200
+
+
+def test_a_known_key_works_while_the_key_server_is_down(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        key_server.stop()
+
+        assert call(client, token("EdDSA")).status_code == 200
+        assert call(client, token("RS256", typ="another token")).status_code == 200
+
+
+def test_known_keys_outlive_a_fetch_that_failed(
+    serve: Serve, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.jwks.COOL_DOWN", 0.0)
+    with serve() as client:
+        key_server.document = json.dumps({"keys": JWKS[:1]}).encode()
+        assert_unauthorized(call(client, token("RS256")))
+        key_server.document = KeyServer.document
+        assert call(client, token("RS256")).status_code == 200
+        key_server.stop()
+
+        assert_unavailable(call(client, token("RS256", kid="unknown")))
+        assert call(client, token("RS256")).status_code == 200
+        assert call(client, token("EdDSA")).status_code == 200
+
+
+GOOD = json.dumps({"keys": JWKS})
+NO_KEY_SETS = (
+    *("", "<!doctype html>", GOOD[:-1], "[" * 60_000, '{"keys":' + "[" * 20_000 + "]" * 20_000 + "}"),
+    *("[]", "{}", "null", '"keys"', "1", *(f'{{"keys": {keys}}}' for keys in ("null", "1", '"RS256"', "{}"))),
+)
+
+
+def test_what_is_no_key_set_is_not_taken_for_one(subtests: pytest.Subtests) -> None:
+    for document in NO_KEY_SETS:
+        with subtests.test(document=document[:40]), pytest.raises(ValueError, match=r".+"):
+            parse(document.encode())
+    with pytest.raises(ValueError, match=r".+"):
+        parse(b"\xff")
+
+
+BAD_ANSWERS = {
+    "too large": (200, GOOD.ljust(64 * 1024 + 1)),
+    "much too large": (200, GOOD.ljust(10 * 1024 * 1024)),
+    "no JSON": (200, "<!doctype html>"),
+    "wrong shape": (200, "[]"),
+    "deep": (200, "[" * 60_000),
+    **{f"status {status}": (status, GOOD) for status in (302, 404, 500)},
+}
+
+
+def test_an_answer_that_is_no_key_set_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, subtests: pytest.Subtests
+) -> None:
+    for name, (status, document) in BAD_ANSWERS.items():
+        key_server.status, key_server.document = status, document.encode()
+        with subtests.test(name), serve() as client:
+            assert_unavailable(call(client, token("RS256")))
+
+
+USELESS: list[Any] = [
+    *(None, 1, "RS256", [], {}),
+    *({"kty": kty, "kid": "x"} for kty in ("RSA", "EC", "OKP", "oct", "new")),
+    *({"kty": 1, "kid": "x"}, {"kty": ["RSA"], "kid": "x"}, {"kty": {"a": 1}, "kid": "x"}, {"kid": "x"}),
+    *(RSA_JWK | {"kid": kid} for kid in (None, "", 1, [], ["RS256"], {"a": 1})),
+    *(RSA_JWK | {"kid": "x", "n": n} for n in (1, None, "", "AQ", "é", "!")),
+    *(RSA_JWK | {"kid": "x", "alg": alg} for alg in ("none", "HS256", "ES256", "new", 1, ["RS256"], {"a": 1})),
+    *(RSA_JWK | {"kid": "x", "use": use} for use in ("enc", 1, ["sig"], {"a": 1})),
+    *(JWKS[1] | {"kid": "x", "y": y} for y in ("AQ", 1, "A" * 43)),
+    *(JWKS[1] | {"kid": "x", "crv": crv} for crv in ("P-384", "new", 1, ["P-256"])),
+    *(JWKS[0] | {"kid": "x", "x": x} for x in ("AQ", 1, "é")),
+]
+
+
+def test_a_useless_key_is_left_out(subtests: pytest.Subtests) -> None:
+    for entry in USELESS:
+        with subtests.test(entry=str(entry)[-60:]):
+            assert list(parse(json.dumps({"keys": [entry, *JWKS]}).encode())) == list(ALGORITHMS)
+
+
+def test_useless_keys_do_not_spoil_the_others(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = json.dumps({"keys": [*USELESS, *JWKS]}).encode()
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+
+
+def test_a_key_set_may_be_empty(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = b'{"keys": []}'
+    with serve() as client:
+        assert_unauthorized(call(client, token("RS256")))

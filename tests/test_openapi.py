@@ -1,0 +1,239 @@
+"""What /openapi.json promises about every route, and that it is true."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.health import DatabaseHealth, Health, Liveness
+from api.main import create_app
+from api.openapi import FieldError, Problem
+from api.settings import Settings
+from api.tasks import Task, TaskPage
+from tests.conftest import JWT_SECRET
+
+APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
+CONTEXTS = [*iter_route_contexts(APP.routes)]
+# (method, path) of every route of ours, whoever adds it.
+ROUTES = sorted(
+    (method, context.path or "")
+    for context in CONTEXTS
+    if isinstance(context.original_route, APIRoute)
+    for method in context.methods or ()
+)
+OPEN = {("GET", "/health"), ("GET", "/health/db"), ("GET", "/health/live")}
+NEEDS_TOKEN = [route for route in ROUTES if route not in OPEN]
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+SOME_ID = UUID(int=7)
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document as a code generator reads it."""
+    document: dict[str, Any] = json.loads(json.dumps(APP.openapi()))
+    return document
+
+
+def operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["paths"][path][method.lower()]
+    return found
+
+
+def values_of(key: str, tree: object) -> Iterator[object]:
+    """Yield what stands under `key`, anywhere in the tree."""
+    branches = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, branch in branches:
+        if name == key:
+            yield branch
+        yield from values_of(key, branch)
+
+
+# ---- every route -------------------------------------------------------------------------------------
+
+
+def test_every_route_is_known_here(document: dict[str, Any]) -> None:
+    others = {context.path for context in CONTEXTS if not isinstance(context.original_route, APIRoute)}
+    documented = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+
+    assert others == {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+    assert sorted(documented) == ROUTES
+    assert set(ROUTES) > OPEN
+    assert len(NEEDS_TOKEN) >= 6
+
+
+def test_every_route_but_health_wants_a_token_and_says_so(anonymous: httpx2.Client, document: dict[str, Any]) -> None:
+    [(name, scheme)] = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for method, path in NEEDS_TOKEN:
+        answer = anonymous.request(method, path.format(task_id=SOME_ID))
+
+        assert (method, path, answer.status_code) == (method, path, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert operation(document, method, path)["security"] == [{name: []}]
+
+
+def test_health_is_open_and_says_so(anonymous: httpx2.Client, document: dict[str, Any]) -> None:
+    for method, path in OPEN:
+        assert anonymous.request(method, path).status_code == 200
+        assert "security" not in operation(document, method, path)
+
+
+def expected_errors(method: str, path: str) -> set[str]:
+    """Return the errors that every such route can answer, whatever it does."""
+    if (method, path) in OPEN:
+        return {"500"} if path == "/health/live" else {"500", "503"}
+    errors = {"401", "422", "500", "503"}
+    if "{" in path:
+        errors |= {"404"}
+    if method in {"POST", "PUT", "PATCH"}:
+        errors |= {"413", "415"}
+    return errors
+
+
+def test_every_route_documents_every_error_it_can_answer(document: dict[str, Any]) -> None:
+    for method, path in ROUTES:
+        responses = operation(document, method, path)["responses"]
+        errors = {status for status in responses if status >= "400"}
+
+        assert (method, path, errors) == (method, path, expected_errors(method, path))
+        assert [responses[status]["content"] for status in errors] == [PROBLEM] * len(errors)
+
+
+# ---- the document ------------------------------------------------------------------------------------
+
+
+def test_the_document_is_served_to_anybody(anonymous: httpx2.Client, document: dict[str, Any]) -> None:
+    answer = anonymous.get("/openapi.json")
+
+    assert (answer.status_code, answer.json()) == (200, document)
+    assert "/openapi.json" in anonymous.get("/docs").text
+
+
+def test_the_document_is_openapi_3_1_and_whole(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    references = {str(reference) for reference in values_of("$ref", document)}
+    operations = [operation(document, *route) for route in ROUTES]
+
+    assert document["openapi"].startswith("3.1.")
+    assert references <= {f"#/components/schemas/{name}" for name in schemas}
+    assert "HTTPValidationError" not in json.dumps(document)
+    assert len({each["operationId"] for each in operations}) == len(ROUTES)
+    assert all(each["description"] for each in operations)
+
+
+def test_bodies_are_described_as_strictly_as_they_are_read(document: dict[str, Any]) -> None:
+    for name in ("NewTask", "WholeTask", "TaskChange"):
+        assert document["components"]["schemas"][name]["additionalProperties"] is False
+    assert document["components"]["schemas"]["WholeTask"]["required"] == ["text", "completed", "order"]
+    assert document["components"]["schemas"]["NewTask"]["required"] == ["text"]
+
+
+def test_a_change_is_described_without_nulls_and_without_defaults(document: dict[str, Any]) -> None:
+    change = document["components"]["schemas"]["TaskChange"]
+
+    assert {name: field["type"] for name, field in change["properties"].items()} == {
+        "text": "string",
+        "completed": "boolean",
+        "order": "integer",
+    }
+    assert [*values_of("default", change), *values_of("anyOf", change), *values_of("nullable", change)] == []
+    assert "required" not in change
+    assert change["minProperties"] == 1
+
+
+def test_answers_are_described_without_fields_that_may_be_missing(document: dict[str, Any]) -> None:
+    for name in ("Task", "TaskPage", "Health", "DatabaseHealth", "Liveness"):
+        schema = document["components"]["schemas"][name]
+        assert set(schema["required"]) == schema["properties"].keys()
+
+
+# ---- and what is answered ----------------------------------------------------------------------------
+
+
+class Exactly(BaseModel):
+    """Nothing but what is declared, and nothing converted beyond what JSON cannot say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ExactTask(Task, Exactly): ...
+
+
+class ExactTaskPage(TaskPage, Exactly):
+    items: list[ExactTask]  # type: ignore[assignment]
+
+
+class ExactFieldError(FieldError, Exactly): ...
+
+
+class ExactProblem(Problem, Exactly):
+    errors: list[ExactFieldError] = Field(default_factory=list)  # type: ignore[assignment]
+
+
+class ExactHealth(Health, Exactly): ...
+
+
+class ExactDatabaseHealth(DatabaseHealth, Exactly): ...
+
+
+class ExactLiveness(Liveness, Exactly): ...
+
+
+MODELS = {
+    f"#/components/schemas/{model.__name__.removeprefix('Exact')}": model
+    for model in (ExactTask, ExactTaskPage, ExactProblem, ExactHealth, ExactDatabaseHealth, ExactLiveness)
+}
+
+
+def assert_as_documented(answer: httpx2.Response, document: dict[str, Any], path: str) -> None:
+    """The status is documented for this route, and the body is what is documented for this status."""
+    documented = operation(document, answer.request.method, path)["responses"][str(answer.status_code)]
+    if "content" not in documented:
+        assert (answer.content, "content-type" in answer.headers) == (b"", False)
+        return
+    schema = documented["content"][answer.headers["content-type"]]["schema"]
+    MODELS[schema["$ref"]].model_validate_json(answer.content)
+
+
+def test_what_is_answered_is_what_is_documented(alice: httpx2.Client, document: dict[str, Any]) -> None:
+    seen: set[tuple[str, str, int]] = set()
+
+    def ask(method: str, path: str, suffix: str = "", **more: Any) -> httpx2.Response:
+        answer = alice.request(method, path.format(task_id=task_id) + suffix, **more)
+        assert_as_documented(answer, document, path)
+        seen.add((method, path, answer.status_code))
+        return answer
+
+    task_id = str(SOME_ID)
+    whole = {"text": "Buy milk", "completed": True, "order": 3}
+    one = "/tasks/{task_id}"
+    for each in OPEN:
+        ask(*each)
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        ask(method, one, json=None if method in {"GET", "DELETE"} else whole)
+    for method, path in NEEDS_TOKEN:
+        ask(method, path, headers={"Authorization": ""})
+    for method, path in (("POST", "/tasks"), ("PUT", one), ("PATCH", one)):
+        ask(method, path, json={})
+        ask(method, path, json=whole | {"text": "x" * 70_000})
+        ask(method, path, content="text=x")
+    ask("GET", "/tasks", "?limit=0")
+    ask("GET", one, "x")
+    ask("DELETE", one, "x")
+    task_id = ask("POST", "/tasks", json={"text": "Buy milk"}).json()["id"]
+    ask("POST", "/tasks", json=whole)
+    ask("GET", "/tasks")
+    ask("GET", "/tasks", "?limit=1")
+    ask("GET", one)
+    ask("PUT", one, json=whole)
+    ask("PATCH", one, json={"completed": False})
+    ask("DELETE", one)
+
+    documented = {(*route, int(status)) for route in ROUTES for status in operation(document, *route)["responses"]}
+    assert {each for each in documented - seen if each[2] < 500} == set()

@@ -1,0 +1,124 @@
+"""Settings that are missing or unsafe: the server says so and does not start."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from api.settings import load_settings
+from tests.conftest import ROOT
+
+SECRET = "neither-printed-nor-long-enough"  # 31 bytes  # noqa: S105
+DATABASE_URL = "postgresql://app_api:hunter2@localhost/partywall"
+GOOD = {"DATABASE_URL": DATABASE_URL, "JWT_SECRET": SECRET + "!"}
+IMPORT = ("-c", "import api.main; api.main.app")
+SERVE = ("-m", "uvicorn", "api.main:app", "--port", "0")
+
+Variables = Mapping[str, str | None]
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without `.env`."""
+    monkeypatch.chdir(tmp_path)
+
+
+def environment(changed: Variables) -> dict[str, str]:
+    return {name: value for name, value in {**GOOD, **changed}.items() if value is not None}
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, changed: Variables) -> list[str]:
+    for name, value in environment(changed).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as exit_:
+        load_settings()
+    return str(exit_.value).splitlines()
+
+
+NO_ORIGINS = (
+    *("*", "https://*.example.com", "https://app.example.com/", "https://app.example.com/path", "null"),
+    *("app.example.com", "ftp://app.example.com", "https://", "https://app.example.com,*"),
+)
+REFUSED: tuple[tuple[Variables, str, str], ...] = (
+    ({"DATABASE_URL": None}, "DATABASE_URL", "must be set"),
+    ({"DATABASE_URL": ""}, "DATABASE_URL", "must start with postgresql://"),
+    ({"DATABASE_URL": DATABASE_URL.replace("postgresql", "mysql")}, "DATABASE_URL", "must start with postgresql://"),
+    ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE", "greater than or equal to 1"),
+    ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", "valid integer"),
+    ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "greater than or equal to 0"),
+    ({"JWT_SECRET": None}, "JWT_SECRET or JWT_JWKS_URL", "must be set"),
+    ({"JWT_SECRET": SECRET}, "JWT_SECRET", "at least 32 bytes"),
+    ({"JWT_SECRET": ""}, "JWT_SECRET", "at least 32 bytes"),
+    ({"JWT_JWKS_URL": ""}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "https://"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "auth.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "http://auth.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "http://localhost.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "http://localhost@example.com/jwks"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "file:///etc/passwd"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_ISSUER": ""}, "JWT_ISSUER", "empty"),
+    ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE", "empty"),
+    *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NO_ORIGINS),
+)
+
+
+@pytest.mark.parametrize(("changed", "name", "reason"), REFUSED, ids=lambda value: str(value)[:60])
+def test_a_setting_that_is_missing_or_unsafe_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, changed: Variables, name: str, reason: str
+) -> None:
+    [sentence] = refusal(monkeypatch, changed)
+
+    assert sentence.startswith(f"Partywall does not start: {name} ")
+    assert reason in sentence
+    assert SECRET not in sentence
+    assert "hunter2" not in sentence
+
+
+def test_each_bad_setting_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad: Variables = {"DATABASE_URL": None, "JWT_SECRET": SECRET, "JWT_ISSUER": "", "CORS_ORIGINS": "*"}
+
+    sentences = refusal(monkeypatch, bad)
+
+    assert [sentence.removeprefix("Partywall does not start: ").split()[0] for sentence in sentences] == list(bad)
+
+
+def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {
+        "DATABASE_URL": DATABASE_URL.replace("postgresql", "postgresql+asyncpg"),
+        "JWT_JWKS_URL": "http://127.0.0.1:1234/jwks",
+        "CORS_ORIGINS": " https://app.example.com, http://localhost:3000,",
+    }
+    for name, value in environment(more).items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings()
+
+    assert settings.database_url.get_secret_value() == DATABASE_URL
+    assert settings.cors_origins == ("https://app.example.com", "http://localhost:3000")
+    assert SECRET not in repr(settings)
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_secret_is_measured_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE_URL)
+    monkeypatch.setenv("JWT_SECRET", "é" * 16)
+
+    assert load_settings().jwt_secret is not None
+
+
+@pytest.mark.parametrize("command", [IMPORT, SERVE], ids=["import", "uvicorn"])
+def test_the_server_does_not_start_and_shows_no_traceback(command: tuple[str, ...]) -> None:
+    bad = environment({"JWT_SECRET": SECRET, "JWT_ISSUER": ""})
+    bad |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run([sys.executable, *command], env=bad, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO")] == [
+        "Partywall does not start: JWT_SECRET must have at least 32 bytes; make one with: openssl rand -base64 32",
+        "Partywall does not start: JWT_ISSUER is set but empty; unset it, or say what tokens must carry",
+    ]
+    assert done.stdout == ""
