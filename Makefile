@@ -31,6 +31,6 @@ lock: .venv/installed ## Choose new versions of the dependencies
 	@$(PYTHON) -c 'import sys; sys.exit("Partywall needs Python 3.11 or later; set PYTHON=" if sys.version_info < (3, 11) else 0)'
 	@echo "installing the locked dependencies into .venv (once)"
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@

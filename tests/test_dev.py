@@ -1,10 +1,12 @@
 """`partywall dev`, `token` and `psql`, run as a person runs them."""
 
+import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,6 +140,10 @@ def test_after_a_kill_the_next_start_recovers_what_was_committed(start: Start, t
     postmaster = int((tmp_path / ".data/postgres/postmaster.pid").read_text().split()[0])
     second.end(signal.SIGKILL)
     os.kill(postmaster, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(100):  # a kill is not instantaneous
+            os.kill(postmaster, 0)
+            time.sleep(0.1)
 
     third = start()
     assert httpx2.get(third.url, headers=third.headers).json()["items"] == [task]
