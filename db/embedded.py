@@ -27,7 +27,11 @@ ROLES = Path(__file__).with_name("roles.sql")
 
 # sockaddr_un holds 107 bytes on Linux and 103 on macOS.
 _LONGEST_SOCKET_PATH = 103
-_AS_NOBODY = "setpriv --reuid=nobody --clear-groups --inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override"
+# no_setuid_fixup: access(2), by which the programs look for each other, then honours the capability too.
+_AS_NOBODY = (
+    "setpriv --reuid=nobody --clear-groups --securebits=+no_setuid_fixup"
+    " --inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override"
+)
 
 
 class EmbeddedPostgresError(Exception):

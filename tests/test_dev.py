@@ -14,7 +14,7 @@ import httpx2
 import psycopg
 import pytest
 
-from db.embedded import Cluster
+from db.embedded import Cluster, binary
 from tests.conftest import JWT_SECRET, Url, bearer
 
 PARTYWALL = str(Path(sys.executable).with_name("partywall"))
@@ -198,6 +198,18 @@ def test_a_directory_with_a_long_or_strange_name_will_do(tmp_path: Path) -> None
                 assert connection.execute("select 1").fetchone() == (1,)
         finally:
             cluster.stop()
+
+
+def test_programs_that_only_root_can_reach_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout below /root, say: PostgreSQL does not run as root, and its programs are in the checkout."""
+    (tmp_path / "bin").symlink_to(Path(binary("postgres")).parent)
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("PG_BIN", str(tmp_path / "bin"))
+    cluster = Cluster(tmp_path)
+    cluster.create()
+    cluster.start("fsync=off")
+    assert cluster.is_running
+    cluster.stop()
 
 
 def test_the_secret_is_readable_by_its_owner_only_and_the_environment_wins_over_it(tmp_path: Path) -> None:
