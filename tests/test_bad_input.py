@@ -126,7 +126,8 @@ NO_OBJECT = {
     "true": b"true",
     "null": b"null",
     "deep array": b"[" * 10_000 + b"]" * 10_000,
-    "deep object": b'{"text":' * 7_000 + b"1" + b"}" * 7_000,
+    # In an array: how deep is too deep for Python depends on its version.
+    "deep object": b"[" + b'{"text":' * 7_000 + b"1" + b"}" * 7_000 + b"]",
     "deep and never closed": b"[" * 60_000,
     "deep in a field": body(text="[" * 10_000 + "]" * 10_000),
 }
