@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         url = value.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise ValueError("cannot be read; percent-encode what is special in its password") from None
         return SecretStr(url)
 
     @field_validator("jwt_secret")

@@ -46,6 +46,8 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"DATABASE_URL": None}, "DATABASE_URL", "must be set"),
     ({"DATABASE_URL": ""}, "DATABASE_URL", "must start with postgresql://"),
     ({"DATABASE_URL": DATABASE_URL.replace("postgresql", "mysql")}, "DATABASE_URL", "must start with postgresql://"),
+    ({"DATABASE_URL": DATABASE_URL.replace("hunter2", "hun/ter2")}, "DATABASE_URL", "percent-encode"),
+    ({"DATABASE_URL": DATABASE_URL.replace("localhost", "localhost:http")}, "DATABASE_URL", "cannot be read"),
     ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE", "greater than or equal to 1"),
     ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", "valid integer"),
     ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "greater than or equal to 0"),
