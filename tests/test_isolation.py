@@ -67,6 +67,20 @@ def test_the_owner_comes_from_the_token_and_from_nowhere_else(alice: httpx2.Clie
     assert alice.post("/tasks", json=TASK, headers={"X-User-Id": "bob"}).json()["user_id"] == "alice"
 
 
+def test_a_request_that_only_reads_cannot_write_whatever_it_runs_into(
+    alice: httpx2.Client, both: psycopg.Connection
+) -> None:
+    both.execute("""
+        create sequence reads;
+        grant usage on sequence reads to app_api;
+        create policy count_reads on app.tasks as restrictive for select to app_api using (nextval('reads') > 0);
+    """)
+    both.commit()
+
+    assert alice.get("/tasks").status_code == 500
+    assert both.execute("select is_called from reads").fetchone() == (False,)
+
+
 # ---- raw SQL as the API's role, with Alice's context and no `where` ----------------------------------
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -129,6 +130,21 @@ def test_two_pipelines_at_once_do_not_collide(migrator: str) -> None:
         runs = list(threads.map(lambda _: alembic(migrator, "upgrade", "head", check=False), range(3)))
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert sum("Running upgrade" in run.stderr for run in runs) == 1
+
+
+def test_a_pipeline_waits_for_the_one_before_it(empty: psycopg.Connection, migrator: str) -> None:
+    waiting = "select from pg_stat_activity where usename = 'app_migrator' and wait_event = 'advisory'"
+    with ThreadPoolExecutor() as threads:
+        with empty.transaction():
+            empty.execute("select pg_advisory_xact_lock(hashtextextended('partywall migrations', 0))")
+            run = threads.submit(alembic, migrator, "upgrade", "head")
+            while not empty.execute(waiting).fetchall():
+                assert not run.done()
+                empty.execute("select pg_stat_clear_snapshot()")
+                time.sleep(0.02)
+            assert empty.execute("select to_regnamespace('app')").fetchone() == (None,)
+        assert run.result().returncode == 0
+    assert describe(empty) != []
 
 
 def test_a_migration_gives_up_its_wait_for_a_busy_table_and_changes_nothing(
