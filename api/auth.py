@@ -62,7 +62,7 @@ class Verifier:
         except (jwt.PyJWTError, OverflowError) as error:
             raise UnauthorizedError(f"The token is not valid: {error}.") from error
         subject: object = claims["sub"]
-        if not isinstance(subject, str) or not is_user_id(subject):
+        if not is_user_id(subject):
             raise UnauthorizedError("The token's sub must have 1 to 255 characters, no control characters.")
         self._verified[token] = (subject, expiry)
         return subject

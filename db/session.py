@@ -13,7 +13,7 @@ connection has nothing to forget: the pool sends no reset query, and PgBouncer i
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import asyncpg
 
@@ -50,7 +50,7 @@ class DatabaseUnavailableError(Exception):
     """The database cannot be used right now. Its cause says why."""
 
 
-def is_user_id(value: object) -> bool:
+def is_user_id(value: object) -> TypeGuard[str]:
     """Return whether `value` can name a user: a string of 1 to 255 characters without control characters."""
     return isinstance(value, str) and _USER_ID.fullmatch(value) is not None
 
