@@ -7,18 +7,19 @@ API would then queue behind. `alembic upgrade head --sql` prints the same statem
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 import asyncpg
 from alembic import context
 from alembic.util import CommandError
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection
+from sqlalchemy import AdaptedConnection, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from db import schema
+from db import audit, schema
 
 # Session-level, so that they span the revisions' transactions; they end with the connection.
 # The wait for another pipeline may be long, a migration's wait for a table's lock may not:
@@ -44,7 +45,7 @@ do $$
 declare
     name text;
 begin
-    foreach name in array array['app', 'migrations'] loop
+    foreach name in array array['app', 'audit', 'migrations'] loop
         if to_regnamespace(name) is null then
             execute format('create schema %I authorization app_owner', name);
         end if;
@@ -91,6 +92,21 @@ def configure(execute: Callable[[str], object], **target: object) -> None:
         execute(statement)
 
 
+def upgrades_to_head() -> bool:
+    """Return whether the alembic command is `upgrade head`: then the audit of this version is installed."""
+    try:
+        return context.get_revision_argument() == context.get_head_revision()
+    except KeyError:  # it has no destination: check, current
+        return False
+
+
+def install_audit(connection: Connection) -> None:
+    """Install the audit of this version. One message, hence all of it or nothing."""
+    connection.commit()
+    adapted = cast("AdaptedConnection", connection.connection.dbapi_connection)
+    adapted.run_async(lambda driver: driver.execute(audit.installation()))
+
+
 def migrate(connection: Connection) -> None:
     """Run what the alembic command asks for. Raises CommandError with what PostgreSQL said."""
     # The prose of the schema stands once, in `comment on`; the metadata does not repeat it.
@@ -100,6 +116,10 @@ def migrate(connection: Connection) -> None:
         connection.commit()
         with context.begin_transaction():
             context.run_migrations()
+        if upgrades_to_head():
+            install_audit(connection)
+    except asyncpg.PostgresError as error:
+        raise CommandError(f"the audit cannot be installed: {error}") from error
     except DBAPIError as error:
         reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
         statement = "" if error.statement in PREAMBLE else f"\nThe statement was: {error.statement}"
@@ -130,5 +150,7 @@ logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
 if context.is_offline_mode():
     configure(context.execute, dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
     context.run_migrations()
+    if upgrades_to_head():
+        context.execute(f"begin;\n{audit.installation()}\ncommit")
 else:
     asyncio.run(online())

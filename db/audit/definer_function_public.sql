@@ -1,0 +1,13 @@
+-- PUBLIC may execute every new function unless that is revoked. One that runs with its owner's rights is granted
+-- by name.
+select
+    'definer_function_public' as name,
+    'warning' as level,
+    audit.routine(p.oid) as object,
+    format('Every role may call it, and it runs as %s.', p.proowner::regrole) as detail,
+    format('revoke execute on function %s from public;', audit.routine(p.oid)) as remediation,
+    'definer_function_public:' || audit.routine(p.oid) as key
+from pg_proc as p
+where p.prosecdef and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+    and not audit.in_extension('pg_proc', p.oid)
+    and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) where grantee = 0);

@@ -1,0 +1,13 @@
+-- A SECURITY DEFINER function without a search_path of its own looks up names where its caller says: the caller
+-- chooses what runs with the owner's rights.
+select
+    'definer_function_search_path' as name,
+    'warning' as level,
+    audit.routine(p.oid) as object,
+    'It runs as its owner and finds names by its caller''s search_path.' as detail,
+    format('alter function %s set search_path = pg_catalog, pg_temp;', audit.routine(p.oid)) as remediation,
+    'definer_function_search_path:' || audit.routine(p.oid) as key
+from pg_proc as p
+where p.prosecdef and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+    and not audit.in_extension('pg_proc', p.oid)
+    and not exists (select from unnest(p.proconfig) as setting where setting like 'search\_path=%');

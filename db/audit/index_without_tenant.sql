@@ -1,0 +1,15 @@
+-- Every query is of one tenant. An index that does not start with the tenant column is read through the rows of
+-- all of them, and an operator that is not leakproof cannot use it ahead of the policy.
+select
+    'index_without_tenant' as name,
+    'warning' as level,
+    audit.name(i.indexrelid) as object,
+    'The index does not start with user_id: one tenant''s query would read it through everybody''s rows.' as detail,
+    format('drop index %s; create index %I on %s using %s;', audit.name(i.indexrelid), c.relname, audit.name(i.indrelid),
+        regexp_replace(split_part(pg_get_indexdef(i.indexrelid), ' USING ', 2), '\(', '(user_id, ')) as remediation,
+    'index_without_tenant:' || audit.name(i.indexrelid) as key
+from audit.tables as t
+join pg_index as i on i.indrelid = t."table" and not i.indisunique and not i.indisexclusion
+join pg_class as c on c.oid = i.indexrelid and not c.relispartition
+left join pg_attribute as first on first.attrelid = t."table" and first.attnum = i.indkey[0]
+where t.tenant_column is not null and first.attname is distinct from t.tenant_column;

@@ -1,0 +1,11 @@
+-- A sub-select in a policy becomes a filter on every row instead of an index condition, reads tables behind
+-- policies of their own, and is refused by Citus.
+select
+    'policy_with_subselect' as name,
+    'warning' as level,
+    audit.name(c."table") || '.' || quote_ident(c.policy) as object,
+    format('%s (%s) has a sub-select.', upper(c.clause), c.expression) as detail,
+    format('alter policy %I on %s %s (user_id = app.current_user_id());', c.policy, audit.name(c."table"), c.clause) as remediation,
+    'policy_with_subselect:' || audit.name(c."table") || '.' || quote_ident(c.policy) || case c.clause when 'using' then '' else ':check' end as key
+from audit.clauses as c
+where not c.implied and c.tree @? '$.** ? (@.node == "SUBLINK")';

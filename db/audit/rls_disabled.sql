@@ -1,0 +1,10 @@
+-- Without row-level security every grant is a grant on everybody's rows, whatever policies there are.
+select
+    'rls_disabled' as name,
+    case when reachable then 'error' else 'warning' end as level,
+    audit.name("table") as object,
+    'Row-level security is off.' as detail,
+    format('alter table %s enable row level security;', audit.name("table")) as remediation,
+    'rls_disabled:' || audit.name("table") as key
+from audit.tables
+where not rls_enabled and child_of is null;

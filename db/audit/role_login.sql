@@ -1,0 +1,10 @@
+-- Nobody logs in as the owner of the walls: a migration becomes it, for the length of a migration.
+select
+    'role_login' as name,
+    'warning' as level,
+    rolname::text as object,
+    'app_owner can log in.' as detail,
+    'alter role app_owner nologin;' as remediation,
+    'role_login:' || rolname::text as key
+from pg_roles
+where rolname = 'app_owner' and rolcanlogin;

@@ -1,0 +1,23 @@
+-- A session starts with the settings of its role and its database. A caller set there is everybody's caller, a
+-- role set there is another role, and row_security = off turns policies into errors.
+select
+    'setting_on_role' as name,
+    case when s.setrole = 0 or s.setrole in (select role from audit.api_roles) then 'error' else 'warning' end as level,
+    format('%s on %s', parameter, target) as object,
+    format('Sessions start with %s.', setting) as detail,
+    format('alter %s reset %s;', target, parameter) as remediation,
+    format('setting_on_role:%s on %s', parameter, target) as key
+from pg_db_role_setting as s
+cross join unnest(s.setconfig) as setting
+cross join split_part(setting, '=', 1) as parameter
+cross join lateral (
+    select case
+        when s.setrole = 0 and s.setdatabase = 0 then 'role all'
+        when s.setrole = 0 then format('database %I', current_database())
+        else format('role %s%s', s.setrole::regrole,
+            case when s.setdatabase = 0 then '' else format(' in database %I', current_database()) end)
+    end as target
+) as targets
+where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+    and (parameter in ('row_security', 'role', 'session_authorization', 'session_replication_role', 'audit.explaining')
+        or parameter ~ '^app\.');

@@ -1,0 +1,11 @@
+-- A table that app_api can reach says whose its rows are, in a column user_id. One that belongs to nobody, such as
+-- a list of countries, is accepted by its key.
+select
+    'tenant_column_missing' as name,
+    case when reachable then 'error' else 'warning' end as level,
+    audit.name("table") as object,
+    'There is no column user_id.' as detail,
+    format('alter table %s add column user_id text not null default app.current_user_id();', audit.name("table")) as remediation,
+    'tenant_column_missing:' || audit.name("table") as key
+from audit.tables
+where tenant_column is null;

@@ -1,0 +1,11 @@
+-- A row without an owner is nobody's: no policy shows it, and no one can delete it.
+select
+    'tenant_column_nullable' as name,
+    'warning' as level,
+    audit.name("table") || '.' || tenant_column as object,
+    'The column may be null.' as detail,
+    format('alter table %s alter column %I set not null;', audit.name("table"), tenant_column) as remediation,
+    'tenant_column_nullable:' || audit.name("table") || '.' || tenant_column as key
+from audit.tables
+join pg_attribute on attrelid = "table" and attname = tenant_column
+where not attnotnull;

@@ -1,0 +1,12 @@
+-- A trigger whose function is SECURITY DEFINER runs with its owner's rights on every row that a caller touches.
+select
+    'trigger_as_owner' as name,
+    'warning' as level,
+    audit.name(g.tgrelid) || '.' || quote_ident(g.tgname) as object,
+    format('The trigger runs %s as %s.', audit.routine(p.oid), p.proowner::regrole) as detail,
+    format('alter function %s security invoker;', audit.routine(p.oid)) as remediation,
+    'trigger_as_owner:' || audit.name(g.tgrelid) || '.' || quote_ident(g.tgname) as key
+from pg_trigger as g
+join audit.tables as t on t."table" = g.tgrelid
+join pg_proc as p on p.oid = g.tgfoid
+where not g.tgisinternal and p.prosecdef;
