@@ -17,6 +17,7 @@ import jwt
 import uvicorn
 from dotenv import dotenv_values
 
+from api.audit import audit
 from api.logs import configure_logging
 from api.main import create_app
 from api.settings import load_settings
@@ -100,6 +101,9 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
     environment = os.environ | ({"PGOPTIONS": f"-c role={become}"} if become else {})
     program = binary("psql")
     os.execve(program, [program, cluster.url(login), *arguments], environment)  # noqa: S606
+
+
+main.add_command(audit)
 
 
 def say(message: str) -> None:

@@ -6,6 +6,9 @@ people read. `alembic upgrade head` installs all of it anew, so the views follow
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
 
 _HERE = Path(__file__).parent
 
@@ -25,27 +28,54 @@ comment on view audit.findings is
     'What is wrong with the walls, worst first. No rows: nothing is. "remediation" is the SQL that mends it; "key" is
 what audit.accepted lists it by.';
 """
+_DESCRIPTION = "Who may do what to which rows, and what is wrong with the walls"
+
+
+class Finding(NamedTuple):
+    """A row of audit.findings."""
+
+    name: str
+    level: str
+    object: str
+    detail: str
+    remediation: str
+    key: str
+
+
+class NotInstalledError(Exception):
+    """The database does not have the audit of this version. The message says what to do."""
 
 
 def installation() -> str:
     """Return the SQL script that installs this version of the audit over any other, to be run as app_owner."""
+    script = _script()
+    return f"{script}\ncomment on schema audit is '{_description(script)}';\n"
+
+
+async def find(connection: asyncpg.Connection) -> list[Finding]:
+    """Return what audit.findings says, worst first. Raises NotInstalledError, or what asyncpg raises."""
+    installed = await connection.fetchval(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
+    )
+    if installed != _description(_script()):
+        raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
+    return [Finding(*row) for row in await connection.fetch("select * from audit.findings")]
+
+
+def _script() -> str:
     checks = "\nunion all\n".join(query.strip().removesuffix(";") for query in CHECKS.values())
-    script = "\n".join(
+    return "\n".join(
         [
-            *(_part(name) for name in ("functions", "roles", "tables", "clauses", "grants", "policies", "accepted")),
+            *map(_part, ("functions", "roles", "tables", "clauses", "grants", "policies", "accepted")),
             _FINDINGS.format(checks=checks),
-            *(_part(name) for name in ("explain_access", "readers")),
+            *map(_part, ("explain_access", "readers")),
         ]
     )
-    return f"{script}\ncomment on schema audit is '{_DESCRIPTION}, version {_digest(script)}.';\n"
-
-
-_DESCRIPTION = "Who may do what to which rows, and what is wrong with the walls"
 
 
 def _part(name: str) -> str:
     return (_HERE / "schema" / f"{name}.sql").read_text()
 
 
-def _digest(script: str) -> str:
-    return hashlib.sha256(script.encode()).hexdigest()[:16]
+def _description(script: str) -> str:
+    return f"{_DESCRIPTION}; version {hashlib.sha256(script.encode()).hexdigest()[:16]}."

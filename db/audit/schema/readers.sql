@@ -1,7 +1,7 @@
+-- All of this is computed from catalogs that every login can read. The API asks for the findings itself, and does not
+-- serve while one is an error.
 revoke all on all functions in schema audit from public;
 grant usage on schema audit to app_auditor, app_api;
+grant select on all tables in schema audit to app_auditor, app_api;
 grant execute on all functions in schema audit to app_auditor, app_api;
 revoke execute on function audit.explain_access(text, regclass, uuid) from app_auditor, app_api;
-grant select on all tables in schema audit to app_auditor;
--- The API looks at the findings itself, and does not serve while one is an error.
-grant select on audit.findings to app_api;

@@ -1,0 +1,86 @@
+"""`partywall audit`: what audit.findings says, with an exit code that a pipeline can believe."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import asyncpg
+import click
+from click.core import ParameterSource
+from dotenv import dotenv_values
+
+from db.audit import Finding, NotInstalledError, find, report
+from db.audit.prove import Attempt, prove
+from db.embedded import Cluster, EmbeddedPostgresError
+
+LEVELS = ("error", "warning", "info")
+FORMATS = {"text": report.as_text, "json": report.as_json, "sarif": report.as_sarif}
+
+
+class CannotLookError(click.ClickException):
+    """There is no answer, good or bad."""
+
+    exit_code = 2
+
+
+@click.command()
+@click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@click.option("--fail-on", type=click.Choice(LEVELS), default="warning", show_default=True, help="Exit 1 from here up.")
+@click.option("--prove", "proving", is_flag=True, help="Also try every command across the walls; rolled back.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".data"),
+    show_default=True,
+    help="Audit the development database there, even if DATABASE_URL is set.",
+)
+@click.pass_context
+def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *, proving: bool) -> None:
+    """Look for holes in the walls of the database of DATABASE_URL, or of the development server.
+
+    Exit code 0: none. 1: findings of the level --fail-on or worse. 2: could not look.
+    """
+    url = None if context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE else _url()
+    try:
+        findings, attempts = asyncio.run(_look(url or _development_url(data_dir), proving=proving))
+    except (
+        OSError,
+        ValueError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        EmbeddedPostgresError,
+        NotInstalledError,
+    ) as error:
+        raise CannotLookError(f"cannot look: {str(error) or type(error).__name__}") from error
+    click.echo(FORMATS[format_](findings, attempts))
+    failing = LEVELS[: LEVELS.index(fail_on) + 1]
+    context.exit(any(finding.level in failing for finding in findings))
+
+
+def _url() -> str | None:
+    settings = {**dotenv_values(".env"), **os.environ}
+    url = settings.get("DATABASE_URL") or settings.get("MIGRATION_DATABASE_URL")
+    return url and url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+def _development_url(data_dir: Path) -> str:
+    cluster = Cluster(data_dir)
+    if not cluster.is_running:
+        raise CannotLookError(
+            f"cannot look: no database runs in {data_dir}; start it with make dev, or set DATABASE_URL"
+        )
+    return cluster.url("app_api")
+
+
+async def _look(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]]:
+    connection = await asyncpg.connect(
+        url, timeout=10, statement_cache_size=0, server_settings={"application_name": "partywall audit"}
+    )
+    try:
+        findings = await find(connection)
+        if not proving:
+            return findings, []
+        proof = await prove(connection)
+        return [*findings, *proof.findings], proof.attempts
+    finally:
+        await connection.close()

@@ -1,0 +1,85 @@
+"""What the audit found, for people, for programs and for code scanning."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from db.audit import CHECKS, Finding
+from db.audit.prove import Attempt
+
+_SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+# The checks that are tried, not read.
+_PROOF = {
+    "prove": "A statement of one tenant, or of nobody, reached a row of another.",
+    "prove_seed": "A tenant table in which the proof could not add a row to try.",
+}
+
+
+def as_text(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
+    """Return a table of the attempts, one of the findings, and a sentence."""
+    tried = [("", "TABLE", "ATTEMPT", "OUTCOME")] * bool(attempts)
+    tried += [("ok" if each.holds else "FAILED", each.table, each.attempt, each.outcome) for each in attempts]
+    found = [("LEVEL", "CHECK", "OBJECT", "DETAIL")] * bool(findings)
+    for each in findings:
+        found += [(each.level, each.name, each.object, each.detail), ("", "", "", each.remediation)]
+    return "\n\n".join([table for table in (_table(tried), _table(found)) if table] + [_summary(findings, attempts)])
+
+
+def as_json(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
+    """Return an object with `findings` and `attempts`."""
+    document = {"findings": [each._asdict() for each in findings], "attempts": [each._asdict() for each in attempts]}
+    return json.dumps(document, indent=2)
+
+
+def as_sarif(findings: Sequence[Finding], _attempts: Sequence[Attempt]) -> str:
+    """Return SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
+
+    A finding is about an object of the database, not about a line of a file; code scanning wants a file, so it
+    points at the check.
+    """
+    rules = {name: _reason(query) for name, query in CHECKS.items()} | _PROOF
+    run = {
+        "tool": {
+            "driver": {
+                "name": "partywall audit",
+                "rules": [{"id": name, "fullDescription": {"text": reason}} for name, reason in rules.items()],
+            }
+        },
+        "results": [_result(finding) for finding in findings],
+    }
+    schema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _summary(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
+    looked = f"{len(CHECKS)} checks" + (f", {len(attempts)} attempts" if attempts else "")
+    levels = Counter(finding.level for finding in findings)
+    counts = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in levels.items())
+    return f"{looked}: {counts or 'no findings'}"
+
+
+def _result(finding: Finding) -> dict[str, object]:
+    file = "db/audit/prove.py" if finding.name in _PROOF else f"db/audit/{finding.name}.sql"
+    return {
+        "ruleId": finding.name,
+        "level": _SARIF_LEVELS[finding.level],
+        "message": {"text": f"{finding.object}: {finding.detail}\n\n{finding.remediation}"},
+        "locations": [
+            {
+                "physicalLocation": {"artifactLocation": {"uri": file}, "region": {"startLine": 1}},
+                "logicalLocations": [{"fullyQualifiedName": finding.object}],
+            }
+        ],
+        "partialFingerprints": {"key/v1": finding.key},
+    }
+
+
+def _reason(query: str) -> str:
+    """Return the comment that a check starts with."""
+    lines = (line.removeprefix("--").strip() for line in query.splitlines() if line.startswith("--"))
+    return " ".join(lines)
