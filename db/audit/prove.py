@@ -21,12 +21,13 @@ select audit.name(t."table") as name, t.tenant_column is not null as has_tenant,
     (select json_agg(json_build_object(
             'name', quote_ident(a.attname), 'type', format_type(a.atttypid, a.atttypmod), 'category', y.typcategory,
             'label', (select enumlabel from pg_enum where enumtypid = y.oid order by enumsortorder limit 1),
-            'can_select', has_column_privilege(to_regrole('app_api'), a.attrelid, a.attnum, 'select'),
-            'can_insert', has_column_privilege(to_regrole('app_api'), a.attrelid, a.attnum, 'insert'),
-            'can_update', has_column_privilege(to_regrole('app_api'), a.attrelid, a.attnum, 'update'),
-            'required', a.attnotnull and not a.atthasdef and a.attidentity = ''
+            'can_select', has_column_privilege(a.attrelid, a.attnum, 'select'),
+            'can_insert', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'insert'),
+            'can_update', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'update'),
+            'required', a.attnotnull and not a.atthasdef and not made.by_itself
         ) order by a.attnum)
         from pg_attribute as a join pg_type as y on y.oid = a.atttypid
+        cross join lateral (select a.attidentity = 'a' or a.attgenerated <> '' as by_itself) as made
         where a.attrelid = t."table" and a.attnum > 0 and not a.attisdropped) as columns,
     (select json_agg(json_build_object('table', audit.name(f.confrelid), 'columns', (
             select json_object_agg(quote_ident(here.attname), quote_ident(there.attname))
@@ -146,7 +147,7 @@ class _Prover:
                     told = f"{error.constraint_name} tells one tenant what the other has"
                     self._note(table.name, "learn that a value exists next door", told, holds=False)
                 else:
-                    self._cannot_seed(table, str(error))
+                    self._cannot_seed(table, error.args[0])
                 return False
             self._rows[table.name, tenant] = dict(zip(readable, values or (), strict=False))
         return True
@@ -227,9 +228,9 @@ class _Prover:
             await self._call_as(caller)
             status = await self._connection.execute(statement, *values.values())
         except _REFUSALS as error:
-            return str(error), True
+            return error.args[0], True
         except asyncpg.PostgresError as error:
-            return f"could not be tried: {error}", False
+            return f"could not be tried: {error.args[0]}", False
         finally:
             await savepoint.rollback()
         return status, status.endswith(" 0")

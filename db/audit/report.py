@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from db.audit import CHECKS, Finding
 from db.audit.prove import Attempt
@@ -42,6 +43,7 @@ def as_sarif(findings: Sequence[Finding], _attempts: Sequence[Attempt]) -> str:
         "tool": {
             "driver": {
                 "name": "partywall audit",
+                "version": version("partywall"),
                 "rules": [{"id": name, "fullDescription": {"text": reason}} for name, reason in rules.items()],
             }
         },

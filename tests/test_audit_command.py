@@ -1,0 +1,275 @@
+"""`partywall audit` as a pipeline runs it: what it prints, and the exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from db.audit import CHECKS
+from tests.conftest import ROOT, Url
+
+PARTYWALL = Path(sys.executable).with_name("partywall")
+
+UNFORCE = "alter table app.tasks no force row level security"
+UNWALL = "alter table app.tasks disable row level security"
+
+
+def audit(url: str | None, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
+    if url is not None:
+        environment["DATABASE_URL"] = url
+    return subprocess.run(
+        [PARTYWALL, "audit", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def dba(admin: psycopg.Connection) -> psycopg.Connection:
+    """A superuser whose changes others see."""
+    admin.autocommit = True
+    return admin
+
+
+@pytest.fixture(params=["app_api", "app_auditor", "app_migrator", "postgres"])
+def login(request: pytest.FixtureRequest, url: Url) -> str:
+    """Each login that has a reason to audit."""
+    return url(request.param)
+
+
+# ---- the exit code -----------------------------------------------------------------------------------
+
+
+def test_a_healthy_database_is_clean_for_whoever_looks(login: str) -> None:
+    answer = audit(login)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == f"{len(CHECKS)} checks: no findings\n"
+
+
+def test_a_hole_is_found_by_whoever_looks(login: str, dba: psycopg.Connection) -> None:
+    dba.execute(UNWALL)
+    answer = audit(login)
+    assert (answer.returncode, answer.stderr) == (1, "")
+    assert "rls_disabled" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "fail_on", "exit_code"),
+    [
+        (UNFORCE, "info", 1),
+        (UNFORCE, "warning", 1),
+        (UNFORCE, "error", 0),
+        (UNWALL, "info", 1),
+        (UNWALL, "warning", 1),
+        (UNWALL, "error", 1),
+    ],
+)
+def test_the_pipeline_decides_which_findings_stop_it(
+    change: str, fail_on: str, exit_code: int, url: Url, dba: psycopg.Connection
+) -> None:
+    dba.execute(change)
+    answer = audit(url("app_auditor"), "--fail-on", fail_on)
+    assert answer.returncode == exit_code
+    assert "app.tasks" in answer.stdout
+
+
+def cannot_look(answer: subprocess.CompletedProcess[str], reason: str) -> bool:
+    """It says so on stderr, in one line, and with its own exit code."""
+    return (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (2, "", 1) and reason in answer.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_not_a_clean_one(tmp_path: Path) -> None:
+    assert cannot_look(audit(f"postgresql://app_api@/partywall?host={tmp_path}"), "cannot look")
+    assert cannot_look(audit("mysql://localhost/partywall"), "cannot look")
+    assert cannot_look(audit(None, cwd=tmp_path), "no database runs in .data")
+
+
+def test_a_login_that_may_not_look_is_told_so(url: Url, dba: psycopg.Connection) -> None:
+    dba.execute("revoke usage on schema audit from app_auditor")
+    assert cannot_look(audit(url("app_auditor")), "permission denied for schema audit")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["drop schema audit cascade", "comment on schema audit is 'of an older version'", "drop view audit.findings"],
+)
+def test_an_audit_of_another_version_is_not_believed(change: str, url: Url, dba: psycopg.Connection) -> None:
+    dba.execute(change)
+    answer = audit(url("postgres"))
+    assert cannot_look(answer, "cannot look")
+
+
+def test_the_development_database_is_audited_where_it_is_named(url: Url, tmp_path: Path) -> None:
+    """Even if DATABASE_URL says something else."""
+    assert cannot_look(audit(url("app_api"), "--data-dir", str(tmp_path)), f"no database runs in {tmp_path}")
+
+
+def test_the_address_may_stand_in_a_file_as_for_the_api(url: Url, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"DATABASE_URL={url('app_api').replace('postgresql:', 'postgresql+asyncpg:')}\n")
+    assert audit(None, cwd=tmp_path).returncode == 0
+
+
+# ---- the formats -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_holes(dba: psycopg.Connection) -> None:
+    """One error and one warning."""
+    dba.execute(UNWALL)
+    dba.execute("grant select on app.tasks to public")
+
+
+@pytest.mark.usefixtures("two_holes")
+def test_people_get_a_table_with_the_sql_that_mends_it(url: Url) -> None:
+    lines = audit(url("app_auditor")).stdout.splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith(("LEVEL", "error", "warning"))] == [
+        ["LEVEL", "CHECK", "OBJECT"],
+        ["error", "rls_disabled", "app.tasks"],
+        ["warning", "auditor_reads_tenants", "app.tasks"],
+        ["warning", "grant_to_public", "app.tasks:"],
+    ]
+    assert "alter table app.tasks enable row level security;" in [line.strip() for line in lines]
+    assert lines[-1] == f"{len(CHECKS)} checks: 1 error, 2 warnings"
+
+
+@pytest.mark.usefixtures("two_holes")
+def test_programs_get_json_with_the_same_rows_as_psql(url: Url, dba: psycopg.Connection) -> None:
+    document = json.loads(audit(url("app_auditor"), "--format", "json").stdout)
+    cursor = dba.execute("select * from audit.findings")
+    assert cursor.description
+    names = [column.name for column in cursor.description]
+    assert document == {"findings": [dict(zip(names, row, strict=True)) for row in cursor], "attempts": []}
+
+
+@pytest.mark.usefixtures("two_holes")
+def test_code_scanning_gets_sarif(url: Url) -> None:
+    document = json.loads(audit(url("app_auditor"), "--format", "sarif").stdout)
+    assert document["version"] == "2.1.0"
+    [run] = document["runs"]
+    rules = {rule["id"]: rule["fullDescription"]["text"] for rule in run["tool"]["driver"]["rules"]}
+    assert rules.keys() == {*CHECKS, "prove", "prove_seed"}
+    assert all(rules.values())
+    assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
+        ("rls_disabled", "error"),
+        ("auditor_reads_tenants", "warning"),
+        ("grant_to_public", "warning"),
+    ]
+    for result in run["results"]:
+        [location] = result["locations"]
+        assert (ROOT / location["physicalLocation"]["artifactLocation"]["uri"]).is_file()
+        assert location["logicalLocations"][0]["fullyQualifiedName"] in result["message"]["text"]
+    assert len({result["partialFingerprints"]["key/v1"] for result in run["results"]}) == 3
+
+
+def test_without_findings_each_format_is_still_a_document(url: Url) -> None:
+    assert json.loads(audit(url("app_api"), "--format", "json").stdout) == {"findings": [], "attempts": []}
+    assert json.loads(audit(url("app_api"), "--format", "sarif").stdout)["runs"][0]["results"] == []
+
+
+# ---- the proof ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["app_api", "postgres"])
+def test_the_proof_tries_each_command_across_the_wall_and_without_a_caller(role: str, url: Url) -> None:
+    answer = audit(url(role), "--prove")
+    assert answer.returncode == 0
+    tried = [line.removeprefix("ok  app.tasks  ") for line in answer.stdout.splitlines() if "ok  app.tasks" in line]
+    for command in ("read", "lock", "change", "delete", "merge into", "add"):
+        assert any(attempt.startswith(command) for attempt in tried), command
+    for command in ("read", "change", "delete", "add"):
+        assert any(attempt.startswith(f"{command} as nobody") for attempt in tried), command
+    assert answer.stdout.endswith(f"{len(CHECKS)} checks, {len(tried) + 1} attempts: no findings\n")
+
+
+def test_the_proof_leaves_nothing_behind(url: Url, dba: psycopg.Connection) -> None:
+    dba.execute("insert into app.tasks (user_id, text) values ('alice', 'hers')")
+    dba.execute(UNWALL)
+    dba.execute("grant truncate, insert, update on app.tasks to app_api")
+
+    answer = audit(url("app_api"), "--prove")
+
+    assert answer.returncode == 1
+    assert "FAILED  app.tasks  truncate" in answer.stdout
+    assert "FAILED  app.tasks  give a row away" in answer.stdout
+    assert dba.execute("select user_id, text from app.tasks").fetchall() == [("alice", "hers")]
+
+
+def test_the_proof_needs_a_login_that_is_the_api_or_may_become_it(url: Url) -> None:
+    assert cannot_look(audit(url("app_auditor"), "--prove"), 'permission denied to set role "app_api"')
+
+
+WALLED = """
+    alter table app.notes owner to app_owner;
+    alter table app.notes enable row level security, force row level security;
+    create policy own on app.notes to app_api
+    using (user_id = app.current_user_id()) with check (user_id = app.current_user_id());
+    grant select, delete, insert (body), update (body) on app.notes to app_api;
+"""
+NOTES = """
+    create table app.notes (
+        user_id text default app.current_user_id(), id uuid default gen_random_uuid(), body {},
+        primary key (user_id, id)
+    );
+"""
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["text not null check (body ~ '^[a-z]{8}$')", "point not null"],
+)
+def test_a_table_that_cannot_be_seeded_is_a_finding(column: str, url: Url, dba: psycopg.Connection) -> None:
+    dba.execute(NOTES.format(column) + WALLED)
+    assert audit(url("app_api")).returncode == 0
+
+    answer = audit(url("app_api"), "--prove", "--format", "json")
+
+    assert answer.returncode == 1
+    [finding] = json.loads(answer.stdout)["findings"]
+    assert (finding["name"], finding["level"], finding["object"]) == ("prove_seed", "warning", "app.notes")
+
+
+def test_a_finding_of_the_proof_can_be_accepted(url: Url, dba: psycopg.Connection) -> None:
+    dba.execute(NOTES.format("point not null") + WALLED)
+    dba.execute("""
+        create or replace view audit.accepted (key, reason) as values
+            ('policy_for_other_role:app.tasks.tasks_are_explained_by_their_owner', 'as before'),
+            ('prove_seed:app.notes', 'a point is not something the proof can make up')
+    """)
+    assert audit(url("app_api"), "--prove").returncode == 0
+
+
+TYPES = (
+    "uuid not null",
+    "varchar(1) not null",
+    "numeric(3, 1) not null",
+    "timestamptz not null",
+    "date not null",
+    "interval not null",
+    "jsonb not null",
+    "text[] not null",
+    "int4range not null",
+    "inet not null",
+    "bytea not null",
+    "boolean not null",
+    "app.colour not null",
+    "app.short not null",
+    "point",
+    "integer generated always as identity",
+    "text generated always as (user_id) stored",
+)
+
+
+def test_a_row_is_made_up_for_columns_of_every_common_type(url: Url, dba: psycopg.Connection) -> None:
+    dba.execute("create type app.colour as enum ('red'); create domain app.short as varchar(3) check (value <> '')")
+    dba.execute(NOTES.format("text") + WALLED)
+    for number, column in enumerate(TYPES):
+        dba.execute(f'alter table app.notes add "column {number}" {column}')
+        dba.execute(f'grant insert ("column {number}"), update ("column {number}") on app.notes to app_api')
+
+    answer = audit(url("app_api"), "--prove")
+
+    assert answer.returncode == 0, answer.stdout
+    assert "ok  app.notes  read a row of another" in answer.stdout
