@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint lock
+.PHONY: help dev test lint schema lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -16,10 +16,17 @@ dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PO
 test: .venv/installed ## The whole suite; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
 	@$(BIN)/pytest --cov
 
-lint: .venv/installed ## ruff and mypy
+# The first revision fills an empty database: nobody waits for its locks. Alembic's log is shown when it fails only.
+REVISIONS := $(BIN)/alembic upgrade 0001:head --sql
+
+lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@sql=$$($(REVISIONS) 2>/dev/null) || exec $(REVISIONS); printf '%s\n' "$$sql" | $(BIN)/squawk
+
+schema: .venv/installed ## Write db/schema.sql anew, after a migration
+	@sql=$$($(BIN)/python -m db.dump) && printf '%s\n' "$$sql" > db/schema.sql
 
 lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt

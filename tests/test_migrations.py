@@ -122,7 +122,7 @@ def test_the_sql_that_is_printed_does_what_the_command_does(empty: psycopg.Conne
 
     with psycopg.connect(url("postgres")) as reference:
         assert describe(empty) == describe(reference)
-    assert alembic(migrator, "current").stdout.startswith("0001")
+    assert "(head)" in alembic(migrator, "current").stdout
 
 
 def test_two_pipelines_at_once_do_not_collide(migrator: str) -> None:

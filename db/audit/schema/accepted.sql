@@ -2,7 +2,7 @@
 create or replace view audit.accepted (key, reason) as values
     (
         'policy_for_other_role:app.tasks.tasks_are_explained_by_their_owner',
-        'Opens for app_owner only, only inside audit.explain_access(), and only for a login that is its member.'
+        'For audit.explain_access(). Whom it lets in is a member of app_owner and could take the wall down anyway.'
     );
 
 comment on view audit.accepted is 'Findings that are not reported, each with the reason.';

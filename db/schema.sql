@@ -1,0 +1,135 @@
+-- What the migrations make, in the words of pg_dump. Nothing runs this file: it is here to be read, and to show
+-- in a diff what a migration changed. After one: make schema
+-- Not in it: schema audit, whose source is db/audit/; the roles, whose source is db/roles.sql.
+
+CREATE SCHEMA app;
+
+ALTER SCHEMA app OWNER TO app_owner;
+
+COMMENT ON SCHEMA app IS 'Tenant tables. Every row belongs to one user, and row-level security shows it to that user alone.';
+
+CREATE SCHEMA migrations;
+
+ALTER SCHEMA migrations OWNER TO app_owner;
+
+COMMENT ON SCHEMA migrations IS 'The revision of the schema, kept by Alembic.';
+
+CREATE FUNCTION app.current_user_id() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN NULLIF(current_setting('app.user_id'::text, true), ''::text);
+
+ALTER FUNCTION app.current_user_id() OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.current_user_id() IS 'The caller, as the API set it with "set local app.user_id" in this transaction; null when nobody did, and
+null equals no row. An unset setting reads as null before the first "set local" on a connection and as the empty
+string after it, hence nullif. STABLE, never IMMUTABLE: an immutable function would be folded into a cached
+plan together with the previous caller.';
+
+CREATE FUNCTION app.keep_task_timestamps() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'UPDATE' then
+        new.updated_at := now();
+    end if;
+    new.completed_at := case when new.completed then coalesce(new.completed_at, now()) end;
+    return new;
+end
+$$;
+
+ALTER FUNCTION app.keep_task_timestamps() OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.keep_task_timestamps() IS 'updated_at moves with every update; completed_at is set when completed turns true, cleared when it turns
+false.';
+
+CREATE TABLE app.tasks (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    user_id text DEFAULT app.current_user_id() NOT NULL,
+    text text NOT NULL,
+    completed boolean DEFAULT false NOT NULL,
+    "order" integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    CONSTRAINT tasks_completed_at_if_completed CHECK ((completed = (completed_at IS NOT NULL))),
+    CONSTRAINT tasks_text_length CHECK (((char_length(text) >= 1) AND (char_length(text) <= 500))),
+    CONSTRAINT tasks_text_not_blank CHECK ((text ~ '\S'::text)),
+    CONSTRAINT tasks_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
+);
+
+ALTER TABLE ONLY app.tasks FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.tasks OWNER TO app_owner;
+
+COMMENT ON TABLE app.tasks IS 'To-do items. Each belongs to one user; nobody else can tell that it exists.';
+
+COMMENT ON COLUMN app.tasks.id IS 'UUID version 7: sorts by the time of creation.';
+
+COMMENT ON COLUMN app.tasks.user_id IS 'The owner: "sub" of the JWT. Leads every key, so no key can tell a stranger that a row exists.';
+
+COMMENT ON COLUMN app.tasks.text IS 'What to do: 1 to 500 characters, not only white space.';
+
+COMMENT ON COLUMN app.tasks.completed IS 'Whether it is done.';
+
+COMMENT ON COLUMN app.tasks."order" IS 'The position in the owner''s list, smallest first. Ties are allowed; id breaks them.';
+
+COMMENT ON COLUMN app.tasks.created_at IS 'When the row was added.';
+
+COMMENT ON COLUMN app.tasks.updated_at IS 'When the row was last changed; created_at if never.';
+
+COMMENT ON COLUMN app.tasks.completed_at IS 'When completed last turned true; null while it is false.';
+
+CREATE TABLE migrations.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+ALTER TABLE migrations.alembic_version OWNER TO app_owner;
+
+ALTER TABLE ONLY app.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (user_id, id);
+
+COMMENT ON CONSTRAINT tasks_pkey ON app.tasks IS 'Serves the policy and the point read.';
+
+ALTER TABLE ONLY migrations.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+CREATE INDEX tasks_by_order ON app.tasks USING btree (user_id, "order", id);
+
+COMMENT ON INDEX app.tasks_by_order IS 'Serves the list: one range of one user, in order, page by page.';
+
+CREATE TRIGGER tasks_timestamps BEFORE INSERT OR UPDATE ON app.tasks FOR EACH ROW EXECUTE FUNCTION app.keep_task_timestamps();
+
+ALTER TABLE app.tasks ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tasks_are_explained_by_their_owner ON app.tasks FOR SELECT TO app_owner USING (((current_setting('audit.explaining'::text, true) = 'on'::text) AND pg_has_role(SESSION_USER, 'app_owner'::name, 'member'::text)));
+
+COMMENT ON POLICY tasks_are_explained_by_their_owner ON app.tasks IS 'audit.explain_access() looks up the row that it explains. For logins that are members of app_owner and could take
+the wall down anyway; without the setting the owner''s own statements see nothing, and a function that app_api calls
+and that runs as app_owner sees nothing whatever is set.';
+
+CREATE POLICY tasks_belong_to_their_user ON app.tasks TO app_api USING ((user_id = app.current_user_id())) WITH CHECK ((user_id = app.current_user_id()));
+
+COMMENT ON POLICY tasks_belong_to_their_user ON app.tasks IS 'A caller reads, adds, changes and deletes its own tasks. No caller, no rows: null equals nothing.';
+
+GRANT USAGE ON SCHEMA app TO app_api;
+
+GRANT USAGE ON SCHEMA migrations TO app_api;
+GRANT USAGE ON SCHEMA migrations TO app_auditor;
+
+REVOKE ALL ON FUNCTION app.current_user_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.current_user_id() TO app_api;
+
+REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
+
+GRANT SELECT,DELETE ON TABLE app.tasks TO app_api;
+
+GRANT INSERT(text),UPDATE(text) ON TABLE app.tasks TO app_api;
+
+GRANT INSERT(completed),UPDATE(completed) ON TABLE app.tasks TO app_api;
+
+GRANT INSERT("order"),UPDATE("order") ON TABLE app.tasks TO app_api;
+
+GRANT SELECT ON TABLE migrations.alembic_version TO app_api;
+GRANT SELECT ON TABLE migrations.alembic_version TO app_auditor;
+
+ALTER DEFAULT PRIVILEGES FOR ROLE app_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
