@@ -26,7 +26,11 @@ Caller = Annotated[str, Depends(caller)]
 
 
 async def caller_session(request: Request, user_id: Caller) -> Session:
-    """Return the caller's door to the database: read-only for requests that may not change anything."""
+    """Return the caller's door to the database: read-only for requests that may not change anything.
+
+    Raises ClosedError and DatabaseUnavailableError: the gate is in front of the door.
+    """
+    await request.state.gate.admit()
     return Session(request.state.pool, user_id, read_only=request.method in SAFE_METHODS)
 
 

@@ -4,7 +4,8 @@ ApiError                        raised by our own code, with a detail for the ca
 ├── UnauthorizedError           401
 ├── NotFoundError               404
 ├── UnsupportedMediaTypeError   415
-└── InvalidInputError           422, and which parameter
+├── InvalidInputError           422, and which parameter
+└── ClosedError                 503
 HTTPException                   Starlette's: 404 for an unknown path, 405, 413
 RequestValidationError          FastAPI's: 422, with every field that is wrong
 asyncpg.PostgresError           by constraint name, then by SQLSTATE
@@ -32,6 +33,8 @@ from api.jwks import KeysUnavailableError
 from db.session import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
+
+RETRY = {"Retry-After": "1"}
 
 
 class ApiError(Exception):
@@ -72,6 +75,13 @@ class InvalidInputError(ApiError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class ClosedError(ApiError):
+    """The gate is closed: nobody is served from this database as it is."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[Mapping[str, str]] = RETRY
+
+
 # The database's rules in the caller's words. Routes check the same before; this is for what slips past them.
 CONSTRAINTS = {
     "tasks_text_length": {"pointer": "#/text", "detail": "must have 1 to 500 characters"},
@@ -94,7 +104,6 @@ UNAVAILABLE = {
     KeysUnavailableError: "The token cannot be verified now: the key server does not answer. Try again in a moment.",
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-RETRY = {"Retry-After": "1"}
 MOST_ERRORS = 50  # of one request: a small body can have thousands
 INVALID = "The request is not valid: errors says what and where."
 # RFC 9110, 15.5; Python names some of them differently from one version to the next.

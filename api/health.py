@@ -1,7 +1,9 @@
 """Whether the API can do its work, for load balancers and people. None of it needs a token."""
 
 import asyncio
-from typing import Literal, NamedTuple
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Generic, Literal, TypeVar
 
 import asyncpg
 from fastapi import APIRouter, Request
@@ -10,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from api.errors import RETRY, problem
 from api.openapi import problems
-from db.session import SERVER_SETTINGS
+from db.session import SERVER_SETTINGS, DatabaseUnavailableError
 
 router = APIRouter(prefix="/health", tags=["health"], responses=problems(500))
 
 DATABASE_DOWN = "The database does not answer."
 NOT_MIGRATED = "The database has no schema yet: run alembic upgrade head."
+CLOSED = "The API is closed: its database is not safe to use, for these reasons."
 
 PATIENCE = 0.06  # seconds to wait for the database: that it hangs is a finding, not a reason to hang
 GIVE_UP = 2.0  # seconds until a question is dropped that nobody waits for any more
@@ -41,34 +44,42 @@ class Liveness(BaseModel):
     status: Literal["ok"]
 
 
-class Finding(NamedTuple):
-    """What a probe found out."""
-
-    reachable: bool
-    revision: str | None
+Answer = TypeVar("Answer")
 
 
-UNREACHABLE = Finding(reachable=False, revision=None)
+class Probe(Generic[Answer]):
+    """Asks the database one question, on a connection of its own: a busy API is not an ill one.
 
-
-class Probe:
-    """Asks the database, on a connection of its own: a busy API is not an ill one.
-
-    One question is under way at most; whoever asks meanwhile waits for the same answer.
+    It is under way once at most; whoever asks meanwhile waits for the same answer.
     """
 
-    def __init__(self, url: str) -> None:
-        """Connect to `url` when first asked."""
+    def __init__(
+        self,
+        url: str,
+        question: Callable[[asyncpg.Connection], Awaitable[Answer]],
+        *,
+        give_up: float = GIVE_UP,
+        statement_cache_size: int = 0,  # PgBouncer before 1.21 is welcome
+    ) -> None:
+        """Connect to `url` when first asked. After `give_up` seconds, drop the question and the connection."""
         self._url = url
+        self._question = question
+        self._give_up = give_up
+        self._statement_cache_size = statement_cache_size
         self._connection: asyncpg.Connection | None = None
-        self._asking: asyncio.Task[Finding] | None = None
+        self._asking: asyncio.Task[Answer] | None = None
 
-    async def ask(self) -> Finding:
-        """Return what the database answers within PATIENCE."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        await asyncio.wait([self._asking], timeout=PATIENCE)
-        return self._asking.result() if self._asking.done() else UNREACHABLE
+    async def ask(self, patience: float = PATIENCE) -> Answer:
+        """Return the answer. Raises DatabaseUnavailableError when none comes within `patience` seconds."""
+        asking = self._asking
+        if asking is None or asking.done():
+            asking = self._asking = asyncio.create_task(self._ask())
+            # Nobody may be waiting for it when it fails.
+            asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.wait([asking], timeout=patience)
+        if not asking.done():
+            raise DatabaseUnavailableError
+        return asking.result()
 
     async def aclose(self) -> None:
         """Drop the connection, whatever it is doing."""
@@ -78,25 +89,28 @@ class Probe:
         if self._connection:
             self._connection.terminate()
 
-    async def _ask(self) -> Finding:
+    async def _ask(self) -> Answer:
         try:
-            async with asyncio.timeout(GIVE_UP):
+            async with asyncio.timeout(self._give_up):
                 if self._connection is None or self._connection.is_closed():
-                    # A statement cache of size 0: PgBouncer before 1.21 is welcome.
                     self._connection = await asyncpg.connect(
-                        self._url, statement_cache_size=0, server_settings=SERVER_SETTINGS
+                        self._url,
+                        statement_cache_size=self._statement_cache_size,
+                        server_settings=SERVER_SETTINGS | {"application_name": "partywall health"},
                     )
-                return Finding(reachable=True, revision=await _revision(self._connection))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                return await self._question(self._connection)
+        except Exception as error:  # asyncpg raises anything when it meets what is no PostgreSQL
             if self._connection:
                 self._connection.terminate()
-            return UNREACHABLE
+            raise DatabaseUnavailableError from error
 
 
-async def _revision(connection: asyncpg.Connection) -> str | None:
+async def schema_revision(connection: asyncpg.Connection) -> str | None:
     """Return the schema's revision, None if there is none that the API may read."""
     try:
-        revision: str | None = await connection.fetchval("select version_num from migrations.alembic_version")
+        revision: str | None = await connection.fetchval(
+            "select string_agg(version_num, ', ') from migrations.alembic_version"
+        )
     except asyncpg.SyntaxOrAccessError:
         return None
     return revision
@@ -104,23 +118,30 @@ async def _revision(connection: asyncpg.Connection) -> str | None:
 
 @router.get("", response_model=Health, responses=problems(503))
 async def health(request: Request) -> Response:
-    """Tell whether requests can be served, and which revision the schema has."""
-    found = await request.state.probe.ask()
-    if not found.reachable:
-        return problem(
-            request, 503, DATABASE_DOWN, headers=RETRY, extensions={"database": "unavailable", "revision": None}
-        )
-    if found.revision is None:
-        return problem(request, 503, NOT_MIGRATED, headers=RETRY, extensions={"database": "ok", "revision": None})
-    return JSONResponse({"status": "ok", "database": "ok", "revision": found.revision})
+    """Tell whether requests are served, and which revision the schema has."""
+    try:
+        revision = await request.state.probe.ask()
+    except DatabaseUnavailableError:
+        return _problem(request, DATABASE_DOWN, database="unavailable", revision=None)
+    with suppress(DatabaseUnavailableError):
+        await request.state.gate.first_look()
+    if reasons := request.state.gate.reasons or ([] if revision else [NOT_MIGRATED]):
+        return _problem(request, CLOSED, database="ok", revision=revision, reasons=reasons)
+    return JSONResponse({"status": "ok", "database": "ok", "revision": revision})
 
 
 @router.get("/db", response_model=DatabaseHealth, responses=problems(503))
 async def database_health(request: Request) -> Response:
     """Tell whether the database answers."""
-    if not (await request.state.probe.ask()).reachable:
-        return problem(request, 503, DATABASE_DOWN, headers=RETRY, extensions={"database": "unavailable"})
+    try:
+        await request.state.probe.ask()
+    except DatabaseUnavailableError:
+        return _problem(request, DATABASE_DOWN, database="unavailable")
     return JSONResponse({"database": "ok"})
+
+
+def _problem(request: Request, detail: str, **extensions: object) -> Response:
+    return problem(request, 503, detail, headers=RETRY, extensions=extensions)
 
 
 @router.get("/live", response_model=Liveness)

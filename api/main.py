@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import health, tasks
 from api.auth import Verifier
 from api.errors import handle_errors
+from api.gate import Gate
 from api.logs import configure_logging
 from api.middleware import CatchErrors, LimitBody, RequestLog
 from api.openapi import describe_problems
@@ -25,26 +26,25 @@ class State(TypedDict):
     """What lives as long as the app; `request.state` has it."""
 
     pool: Pool
-    probe: health.Probe
+    gate: Gate
+    probe: health.Probe[str | None]
     verifier: Verifier
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the API. It starts without its database, and says so at /health."""
+    """Return the API. It starts whatever its database is like, and says at /health what is wrong."""
     url = settings.database_url.get_secret_value()
+    cache_size = settings.database_statement_cache_size
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with (
-            create_pool(
-                url,
-                size=settings.database_pool_size,
-                statement_cache_size=settings.database_statement_cache_size,
-            ) as pool,
-            aclosing(health.Probe(url)) as probe,
+            create_pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
+            Gate(url, pool, statement_cache_size=cache_size) as gate,
+            aclosing(health.Probe(url, health.schema_revision)) as probe,
             aclosing(Verifier(settings)) as verifier,
         ):
-            yield {"pool": pool, "probe": probe, "verifier": verifier}
+            yield {"pool": pool, "gate": gate, "probe": probe, "verifier": verifier}
 
     app = FastAPI(
         title="Partywall",

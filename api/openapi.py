@@ -34,6 +34,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened and what to do, for a person.")
     request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
     errors: list[FieldError] = Field(default_factory=list, description="With status 422: all that is wrong.")
+    reasons: list[str] = Field(default_factory=list, description="From /health: why the API is closed.")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,12 +1,16 @@
 """What load balancers are told, whatever state the database is in."""
 
+import asyncio
+import socketserver
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
+import asyncpg
 import httpx2
 import psycopg
 import pytest
@@ -14,7 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from api.health import PATIENCE
+from api.health import NOT_MIGRATED, PATIENCE, Probe
 from api.settings import Settings
 from db.embedded import Cluster
 from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
@@ -80,11 +84,32 @@ def test_health_routes_do_not_look_at_tokens(anonymous: httpx2.Client) -> None:
 def test_liveness_never_touches_the_database(wire: Wire) -> None:
     wire.open()
     with calling(wire.url) as client:
+        before = wire.connections, wire.round_trips  # those of the gate, which has looked
         assert client.get("/health/live").status_code == 200
-        assert wire.connections == 0
+        assert (wire.connections, wire.round_trips) == before
 
         assert client.get("/health").status_code == 200
-        assert wire.connections == 1
+        assert (wire.connections, wire.round_trips) > before
+
+
+def test_whoever_asks_at_the_same_time_gets_the_same_answer(url: Url) -> None:
+    async def crowd() -> list[str]:
+        async with aclosing(Probe(url("app_api"), answer_slowly, give_up=5)) as probe:
+            return await asyncio.gather(*(probe.ask(patience=5) for _ in range(20)))
+
+    async def answer_slowly(connection: asyncpg.Connection) -> str:
+        answer: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
+        return answer
+
+    assert len(set(asyncio.run(crowd()))) == 1
+
+
+def test_a_schema_that_goes_is_missed_at_once(anonymous: httpx2.Client, admin: psycopg.Connection) -> None:
+    assert anonymous.get("/health").json() == HEALTHY
+    admin.execute("drop schema migrations cascade")
+    admin.commit()
+
+    assert_unavailable(anonymous.get("/health"), database="ok", revision=None, reasons=[NOT_MIGRATED])
 
 
 def test_a_busy_api_is_not_an_ill_one(admin: psycopg.Connection, url: Url) -> None:
@@ -151,6 +176,24 @@ def test_a_database_that_cannot_be_reached_is_unavailable(
         assert_unavailable(list_tasks(client))
 
 
+def test_what_is_no_postgresql_is_unavailable() -> None:
+    class Impostor(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            """Let everybody in, and do not say which version this is."""
+            self.request.recv(1024)
+            self.request.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\5I")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Impostor) as server:
+        Thread(target=server.serve_forever, args=[0.02]).start()
+        try:
+            with calling(f"postgresql://app_api@127.0.0.1:{server.server_address[1]}/x?sslmode=disable") as client:
+                assert_unavailable(client.get("/health"), **DOWN)
+                assert_unavailable(client.get("/health/db"), database="unavailable")
+                assert_unavailable(list_tasks(client))
+        finally:
+            server.shutdown()
+
+
 def test_a_wrong_password_is_unavailable(locked_cluster: SimpleNamespace) -> None:
     with calling(locked_cluster.wrong) as client:
         assert_unavailable(client.get("/health"), **DOWN)
@@ -192,7 +235,9 @@ def test_a_database_without_a_schema_answers_but_cannot_serve(url: Url, admin: p
     admin.execute(f'create database "{empty}" template template0')
     try:
         with calling(url("app_api").replace(f"/{admin.info.dbname}?", f"/{empty}?")) as client:
-            assert_unavailable(client.get("/health"), database="ok", revision=None)
+            answer = client.get("/health")
+            assert_unavailable(answer, database="ok", revision=None, reasons=answer.json()["reasons"])
+            assert any("alembic upgrade head" in reason for reason in answer.json()["reasons"])
             assert client.get("/health/db").json() == {"database": "ok"}
     finally:
         admin.execute(f'drop database "{empty}" with (force)')

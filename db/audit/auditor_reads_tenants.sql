@@ -8,21 +8,25 @@ select
     'auditor_reads_tenants:' || object as key
 from (
     select
-        audit.name("table") as object,
-        'app_auditor was granted select.' as detail,
-        format('revoke select on %s from app_auditor, public;', audit.name("table")) as remediation
-    from audit.tables
-    where to_regrole('app_auditor') is not null and has_any_column_privilege('app_auditor', "table", 'select')
+        g.object as object,
+        format('app_auditor may read it: select is granted to %s.', string_agg(distinct g.grantee, ', ')) as detail,
+        format('revoke select on %s from %s;', g.object, string_agg(distinct g.grantee, ', ')) as remediation
+    from audit.roles as auditor
+    join audit.relation_grants as g on g.privilege = 'select'
+        and (g.grantee in ('PUBLIC', auditor.role::text) or g.grantee = any (auditor.member_of::text[]))
+    join audit.tables as t on t."table" = g.relation
+    where auditor.role = to_regrole('app_auditor')
+    group by g.object
     union all
     select
         r.oid::regrole::text,
         format('app_auditor is a member of %s.', r.oid::regrole),
-        format('revoke %s from app_auditor;', r.oid::regrole)
+        audit.revocation(r.oid, to_regrole('app_auditor'))
     from pg_roles as r
-    join pg_auth_members as m on m.roleid = r.oid and m.member = to_regrole('app_auditor')
-    where r.rolsuper or r.rolbypassrls or exists (
-        select from pg_roles as reached
-        where pg_has_role(r.oid, reached.oid, 'member') and (reached.rolsuper or reached.rolbypassrls
-            or reached.rolname in ('app_api', 'app_owner', 'pg_read_all_data', 'pg_read_server_files'))
-    )
+    where exists (select from pg_auth_members where roleid = r.oid and member = to_regrole('app_auditor'))
+        and exists (
+            select from pg_roles as reached
+            where pg_has_role(r.oid, reached.oid, 'member') and (reached.rolsuper or reached.rolbypassrls
+                or reached.rolname in ('app_api', 'app_owner', 'pg_read_all_data', 'pg_read_server_files'))
+        )
 ) as readings;

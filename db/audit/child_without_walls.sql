@@ -2,10 +2,11 @@
 -- query. https://www.postgresql.org/docs/18/ddl-inherit.html
 select
     'child_without_walls' as name,
-    case when reachable then 'error' else 'warning' end as level,
+    case when reachable and not rls_enabled then 'error' else 'warning' end as level,
     audit.name("table") as object,
-    format('Row-level security of %s is not on and forced on this child.', child_of) as detail,
-    format('alter table %1$s enable row level security, force row level security;', audit.name("table")) as remediation,
+    format('A child of %s whose own row-level security is not %s.', audit.name(child_of),
+        case when rls_enabled then 'forced' else 'on' end) as detail,
+    format('alter table %s enable row level security, force row level security;', audit.name("table")) as remediation,
     'child_without_walls:' || audit.name("table") as key
 from audit.tables
 where child_of is not null and not (rls_enabled and rls_forced);

@@ -1,25 +1,33 @@
 -- Every policy asks this function who is calling. IMMUTABLE, it would be folded into a cached plan together with
--- the previous caller; with settings of its own it could not be inlined; with another body it would not be the
--- caller.
+-- the previous caller; with another body or a setting of its own it would not be the caller. What else keeps it from
+-- being inlined makes every query slow.
 select
     'context_function' as name,
-    'error' as level,
+    case
+        when p.provolatile = 'i' or p.prorettype <> 'text'::regtype or b.differs
+            or exists (select from unnest(p.proconfig) as s where lower(s) like 'app.user\_id=%') then 'error'
+        else 'warning'
+    end as level,
     'app.current_user_id()' as object,
     case
         when p.oid is null then 'The function does not exist.'
+        when p.prorettype <> 'text'::regtype then 'The function does not return text.'
+        when b.differs then 'The function is not the one that the migrations made.'
         when p.provolatile <> 's' then 'The function is not STABLE.'
-        when p.prosecdef or p.proconfig is not null or p.proisstrict then 'The function cannot be inlined.'
-        else 'The function is not the one that the migrations made.'
+        else 'The function cannot be inlined.'
     end as detail,
-    'create or replace function app.current_user_id() returns text language sql stable parallel safe '
+    case when p.prorettype <> 'text'::regtype then 'drop function app.current_user_id(); ' else '' end
+        || 'create or replace function app.current_user_id() returns text language sql stable parallel safe '
         'return nullif(current_setting(''app.user_id'', true), ''''); '
-        'alter function app.current_user_id() security invoker reset all;' as remediation,
+        'alter function app.current_user_id() owner to app_owner; '
+        'revoke execute on function app.current_user_id() from public; '
+        'grant execute on function app.current_user_id() to app_api;' as remediation,
     'context_function:app.current_user_id()' as key
 from audit.context_function() as context
 left join pg_proc as p on p.oid = context
-where (
-    p.provolatile, p.prosecdef, p.proconfig is null, p.proisstrict, p.prorettype, audit.body(p.oid)
-) is distinct from (
-    's'::"char", false, true, false, 'text'::regtype::oid,
-    'RETURN NULLIF(current_setting(''app.user_id''::text, true), ''''::text)'
-);
+cross join lateral (
+    select audit.body(p.oid) is distinct from
+            'RETURN NULLIF(current_setting(''app.user_id''::text, true), ''''::text)' and p.oid is not null as differs
+) as b
+where p.oid is null or b.differs or p.provolatile <> 's' or p.prosecdef or p.proconfig is not null or p.proisstrict
+    or p.prorettype <> 'text'::regtype;

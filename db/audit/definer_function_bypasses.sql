@@ -2,13 +2,19 @@
 -- rows.
 select
     'definer_function_bypasses' as name,
-    'error' as level,
+    case when called.by_name then 'error' else 'warning' end as level,
     audit.routine(p.oid) as object,
-    format('app_api may call it, and it runs as %s, whom no policy binds.', p.proowner::regrole) as detail,
-    format('alter function %s owner to app_owner;', audit.routine(p.oid)) as remediation,
+    format('app_api may call it%s, and it runs as %s, whom no policy binds.',
+        case when called.by_name then '' else ' (though not by its name)' end, p.proowner::regrole) as detail,
+    format('alter routine %s owner to app_owner;', audit.routine(p.oid)) as remediation,
     'definer_function_bypasses:' || audit.routine(p.oid) as key
 from pg_proc as p
 join pg_roles as o on o.oid = p.proowner and (o.rolsuper or o.rolbypassrls)
-where p.prosecdef and to_regrole('app_api') is not null and has_function_privilege('app_api', p.oid, 'execute')
-    and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+cross join lateral (
+    select bool_or(has_schema_privilege(role, p.pronamespace, 'usage')) as by_name
+    from audit.api_roles
+    where has_function_privilege(role, p.oid, 'execute')
+) as called
+where p.prosecdef and called.by_name is not null
+    and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
     and not audit.in_extension('pg_proc', p.oid);

@@ -5,9 +5,9 @@ select
     'warning' as level,
     audit.routine(p.oid) as object,
     format('Every role may call it, and it runs as %s.', p.proowner::regrole) as detail,
-    format('revoke execute on function %s from public;', audit.routine(p.oid)) as remediation,
+    format('revoke execute on routine %s from public;', audit.routine(p.oid)) as remediation,
     'definer_function_public:' || audit.routine(p.oid) as key
 from pg_proc as p
-where p.prosecdef and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+where p.prosecdef and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
     and not audit.in_extension('pg_proc', p.oid)
     and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) where grantee = 0);

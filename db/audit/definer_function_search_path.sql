@@ -5,9 +5,9 @@ select
     'warning' as level,
     audit.routine(p.oid) as object,
     'It runs as its owner and finds names by its caller''s search_path.' as detail,
-    format('alter function %s set search_path = pg_catalog, pg_temp;', audit.routine(p.oid)) as remediation,
+    format('alter routine %s set search_path = pg_catalog, pg_temp;', audit.routine(p.oid)) as remediation,
     'definer_function_search_path:' || audit.routine(p.oid) as key
 from pg_proc as p
-where p.prosecdef and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+where p.prosecdef and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
     and not audit.in_extension('pg_proc', p.oid)
     and not exists (select from unnest(p.proconfig) as setting where setting like 'search\_path=%');

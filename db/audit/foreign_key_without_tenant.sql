@@ -6,19 +6,40 @@ select
     audit.name(f.conrelid) || '.' || quote_ident(f.conname) as object,
     format('The foreign key to %s does not start with user_id on both sides: a row can refer to another tenant''s.',
         audit.name(f.confrelid)) as detail,
-    format('alter table %s drop constraint %I, add constraint %I foreign key (user_id, %s) references %s (user_id, %s);',
-        audit.name(f.conrelid), f.conname, f.conname, here.columns, audit.name(f.confrelid), there.columns) as remediation,
+    case
+        when cannot_lead then ''
+        when has_key then ''
+        else format('alter table %s add unique (user_id, %s); ', audit.name(f.confrelid), there)
+    end || format('alter table %s drop constraint %I', audit.name(f.conrelid), f.conname) || case
+        when cannot_lead then ';'
+        else format(', add constraint %I foreign key (user_id, %s) references %s (user_id, %s)%s;',
+            f.conname, here, audit.name(f.confrelid), there,
+            regexp_replace(options, '(ON DELETE SET (NULL|DEFAULT))(?! \()', format('\1 (%s)', here)))
+    end as remediation,
     'foreign_key_without_tenant:' || audit.name(f.conrelid) || '.' || quote_ident(f.conname) as key
 from audit.tables as t
 join pg_constraint as f on f.conrelid = t."table" and f.contype = 'f' and f.conparentid = 0
 join pg_attribute as target on target.attrelid = f.confrelid and target.attname = 'user_id' and not target.attisdropped
 left join pg_attribute as tenant on tenant.attrelid = t."table" and tenant.attname = t.tenant_column
 cross join lateral (
-    select string_agg(quote_ident(attname), ', ' order by array_position(f.conkey, attnum)) as columns
-    from pg_attribute where attrelid = f.conrelid and attnum = any (f.conkey)
-) as here
+    select
+        string_agg(quote_ident(h.attname), ', ' order by pair.place) as all_here,
+        string_agg(quote_ident(r.attname), ', ' order by pair.place) as all_there,
+        string_agg(quote_ident(h.attname), ', ' order by pair.place) filter (where h.attname <> 'user_id') as here,
+        string_agg(quote_ident(r.attname), ', ' order by pair.place) filter (where r.attname <> 'user_id') as there,
+        tenant.attnum is null or bool_or((h.attname = 'user_id') <> (r.attname = 'user_id')) as cannot_lead
+    from unnest(f.conkey, f.confkey) with ordinality as pair (here, there, place)
+    join pg_attribute as h on h.attrelid = f.conrelid and h.attnum = pair.here
+    join pg_attribute as r on r.attrelid = f.confrelid and r.attnum = pair.there
+) as columns
 cross join lateral (
-    select string_agg(quote_ident(attname), ', ' order by array_position(f.confkey, attnum)) as columns
-    from pg_attribute where attrelid = f.confrelid and attnum = any (f.confkey)
-) as there
-where f.conkey[1] is distinct from tenant.attnum or f.confkey[1] <> target.attnum;
+    select
+        substr(audit.constraint_definition(f.oid), 1 + length(format('FOREIGN KEY (%s) REFERENCES %s(%s)',
+            all_here, audit.name(f.confrelid), all_there))) as options,
+        exists (
+            select from pg_index
+            where indrelid = f.confrelid and indisunique and indpred is null
+                and indkey::int2[] <@ (f.confkey || target.attnum) and indkey::int2[] @> (f.confkey || target.attnum)
+        ) as has_key
+) as more
+where tenant.attnum is null or f.conkey[1] <> tenant.attnum or f.confkey[1] <> target.attnum;

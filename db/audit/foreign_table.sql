@@ -4,9 +4,12 @@ select
     'error' as level,
     audit.name(f.oid) as object,
     'app_api may use the foreign table, which no policy can wall.' as detail,
-    format('revoke all on %s from app_api, public;', audit.name(f.oid)) as remediation,
+    format('revoke all on %s from %s cascade;', audit.name(f.oid), string_agg(distinct g.grantee, ', ')) as remediation,
     'foreign_table:' || audit.name(f.oid) as key
 from pg_class as f
+join audit.relation_grants as g on g.relation = f.oid and g.reaches_api
+    and g.privilege in ('select', 'insert', 'update', 'delete')
 where f.relkind = 'f'
-    and (has_table_privilege('app_api', f.oid, 'delete') or has_any_column_privilege('app_api', f.oid, 'select, insert, update'))
-    and has_schema_privilege('app_api', f.relnamespace, 'usage');
+    and (exists (select from audit.api_roles where has_schema_privilege(role, f.relnamespace, 'usage'))
+        or audit.is_viewed(f.oid))
+group by f.oid;

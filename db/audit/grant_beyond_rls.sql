@@ -1,14 +1,26 @@
--- TRUNCATE and REFERENCES do not look at policies, a trigger of one role runs as another, and a grant option hands
--- rights on. https://www.postgresql.org/docs/18/sql-createpolicy.html
-select
+-- TRUNCATE does not look at policies, and a trigger of one role runs as another. REFERENCES tells what exists,
+-- MAINTAIN locks, and a grant option hands rights on. https://www.postgresql.org/docs/18/ddl-rowsecurity.html
+select distinct
     'grant_beyond_rls' as name,
-    'error' as level,
-    format('%s%s to %s: %s', object, '.' || "column", grantee, privilege) as object,
-    format('%s has %s%s.', grantee, privilege, case when with_grant_option then ' with grant option' else '' end) as detail,
-    format('revoke %s%s on %s from %s cascade;', privilege, ' (' || quote_ident("column") || ')', object, grantee) as remediation,
-    'grant_beyond_rls:' || format('%s%s to %s: %s', object, '.' || "column", grantee, privilege) as key
+    case
+        when privilege in ('truncate', 'trigger') and object in (select audit.name("table") from audit.tables)
+            then 'error'
+        else 'warning'
+    end as level,
+    what as object,
+    format('%s has %s%s.', grantee, privilege, case when with_grant_option then ' with grant option' else '' end)
+        as detail,
+    format('revoke %s%s%s on %s %s from %s cascade;',
+        case when is_beyond then '' else 'grant option for ' end,
+        privilege, ' (' || quote_ident("column") || ')',
+        case when kind in ('function', 'schema', 'database', 'sequence') then replace(kind, 'function', 'routine')
+            else 'table' end,
+        object, grantee) as remediation,
+    'grant_beyond_rls:' || what as key
 from audit.grants
-where (kind in ('table', 'column', 'view', 'foreign table', 'materialized view')
-        and privilege in ('truncate', 'references', 'trigger', 'maintain')
-        or kind not like 'default%' and with_grant_option)
-    and (grantee = 'PUBLIC' or grantee in (select role::text from audit.api_roles));
+cross join lateral (
+    select
+        format('%s%s to %s: %s', object, '.' || quote_ident("column"), grantee, privilege) as what,
+        privilege in ('truncate', 'references', 'trigger', 'maintain') as is_beyond
+) as w
+where (is_beyond or with_grant_option) and kind not like 'default%' and reaches_api;

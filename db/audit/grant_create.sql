@@ -1,12 +1,11 @@
 -- Whoever may create objects in a schema can put a function or an operator where another's search_path finds it
 -- first.
-select
+select distinct
     'grant_create' as name,
     'warning' as level,
     format('%s %s to %s', kind, object, grantee) as object,
     format('%s may create in %s %s.', grantee, kind, object) as detail,
-    format('revoke create on %s %s from %s;', kind, object, grantee) as remediation,
+    format('revoke create on %s %s from %s cascade;', kind, object, grantee) as remediation,
     'grant_create:' || format('%s %s to %s', kind, object, grantee) as key
 from audit.grants
-where privilege = 'create' and kind in ('schema', 'database')
-    and (grantee = 'PUBLIC' or grantee in (select role::text from audit.api_roles));
+where privilege = 'create' and kind in ('schema', 'database') and reaches_api;

@@ -3,24 +3,27 @@
 select
     'grant_default' as name,
     'warning' as level,
-    object as object,
-    detail as detail,
-    remediation as remediation,
-    'grant_default:' || object as key
+    format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege) as object,
+    format('%s will have %s.', grantee, privilege) as detail,
+    format('alter default privileges for role %s%s revoke %s on %s from %s;',
+        owner, ' in schema ' || namespace, privilege, kind, grantee) as remediation,
+    'grant_default:' || format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege)
+        as key
 from (
     select
-        format('%s of %s to %s: %s', kind, object, grantee, privilege) as object,
-        format('%s will have %s.', grantee, privilege) as detail,
-        format('alter default privileges for role %s%s revoke %s on %s from %s;',
-            split_part(object, ' in ', 1), ' in schema ' || nullif(split_part(object, ' in ', 2), ''), privilege,
-            replace(kind, 'default for ', ''), grantee) as remediation
-    from audit.grants
-    where kind like 'default for %' and (grantee = 'PUBLIC' or grantee in (select role::text from audit.api_roles))
+        case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
+            when 'n' then 'schemas' else 'large objects' end as kind,
+        d.defaclrole::regrole as owner,
+        nullif(d.defaclnamespace, 0)::regnamespace as namespace,
+        case g.grantee when 0 then 'PUBLIC' else g.grantee::regrole::text end as grantee,
+        lower(g.privilege_type) as privilege
+    from pg_default_acl as d
+    cross join aclexplode(d.defaclacl) as g
+    where d.defaclobjtype <> 'T' and g.grantee <> d.defaclrole
+        and (g.grantee = 0 or g.grantee in (select role from audit.api_roles))
     union all
-    select
-        'default for functions of app_owner to PUBLIC: execute',
-        'PUBLIC will have execute: PostgreSQL''s own default, which the first migration revoked.',
-        'alter default privileges for role app_owner revoke execute on functions from public;'
+    -- PostgreSQL's own default, which the first migration revoked.
+    select 'functions', to_regrole('app_owner'), null, 'PUBLIC', 'execute'
     where to_regrole('app_owner') is not null and not exists (
         select from pg_default_acl
         where defaclrole = to_regrole('app_owner') and defaclobjtype = 'f' and defaclnamespace = 0

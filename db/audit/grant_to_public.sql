@@ -1,11 +1,12 @@
 -- PUBLIC is every role, also those to come. Rights on rows are granted by name.
-select
+select distinct
     'grant_to_public' as name,
     'warning' as level,
-    format('%s%s: %s', g.object, '.' || g."column", g.privilege) as object,
+    format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as object,
     format('Every role has %s.', g.privilege) as detail,
-    format('revoke %s%s on %s from public;', g.privilege, ' (' || quote_ident(g."column") || ')', g.object) as remediation,
-    'grant_to_public:' || format('%s%s: %s', g.object, '.' || g."column", g.privilege) as key
-from audit.grants as g
-join audit.tables as t on audit.name(t."table") = g.object
+    format('revoke %s%s on %s from public;', g.privilege, ' (' || quote_ident(g."column") || ')', g.object)
+        as remediation,
+    'grant_to_public:' || format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as key
+from audit.relation_grants as g
+join audit.tables as t on t."table" = g.relation
 where g.grantee = 'PUBLIC' and g.privilege in ('select', 'insert', 'update', 'delete');

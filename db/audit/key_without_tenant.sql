@@ -5,19 +5,23 @@ select
     'warning' as level,
     audit.name(i.indexrelid) as object,
     format('The %s does not start with user_id: it tells that a row of another tenant exists.',
-        case when k.contype = 'p' then 'primary key' when i.indisunique then 'unique key' else 'exclusion' end) as detail,
-    case
-        when k.oid is null then format('drop index %s;', audit.name(i.indexrelid))
-        else format('alter table %s drop constraint %I;', audit.name(i.indrelid), k.conname)
-    end || case
-        when i.indisunique then format(' create unique index %I on %s (user_id, %s;', c.relname, audit.name(i.indrelid),
-            split_part(pg_get_indexdef(i.indexrelid), ' (', 2))
-        else ''
+        case k.contype when 'p' then 'primary key' when 'x' then 'exclusion constraint' else 'unique key' end)
+        as detail,
+    case when m.amname = 'gist' then 'create extension if not exists btree_gist; ' else '' end || case
+        when k.oid is null then format('drop index %s; create unique index %I on %s using %I (user_id, %s;',
+            audit.name(i.indexrelid), c.relname, audit.name(i.indrelid), m.amname, audit.index_columns(i.indexrelid))
+        else format('alter table %s drop constraint %I, add constraint %I %s;',
+            audit.name(i.indrelid), k.conname, k.conname, case
+                when k.contype = 'x' then regexp_replace(audit.constraint_definition(k.oid), '\(', '(user_id WITH =, ')
+                else regexp_replace(
+                    regexp_replace(audit.constraint_definition(k.oid), ', user_id(?=[,)])', ''), '\(', '(user_id, ')
+            end)
     end as remediation,
     'key_without_tenant:' || audit.name(i.indexrelid) as key
 from audit.tables as t
 join pg_index as i on i.indrelid = t."table" and (i.indisunique or i.indisexclusion)
 join pg_class as c on c.oid = i.indexrelid and not c.relispartition
+join pg_am as m on m.oid = c.relam
 left join pg_constraint as k on k.conindid = i.indexrelid and k.conrelid = t."table" and k.contype in ('p', 'u', 'x')
 left join pg_attribute as first on first.attrelid = t."table" and first.attnum = i.indkey[0]
 where t.tenant_column is not null and first.attname is distinct from t.tenant_column;

@@ -8,5 +8,5 @@ select
     format('alter function %s not leakproof;', audit.routine(p.oid)) as remediation,
     'leakproof_function:' || audit.routine(p.oid) as key
 from pg_proc as p
-where p.proleakproof and p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
+where p.proleakproof and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
     and not audit.in_extension('pg_proc', p.oid);

@@ -1,11 +1,20 @@
 -- A materialized view has no row-level security: it shows what its owner saw when it was refreshed.
 select
     'materialized_view' as name,
-    'error' as level,
+    case when reads.tables is null then 'warning' else 'error' end as level,
     audit.name(v.oid) as object,
-    'app_api may read the materialized view, which no policy can wall.' as detail,
-    format('revoke select on %s from app_api, public;', audit.name(v.oid)) as remediation,
+    format('app_api may read the materialized view%s, which no policy can wall.', ' of ' || reads.tables) as detail,
+    format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', '))
+        as remediation,
     'materialized_view:' || audit.name(v.oid) as key
 from pg_class as v
-where v.relkind = 'm' and has_any_column_privilege('app_api', v.oid, 'select')
-    and has_schema_privilege('app_api', v.relnamespace, 'usage') and not audit.in_extension('pg_class', v.oid);
+join audit.relation_grants as g on g.relation = v.oid and g.reaches_api and g.privilege = 'select'
+cross join lateral (
+    select string_agg(audit.name(relation), ', ' order by audit.name(relation)) as tables
+    from audit.view_reads
+    where view = v.oid and has_tenants
+) as reads
+where v.relkind = 'm'
+    and (exists (select from audit.api_roles where has_schema_privilege(role, v.relnamespace, 'usage'))
+        or audit.is_viewed(v.oid))
+group by v.oid, reads.tables;

@@ -5,7 +5,7 @@ select
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
     format('%s (%s) lets %s pass for every tenant.', upper(c.clause), c.expression,
         array_to_string(c.roles::regrole[], ', ')) as detail,
-    format('alter policy %I on %s %s (user_id = app.current_user_id());', c.policy, audit.name(c."table"), c.clause) as remediation,
-    'policy_for_other_role:' || audit.name(c."table") || '.' || quote_ident(c.policy) || case c.clause when 'using' then '' else ':check' end as key
+    c.remediation as remediation,
+    'policy_for_other_role:' || c.key as key
 from audit.clauses as c
-where not c.binds_api and c.permissive and not c.implied and not c.compares_tenant;
+where not c.binds_api and c.permissive and not c.implied and not c.compares_tenant and not c.never_holds;

@@ -1,4 +1,4 @@
--- A policy for PUBLIC binds every role, also those to come. A policy names whom it lets in.
+-- A policy for PUBLIC lets in every role, also those to come. A policy names whom it lets in.
 select
     'policy_for_public' as name,
     'warning' as level,
@@ -8,4 +8,4 @@ select
     'policy_for_public:' || audit.name(polrelid) || '.' || quote_ident(polname) as key
 from pg_policy
 join audit.tables on "table" = polrelid
-where 0 = any (polroles);
+where 0 = any (polroles) and polpermissive;

@@ -3,18 +3,25 @@
 select
     'policy_missing' as name,
     'warning' as level,
-    audit.name("table") || ' ' || command as object,
-    format('app_api was granted %s, and no policy lets it.', command) as detail,
-    format('create policy %I on %s for %s to app_api %s;', 'tenants_' || command, audit.name("table"), command, concat_ws(' ',
-        case when command <> 'insert' then 'using (user_id = app.current_user_id())' end,
-        case when command in ('insert', 'update') then 'with check (user_id = app.current_user_id())' end)) as remediation,
-    'policy_missing:' || audit.name("table") || ' ' || command as key
+    g.object || ' ' || g.privilege as object,
+    format('app_api was granted %s, and no policy lets it.', g.privilege) as detail,
+    case
+        when t.rule is null
+            then format('revoke %s on %s from %s;', g.privilege, g.object, string_agg(distinct g.grantee, ', '))
+        else format('create policy %I on %s for %s to app_api %s;', 'tenants_' || g.privilege, g.object, g.privilege,
+            concat_ws(' ', case when g.privilege <> 'insert' then format('using (%s)', t.rule) end,
+                case when g.privilege in ('insert', 'update') then format('with check (%s)', t.rule) end))
+    end as remediation,
+    'policy_missing:' || g.object || ' ' || g.privilege as key
 from audit.tables as t
-cross join unnest(array['select', 'insert', 'update', 'delete']) as command
+join audit.relation_grants as g on g.relation = t."table" and g.reaches_api
+    and g.privilege in ('select', 'insert', 'update', 'delete')
+cross join (select array_agg(role::oid) || 0::oid as oids from audit.api_roles) as api
 where t.rls_enabled
-    and (has_table_privilege('app_api', t."table", command)
-        or command <> 'delete' and has_any_column_privilege('app_api', t."table", replace(command, 'delete', 'select')))
     and not exists (
-        select from audit.clauses as c
-        where c."table" = t."table" and c.binds_api and c.permissive and c.command in ('all', command)
-    );
+        select from pg_policy as p
+        where p.polrelid = t."table" and p.polpermissive and p.polroles && api.oids
+            and p.polcmd in ('*', case g.privilege
+                when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' else 'd' end)
+    )
+group by t."table", t.rule, g.object, g.privilege;

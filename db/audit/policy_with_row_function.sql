@@ -1,18 +1,27 @@
 -- A function of a column runs once per row, before any filter of the query that is not leakproof, and keeps the
--- planner from the index. That holds for an operator somebody made, too.
+-- planner from the index. That holds for an operator somebody made, and for a conversion of the column, too.
 select
     'policy_with_row_function' as name,
     'warning' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
-    format('%s (%s) calls %s for each row.', upper(c.clause), c.expression, audit.routine(f.oid)) as detail,
-    format('alter policy %I on %s %s (user_id = app.current_user_id());', c.policy, audit.name(c."table"), c.clause) as remediation,
-    'policy_with_row_function:' || audit.name(c."table") || '.' || quote_ident(c.policy) || ':' || audit.routine(f.oid) as key
+    format('%s (%s) calls %s for each row.', upper(c.clause), c.expression,
+        string_agg(audit.routine(p.oid), ', ' order by p.oid)) as detail,
+    c.remediation as remediation,
+    'policy_with_row_function:' || c.key as key
 from audit.clauses as c
 cross join lateral (
-    select distinct (coalesce(call ->> 'funcid', call ->> 'opfuncid'))::oid as oid
-    from jsonb_path_query(c.tree, '$.** ? (@.node == "FUNCEXPR" || @.node == "OPEXPR")') as call
-    where call -> 'args' @? '$.** ? (@.node == "VAR")'
-        and (call ->> 'node' = 'FUNCEXPR' or (call ->> 'opfuncid')::oid >= 16384)
+    select distinct (case call ->> 'node'
+        when 'FUNCEXPR' then call ->> 'funcid'
+        when 'COERCEVIAIO' then (
+            select typoutput::oid::text from pg_type
+            where oid = coalesce(call #>> '{arg,vartype}', call #>> '{arg,resulttype}')::oid)
+        else call ->> 'opfuncid'
+    end)::oid as oid
+    from jsonb_path_query(c.tree, 'strict $.** ? (@.node == "FUNCEXPR" || @.node == "OPEXPR"
+        || @.node == "DISTINCTEXPR" || @.node == "SCALARARRAYOPEXPR" || @.node == "COERCEVIAIO")') as call
+    where call @? '$.** ? (@.node == "VAR")'
+        and (call ->> 'node' in ('FUNCEXPR', 'COERCEVIAIO') or (call ->> 'opfuncid')::oid >= 16384)
 ) as f
 join pg_proc as p on p.oid = f.oid
-where not c.implied and (p.oid >= 16384 or not p.proleakproof);
+where not c.implied and (p.oid >= 16384 or not p.proleakproof)
+group by c."table", c.policy, c.clause, c.expression, c.remediation, c.key;

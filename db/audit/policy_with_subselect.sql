@@ -5,7 +5,7 @@ select
     'warning' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
     format('%s (%s) has a sub-select.', upper(c.clause), c.expression) as detail,
-    format('alter policy %I on %s %s (user_id = app.current_user_id());', c.policy, audit.name(c."table"), c.clause) as remediation,
-    'policy_with_subselect:' || audit.name(c."table") || '.' || quote_ident(c.policy) || case c.clause when 'using' then '' else ':check' end as key
+    c.remediation as remediation,
+    'policy_with_subselect:' || c.key as key
 from audit.clauses as c
 where not c.implied and c.tree @? '$.** ? (@.node == "SUBLINK")';

@@ -5,7 +5,7 @@ select
     'error' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
     format('%s (%s) does not compare user_id with app.current_user_id().', upper(c.clause), c.expression) as detail,
-    format('alter policy %I on %s %s (user_id = app.current_user_id());', c.policy, audit.name(c."table"), c.clause) as remediation,
-    'policy_without_tenant:' || audit.name(c."table") || '.' || quote_ident(c.policy) || case c.clause when 'using' then '' else ':check' end as key
+    c.remediation as remediation,
+    'policy_without_tenant:' || c.key as key
 from audit.clauses as c
 where c.binds_api and c.permissive and not c.implied and c.reads_row and not c.compares_tenant;

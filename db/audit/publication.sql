@@ -4,12 +4,23 @@ select
     'warning' as level,
     format('%I of %s', p.pubname, audit.name(t."table")) as object,
     'The publication sends every tenant''s rows to its subscribers.' as detail,
-    case
-        when a.puballtables or exists (select from pg_publication_namespace where pnpubid = a.oid)
-            then format('drop publication %I;', p.pubname)
-        else format('alter publication %I drop table %s;', p.pubname, audit.name(t."table"))
-    end as remediation,
+    case when p.puballtables then format('drop publication %I;', p.pubname) else s.statements end as remediation,
     format('publication:%I of %s', p.pubname, audit.name(t."table")) as key
-from pg_publication_tables as p
-join pg_publication as a on a.pubname = p.pubname
-join audit.tables as t on audit.name(t."table") = format('%I.%I', p.schemaname, p.tablename);
+from audit.tables as t
+cross join pg_publication as p
+cross join lateral (
+    select array[t."table"::oid] || array(select relid::oid from pg_partition_ancestors(t."table"))
+        || array(select relid::oid from pg_partition_tree(t."table")) as oids
+) as relations
+cross join lateral (
+    select string_agg(statement, ' ') as statements
+    from (
+        select format('alter publication %I drop table %s;', p.pubname, audit.name(prrelid))
+        from pg_publication_rel where prpubid = p.oid and prrelid = any (oids)
+        union
+        select format('alter publication %I drop tables in schema %s;', p.pubname, pnnspid::regnamespace)
+        from pg_publication_namespace join pg_class as c on c.relnamespace = pnnspid
+        where pnpubid = p.oid and c.oid = any (oids)
+    ) as published (statement)
+) as s
+where p.puballtables or s.statements is not null;

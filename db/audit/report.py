@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from db.audit import CHECKS, Finding
 from db.audit.prove import Attempt
@@ -21,8 +20,11 @@ def as_text(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
     tried = [("", "TABLE", "ATTEMPT", "OUTCOME")] * bool(attempts)
     tried += [("ok" if each.holds else "FAILED", each.table, each.attempt, each.outcome) for each in attempts]
     found = [("LEVEL", "CHECK", "OBJECT", "DETAIL")] * bool(findings)
+    said = ""
     for each in findings:
-        found += [(each.level, each.name, each.object, each.detail), ("", "", "", each.remediation)]
+        found += [(each.level, each.name, each.object, each.detail)]
+        if each.remediation != said:
+            found += [("", "", "", said := each.remediation)]
     return "\n\n".join([table for table in (_table(tried), _table(found)) if table] + [_summary(findings, attempts)])
 
 
@@ -43,7 +45,6 @@ def as_sarif(findings: Sequence[Finding], _attempts: Sequence[Attempt]) -> str:
         "tool": {
             "driver": {
                 "name": "partywall audit",
-                "version": version("partywall"),
                 "rules": [{"id": name, "fullDescription": {"text": reason}} for name, reason in rules.items()],
             }
         },

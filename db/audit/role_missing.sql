@@ -5,5 +5,5 @@ select
     'app_api' as object,
     'The role does not exist.' as detail,
     'create role app_api login;' as remediation,
-    'role_missing:' || 'app_api' as key
+    'role_missing:app_api' as key
 where to_regrole('app_api') is null;

@@ -1,8 +1,9 @@
--- A superuser and a role with BYPASSRLS pass every policy; CREATEROLE, CREATEDB and REPLICATION lead around them.
--- For an owner with BYPASSRLS, FORCE means nothing. https://www.postgresql.org/docs/18/ddl-rowsecurity.html
+-- A superuser and a role with BYPASSRLS pass every policy; CREATEROLE and REPLICATION lead around them, and
+-- CREATEDB is a right without a use. For an owner with BYPASSRLS, FORCE means nothing.
+-- https://www.postgresql.org/docs/18/ddl-rowsecurity.html
 select
     'role_power' as name,
-    case when r.role = to_regrole('app_api') then 'error' else 'warning' end as level,
+    case when r.role = to_regrole('app_api') and power <> 'CREATEDB' then 'error' else 'warning' end as level,
     r.role::text || ' ' || power as object,
     format('%s has %s.', r.role, power) as detail,
     format('alter role %s no%s;', r.role, lower(power)) as remediation,

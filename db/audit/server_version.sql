@@ -3,8 +3,8 @@ select
     'server_version' as name,
     'error' as level,
     'server' as object,
-    format('PostgreSQL %s has %s: %s.', current_setting('server_version'), string_agg(hole, ', '), string_agg(effect, '; '))
-        as detail,
+    format('PostgreSQL %s has %s: %s.', current_setting('server_version'), string_agg(hole, ', ' order by mended),
+        string_agg(effect, '; ' order by mended)) as detail,
     format('-- Update the server to PostgreSQL %s.%s or later.', major, max(mended)) as remediation,
     'server_version:' || major as key
 from (values

@@ -1,12 +1,19 @@
--- A session starts with the settings of its role and its database. A caller set there is everybody's caller, a
--- role set there is another role, and row_security = off turns policies into errors.
+-- A session starts with the settings of its login and its database. A caller set there is everybody's caller, a
+-- role set there is another role; row_security = off turns policies into errors.
 select
     'setting_on_role' as name,
-    case when s.setrole = 0 or s.setrole in (select role from audit.api_roles) then 'error' else 'warning' end as level,
-    format('%s on %s', parameter, target) as object,
+    case
+        when lower(parameter) in ('app.user_id', 'role', 'session_authorization')
+            and s.setrole in (0, to_regrole('app_api')) then 'error'
+        else 'warning'
+    end as level,
+    format('%s on %s', lower(parameter), target) as object,
     format('Sessions start with %s.', setting) as detail,
-    format('alter %s reset %s;', target, parameter) as remediation,
-    format('setting_on_role:%s on %s', parameter, target) as key
+    format('alter %s reset %s;', target, (
+        select string_agg(quote_ident(part), '.' order by place)
+        from string_to_table(parameter, '.') with ordinality as parts (part, place)
+    )) as remediation,
+    format('setting_on_role:%s on %s', lower(parameter), target) as key
 from pg_db_role_setting as s
 cross join unnest(s.setconfig) as setting
 cross join split_part(setting, '=', 1) as parameter
@@ -19,5 +26,5 @@ cross join lateral (
     end as target
 ) as targets
 where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
-    and (parameter in ('row_security', 'role', 'session_authorization', 'session_replication_role', 'audit.explaining')
-        or parameter ~ '^app\.');
+    and lower(parameter) in ('app.user_id', 'audit.explaining', 'role', 'row_security', 'session_authorization',
+        'session_replication_role');

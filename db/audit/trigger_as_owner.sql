@@ -9,4 +9,4 @@ select
 from pg_trigger as g
 join audit.tables as t on t."table" = g.tgrelid
 join pg_proc as p on p.oid = g.tgfoid
-where not g.tgisinternal and p.prosecdef;
+where not g.tgisinternal and g.tgparentid = 0 and p.prosecdef;

@@ -1,5 +1,23 @@
 -- The row is looked up with the caller's own rights: a superuser's, or app_owner's, for whom a policy of the table
--- opens while this function runs. The clauses run with app_owner's rights, so that none can borrow a superuser's.
+-- opens while this function runs. The clauses are somebody's code, and run in a function that is app_owner's: there not
+-- even SET ROLE leads back to a superuser.
+create or replace function audit.holds(clause text, target regclass, of_row anyelement) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    holds boolean;
+begin
+    execute format('select %s from (select ($1).*) as %I',
+            clause, (select relname from pg_catalog.pg_class where oid = target))
+        into holds using of_row;
+    return coalesce(holds, false);
+end
+$$;
+
+comment on function audit.holds(text, regclass, anyelement) is
+    'Whether a clause of a policy holds for a row, as app_owner. For audit.explain_access() alone.';
+
 -- What is set here is set back at the end, or by the rollback of an error.
 create or replace function audit.explain_access(for_user text, target regclass, row_id uuid)
 returns table (step text, holds boolean, expression text)
@@ -9,28 +27,33 @@ as $$
 declare
     found record;
     clause record;
-    role_before text := current_setting('role');
     user_before text := coalesce(current_setting('app.user_id', true), '');
+    explaining_before text := coalesce(current_setting('audit.explaining', true), '');
     is_bound boolean;
     let_in boolean := false;
     kept_out boolean := false;
 begin
-    if (select count(*) from pg_catalog.pg_attribute
-        where attrelid = target and attname in ('user_id', 'id') and not attisdropped) < 2 then
-        raise exception '% is not a tenant table: it lacks a column user_id or id', target;
+    if not exists (select from pg_catalog.pg_class where oid = target and relkind in ('r', 'p'))
+        or (select count(*) from pg_catalog.pg_attribute
+            where attrelid = target and not attisdropped
+                and (attname = 'user_id' or attname = 'id' and atttypid = 'uuid'::regtype)) < 2
+    then
+        raise exception '% is not a tenant table: it lacks a column user_id, or id of type uuid', target;
     end if;
     if row_security_active(target) and not exists (
-        select from pg_catalog.pg_policy where polrelid = target and to_regrole('app_owner') = any (polroles)
+        select from audit.clauses as c
+        where c."table" = target and c.permissive and c.clause = 'using' and c.command in ('all', 'select')
+            and to_regrole('app_owner') = any (c.roles) and not c.reads_row and not c.never_holds
     ) then
         raise exception 'app_owner cannot look up a row of %: row-level security binds it', target
             using hint = 'Ask as a superuser, or give the table a policy for app_owner: docs/dba.md has it.';
     end if;
 
     perform set_config('audit.explaining', 'on', true);
-    execute format('select t as row from %s as t where t.id = $1 order by t.user_id::text = $2 desc limit 1', target)
+    execute format('select t as row from %s as t where t.id = $1 order by format(%L, t.user_id) = $2 desc limit 1',
+            target, '%s')
         into found using row_id, for_user;
-    perform set_config('audit.explaining', 'off', true);
-    perform set_config('role', 'app_owner', true);
+    perform set_config('audit.explaining', explaining_before, true);
     perform set_config('app.user_id', for_user, true);
 
     step := 'the row exists';
@@ -38,7 +61,7 @@ begin
     return next;
 
     step := 'app_api was granted select';
-    holds := has_any_column_privilege('app_api', target, 'select');
+    holds := has_any_column_privilege(to_regrole('app_api'), target, 'select');
     kept_out := kept_out or not holds;
     return next;
 
@@ -60,10 +83,7 @@ begin
         expression := clause.expression;
         holds := null;
         if found.row is distinct from null then
-            execute format('select %s from (select ($1).*) as %I', clause.expression,
-                    (select relname from pg_catalog.pg_class where oid = target))
-                into holds using found.row;
-            holds := coalesce(holds, false);
+            execute 'select audit.holds($1, $2, $3)' into holds using clause.expression, target, found.row;
         end if;
         return next;
         if clause.clause = 'using' and clause.command in ('all', 'select') then
@@ -77,7 +97,6 @@ begin
     expression := null;
     return next;
     perform set_config('app.user_id', user_before, true);
-    perform set_config('role', role_before, true);
 end
 $$;
 
@@ -86,4 +105,5 @@ comment on function audit.explain_access(text, regclass, uuid) is
 each policy, true or false for that user and that row. Shows no column of the row. For superusers and members of
 app_owner.';
 
-revoke execute on function audit.explain_access(text, regclass, uuid) from public;
+revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
+from public;

@@ -1,6 +1,7 @@
 -- What the parser made of an expression, as JSON: {"node": "OPEXPR", "opno": "98", "args": [...], ...}.
 -- The catalogs keep policies as parse trees; reading the tree instead of a text means that neither layout, nor
--- quoting, nor a name inside of a string can deceive a check. `<>` is the tree's null.
+-- quoting, nor a name inside of a string can deceive a check. `<>` is the tree's null. A field is taken together with
+-- its value, as the value may look like a field; blanks and brackets of names are escaped in the tree.
 create or replace function audit.parse_tree(tree pg_node_tree) returns jsonb
 language sql immutable strict parallel safe
 set search_path = ''
@@ -11,18 +12,56 @@ as $$
             when token = '(' then '['
             when token = ')' then ']'
             when token = '}' then '}'
+            when token ~ '^:' then format(',%s:%s', to_json(substring(token from '^:(\w+)')), case
+                when substring(token from ' (.*)') = '<>' then 'null'
+                else to_json(substring(token from ' (.*)'))::text
+            end)
             when token = '<>' then 'null'
-            when token ~ '^:' then format(',%s:', to_json(substr(token, 2)))
             else to_json(token)::text
         end, '' order by place)::jsonb
     from (
         select place, match[1] as token, lag(match[1]) over (order by place) as before
-        from regexp_matches(tree::text, '{[A-Z_0-9]*|[}()]|\d+ \[[^]]*\]|(?:\\.|[^\s(){}])+', 'g')
+        from regexp_matches(tree::text,
+            ':\w+(?: \d+ \[[^]]*\]| (?:\\.|[^ \n\t(){}\\])+)?|{[A-Z_0-9]*|[}()]|(?:\\.|[^ \n\t(){}\\])+', 'g')
             with ordinality as matches (match, place)
     ) as tokens
 $$;
 
 comment on function audit.parse_tree(pg_node_tree) is 'A parse tree of the catalogs as JSON.';
+
+create or replace function audit.conjuncts(tree jsonb) returns setof jsonb
+language sql immutable strict parallel safe
+set search_path = ''
+as $$
+    with recursive parts (part) as (
+        select tree
+        union all
+        select jsonb_array_elements(part -> 'args') from parts where part @> '{"node": "BOOLEXPR", "boolop": "and"}'
+    )
+    select part from parts where not part @> '{"node": "BOOLEXPR", "boolop": "and"}'
+$$;
+
+comment on function audit.conjuncts(jsonb) is 'The parts that "and" joins in a parse tree, at any depth.';
+
+create or replace function audit.operand(tree jsonb) returns jsonb
+language sql immutable strict parallel safe
+set search_path = ''
+as $$
+    with recursive layers (layer, depth) as (
+        select tree, 0
+        union all
+        select
+            case layer ->> 'node' when 'SUBLINK' then layer #> '{subselect,targetList,0,expr}' else layer -> 'arg' end,
+            depth + 1
+        from layers
+        where layer ->> 'node' in ('RELABELTYPE', 'COERCEVIAIO', 'COLLATEEXPR')
+            or layer @> '{"node": "SUBLINK", "subLinkType": "4"}'
+    )
+    select layer from layers order by depth desc limit 1
+$$;
+
+comment on function audit.operand(jsonb) is
+    'What is compared, below conversions that call no function, a collation, and "(select …)" around one value.';
 
 -- Names and expressions as they are written with an empty search_path: always with their schema.
 create or replace function audit.name(relation oid) returns text
@@ -47,14 +86,45 @@ as $$
         and proname = 'current_user_id' and pronargs = 0
 $$;
 
-comment on function audit.context_function() is 'app.current_user_id(): the function that says who is calling; or null.';
+comment on function audit.context_function() is
+    'app.current_user_id(): the function that says who is calling; or null.';
 
 -- pg_depend says what belongs to an extension; that is its author's to audit.
 create or replace function audit.in_extension(catalog regclass, object oid) returns boolean
-language sql stable strict parallel safe set search_path = ''
-as $$ select exists (select from pg_depend where classid = catalog and objid = object and deptype = 'e') $$;
+language sql stable strict parallel safe
+return exists (select from pg_catalog.pg_depend where classid = catalog and objid = object and deptype = 'e');
 
 comment on function audit.in_extension(regclass, oid) is 'Whether an object belongs to an extension.';
+
+create or replace function audit.is_viewed(relation oid) returns boolean
+language sql stable strict parallel safe
+return exists (
+    select from pg_catalog.pg_depend join pg_catalog.pg_rewrite on pg_rewrite.oid = objid
+    where refclassid = 'pg_class'::regclass and refobjid = relation
+        and classid = 'pg_rewrite'::regclass and ev_class <> relation
+);
+
+comment on function audit.is_viewed(oid) is 'Whether a view or a rule reads a relation.';
+
+-- pg_get_indexdef() writes "CREATE INDEX name ON table USING method (", and then this.
+create or replace function audit.index_columns(index oid) returns text
+language sql stable strict parallel safe set search_path = ''
+as $$
+    select substr(pg_get_indexdef(index), 1 + length(format('CREATE %sINDEX %I ON %s%s USING %I (',
+        case when i.indisunique then 'UNIQUE ' else '' end, c.relname, case c.relkind when 'I' then 'ONLY ' else '' end,
+        i.indrelid::regclass, m.amname)))
+    from pg_index as i
+    join pg_class as c on c.oid = i.indexrelid
+    join pg_am as m on m.oid = c.relam
+    where i.indexrelid = index
+$$;
+
+create or replace function audit.constraint_definition(of_constraint oid) returns text
+language sql stable strict parallel safe set search_path = '' as $$ select pg_get_constraintdef(of_constraint) $$;
+
+comment on function audit.index_columns(oid) is
+    'The definition of an index from its first column on, without the opening parenthesis.';
+comment on function audit.constraint_definition(oid) is 'A constraint as SQL, every name with its schema.';
 
 create or replace function audit.body(routine oid) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select pg_get_function_sqlbody(routine) $$;

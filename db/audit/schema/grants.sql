@@ -1,46 +1,66 @@
--- Every privilege that somebody has and does not owe to ownership.
-create or replace view audit.grants as
+-- Every privilege that somebody has and does not owe to ownership. reaches_api is exact for what app_api inherits and
+-- for what it has after SET ROLE; what it would have as app_owner, it has by a membership that is a finding itself.
+create or replace view audit.relation_grants as
 select
     case g.grantee when 0 then 'PUBLIC' else g.grantee::regrole::text end as grantee,
     lower(g.privilege_type) as privilege,
-    o.kind,
-    o.object,
+    case
+        when o."column" is not null then 'column'
+        when c.relkind = 'v' then 'view'
+        when c.relkind = 'm' then 'materialized view'
+        when c.relkind = 'f' then 'foreign table'
+        when c.relkind = 'S' then 'sequence'
+        else 'table'
+    end as kind,
+    audit.name(c.oid) as object,
     o."column",
     g.is_grantable as with_grant_option,
-    g.grantor::regrole as grantor
+    g.grantor::regrole as grantor,
+    g.grantee = 0 or g.grantee in (select role from audit.api_roles) as reaches_api,
+    c.oid::regclass as relation
 from (
-    select
-        case c.relkind when 'r' then 'table' when 'p' then 'table' when 'v' then 'view' when 'm' then 'materialized view'
-            when 'f' then 'foreign table' when 'S' then 'sequence' end as kind,
-        audit.name(c.oid) as object, null::name as "column", c.relacl as acl, c.relowner as owner
-    from pg_class as c
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't' and c.relacl is not null
-        and c.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
-        and not audit.in_extension('pg_class', c.oid)
+    select oid as relation, null::name as "column", relacl as acl from pg_class where relacl is not null
     union all
-    select 'column', audit.name(c.oid), a.attname, a.attacl, c.relowner
-    from pg_attribute as a
-    join pg_class as c on c.oid = a.attrelid
-    where a.attacl is not null and not a.attisdropped
-        and c.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
-    union all
-    select 'function', audit.routine(p.oid), null, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+    select attrelid, attname, attacl from pg_attribute where attacl is not null and not attisdropped
+) as o
+join pg_class as c on c.oid = o.relation
+cross join lateral aclexplode(o.acl) as g
+where c.relpersistence <> 't' and c.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
+    and g.grantee <> c.relowner and not audit.in_extension('pg_class', c.oid);
+
+comment on view audit.relation_grants is 'The part of audit.grants that is on tables, views, sequences and columns.';
+
+create or replace view audit.grants as
+select grantee, privilege, kind, object, "column", with_grant_option, grantor, reaches_api from audit.relation_grants
+union all
+select
+    case g.grantee when 0 then 'PUBLIC' else g.grantee::regrole::text end,
+    lower(g.privilege_type),
+    o.kind,
+    o.object,
+    null,
+    g.is_grantable,
+    g.grantor::regrole,
+    g.grantee = 0 or g.grantee in (select role from audit.api_roles)
+from (
+    select 'function' as kind, audit.routine(p.oid) as object, coalesce(p.proacl, acldefault('f', p.proowner)) as acl,
+        p.proowner as owner
     from pg_proc as p
-    where p.pronamespace::regnamespace not in ('pg_catalog', 'information_schema')
-        and p.pronamespace <> pg_my_temp_schema() and not audit.in_extension('pg_proc', p.oid)
+    where p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
+        and not audit.in_extension('pg_proc', p.oid)
     union all
-    select 'schema', quote_ident(nspname), null, coalesce(nspacl, acldefault('n', nspowner)), nspowner
+    select 'schema', quote_ident(nspname), coalesce(nspacl, acldefault('n', nspowner)), nspowner
     from pg_namespace
-    where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_(toast|temp)'
+    where nspname !~ '^(pg_|information_schema$)'
     union all
-    select 'database', quote_ident(datname), null, coalesce(datacl, acldefault('d', datdba)), datdba
+    select 'database', quote_ident(datname), coalesce(datacl, acldefault('d', datdba)), datdba
     from pg_database where datname = current_database()
     union all
     select
-        'default for ' || case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
-            when 'T' then 'types' when 'n' then 'schemas' else 'large objects' end,
+        'default for ' || case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences'
+            when 'f' then 'functions' when 'T' then 'types' when 'n' then 'schemas' else 'large objects' end,
         d.defaclrole::regrole || coalesce(' in ' || nullif(d.defaclnamespace, 0)::regnamespace, ''),
-        null, d.defaclacl, d.defaclrole
+        d.defaclacl, d.defaclrole
     from pg_default_acl as d
 ) as o
 cross join lateral aclexplode(o.acl) as g
@@ -49,3 +69,4 @@ where g.grantee <> o.owner;
 comment on view audit.grants is
     'Who was granted what: on tables, columns, views, functions, schemas and the database, and by default on those to
 come. What an owner may do by owning is not listed.';
+comment on column audit.grants.reaches_api is 'Whether app_api has it: by name, by membership or as PUBLIC.';

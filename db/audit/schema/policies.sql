@@ -1,18 +1,24 @@
--- A role is listed if it was granted anything on the table or if a policy names it; the owner is not.
+-- A role is listed if it was granted anything on the table, if a policy names it, or if it is app_api. What PUBLIC has,
+-- each of them has. The owner is listed if a policy names it or none binds it.
 create or replace view audit.policies as
 with roles as (
-    select t."table", t.rls_enabled, named.role, s.rolsuper or s.rolbypassrls as bypasses,
+    select t."table", t.rls_enabled, named.role,
+        s.rolsuper or s.rolbypassrls or not t.rls_forced and pg_has_role(named.role, t.owner, 'usage') as bypasses,
         array(select oid from pg_roles where pg_has_role(named.role, oid, 'usage')) as acts_as
     from audit.tables as t
     cross join lateral (
-        select acl.grantee from pg_class, aclexplode(relacl) as acl where oid = t."table"
+        select acl.grantee from pg_class, aclexplode(relacl) as acl where oid = t."table" and acl.grantee <> t.owner
         union
-        select acl.grantee from pg_attribute, aclexplode(attacl) as acl where attrelid = t."table"
+        select acl.grantee from pg_attribute, aclexplode(attacl) as acl
+        where attrelid = t."table" and acl.grantee <> t.owner
         union
         select unnest(polroles) from pg_policy where polrelid = t."table"
+        union
+        select to_regrole('app_api')
+        union
+        select t.owner where not (t.rls_enabled and t.rls_forced)
     ) as named (role)
     join pg_roles as s on s.oid = named.role
-    where named.role <> t.owner or exists (select from pg_policy where polrelid = t."table" and named.role = any (polroles))
 ), granted as (
     select r.*, c.place, c.command,
         has_table_privilege(r.role, r."table", c.command) as on_table,
@@ -25,37 +31,42 @@ with roles as (
     cross join (values (1, 'select'), (2, 'insert'), (3, 'update'), (4, 'delete')) as c (place, command)
 ), ruled as (
     select g.*, p.policies, p.lets_in, p.whose,
-        concat_ws(' and ', p.old_or, p.old_and) as old_row,
-        concat_ws(' and ', p.new_or, p.new_and) as new_row
+        concat_ws(' and ', format(p.pattern, p.old_or), p.old_and) as old_row,
+        concat_ws(' and ', format(p.pattern, p.new_or), p.new_and) as new_row
     from granted as g
     cross join lateral (
         select
             coalesce(array_agg(distinct policy order by policy), '{}') as policies,
             coalesce(bool_or(permissive), false) as lets_in,
-            case when bool_and(compares_tenant) filter (where permissive) then 'the caller''s own rows' else 'rows' end as whose,
-            string_agg(expression, ' or ') filter (where permissive and clause = 'using') as old_or,
-            string_agg(expression, ' and ') filter (where not permissive and clause = 'using') as old_and,
-            string_agg(expression, ' or ') filter (where permissive and clause = 'with check') as new_or,
-            string_agg(expression, ' and ') filter (where not permissive and clause = 'with check') as new_and
+            case when bool_and(compares_tenant) filter (where permissive) then 'the caller''s own rows' else 'rows' end
+                as whose,
+            case when not bool_and(permissive) and count(distinct policy) filter (where permissive) > 1 then '(%s)'
+                else '%s' end as pattern,
+            string_agg(expression, ' or ' order by policy) filter (where permissive and is_old) as old_or,
+            string_agg(expression, ' and ' order by policy) filter (where not permissive and is_old) as old_and,
+            string_agg(expression, ' or ' order by policy) filter (where permissive and not is_old) as new_or,
+            string_agg(expression, ' and ' order by policy) filter (where not permissive and not is_old) as new_and
         from audit.clauses as l
+        cross join lateral (select l.clause = 'using' as is_old) as i
         where l."table" = g."table" and l.command in ('all', g.command) and (l.roles = '{0}' or l.roles && g.acts_as)
+            and (g.command = 'update' or is_old = (g.command <> 'insert'))
     ) as p
 )
 select
     "table",
     command,
     role::regrole,
-    format('%s may %s%s', role::regrole, command,
-        case when on_table then '' else format(' (only %s)', columns) end
-        || case
-            when not on_table and columns is null then ': not granted'
-            when bypasses then ' every row: no policy binds it'
-            when not rls_enabled then ' every row: row-level security is off'
-            when not lets_in then ' no row: no policy lets it'
-            when command = 'insert' then format(' %s: %s', whose, new_row)
-            when command = 'update' then format(' %s: before %s, after %s', whose, old_row, new_row)
-            else format(' %s: %s', whose, old_row)
-        end) as rule,
+    format('%s may %s', role::regrole, case
+        when not on_table and columns is null then format('not %s: it was not granted', command)
+        else format('%s%s ', command, case when not on_table then format(' (only %s)', columns) end) || case
+            when bypasses then 'every row: no policy binds it'
+            when not rls_enabled then 'every row: row-level security is off'
+            when not lets_in then 'no row: no policy lets it'
+            when command = 'insert' then format('%s: %s', whose, new_row)
+            when command = 'update' then format('%s: before %s, after %s', whose, old_row, new_row)
+            else format('%s: %s', whose, old_row)
+        end
+    end) as rule,
     policies
 from ruled
 order by "table"::text, role::regrole::text, place;

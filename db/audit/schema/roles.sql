@@ -1,13 +1,12 @@
--- app_api and every role that it is a member of, directly or through others: what it can act as.
+-- app_api and every role that it is a member of, directly or through others: what it can act as. Without app_owner:
+-- being the owner is one finding, role_membership, and not one more for each right that an owner has.
 create or replace view audit.api_roles as
-with recursive api_roles (role) as (
-    select to_regrole('app_api') where to_regrole('app_api') is not null
-    union
-    select roleid::regrole from pg_auth_members join api_roles on member = role
-)
-select role from api_roles;
+select r.oid::regrole as role
+from pg_roles as api
+join pg_roles as r on r.oid = api.oid or not api.rolsuper and pg_has_role(api.oid, r.oid, 'member')
+where api.rolname = 'app_api' and r.rolname <> 'app_owner';
 
-comment on view audit.api_roles is 'app_api and every role that it can act as.';
+comment on view audit.api_roles is 'app_api and every role that it can act as, other than app_owner.';
 
 create or replace view audit.roles as
 with recursive memberships (role, member_of) as (
@@ -28,7 +27,8 @@ select
     array(select member_of::regrole from memberships where role = r.oid order by 1) as member_of,
     (select coalesce(array_agg(setting order by setting), '{}')
         from pg_db_role_setting as s, unnest(s.setconfig) as setting
-        where s.setrole = r.oid and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+        where s.setrole = r.oid
+            and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
     ) as settings,
     shobj_description(r.oid, 'pg_authid') as description
 from pg_roles as r
@@ -37,3 +37,16 @@ where r.oid >= 16384 or r.rolsuper;
 comment on view audit.roles is
     'Every role of the server that is not predefined: its powers, what it is a member of (also through others), and
 the settings it starts with.';
+
+-- Since PostgreSQL 16 a membership is granted by somebody, and revoked by naming whom.
+create or replace function audit.revocation(of_role oid, member oid) returns text
+language sql stable strict parallel safe
+set search_path = ''
+as $$
+    select string_agg(format('revoke %s from %s%s;', m.roleid::regrole, m.member::regrole,
+        (select ' granted by ' || m.grantor::regrole from pg_roles where oid = m.grantor)), ' ')
+    from pg_auth_members as m
+    where m.roleid = of_role and m.member = revocation.member
+$$;
+
+comment on function audit.revocation(oid, oid) is 'The SQL that ends a direct membership.';
