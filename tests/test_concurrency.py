@@ -88,7 +88,7 @@ def test_nobody_ever_sees_a_row_of_another_and_every_connection_comes_back_clean
     """).fetchall()
     assert sorted(owners) == sorted((user, ROUNDS, True) for user in USERS)
     sessions = admin.execute(
-        "select state from pg_stat_activity where usename = 'app_api' and datname = current_database()"
+        "select state from pg_stat_activity where application_name = 'partywall' and datname = current_database()"
     ).fetchall()
     assert {state for (state,) in sessions} == {"idle"}
-    assert len(sessions) <= 6  # the pool of 5, and the probe
+    assert len(sessions) <= 5  # the pool

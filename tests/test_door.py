@@ -224,7 +224,12 @@ async def test_a_deadlock_is_tried_once_more(pool: Pool, admin: psycopg.Connecti
     admin.commit()
     admin.execute("""update app.tasks set text = 'theirs' where "order" = 2""")
     session = Session(pool, "alice", read_only=False)
-    ours = asyncio.create_task(session.fetch("update app.tasks set text = text || ' and ours' returning text"))
+    # The pause leaves the row to the other side when the second try begins.
+    ours = asyncio.create_task(
+        session.fetch(
+            "update app.tasks set text = text || ' and ours' where (select pg_sleep(0.2)) is not null returning text"
+        )
+    )
     await blocked(admin)
 
     def close_the_circle() -> None:
