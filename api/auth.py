@@ -1,6 +1,8 @@
 """From a bearer token to a user id (RFC 6750, RFC 7519)."""
 
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jwt
 from cachetools import TLRUCache
@@ -17,20 +19,28 @@ CACHED_TOKENS = 4096
 class Verifier:
     """Verifies tokens by the settings, and remembers those it has verified until they expire.
 
-    Which key verifies a token is decided by where keys come from, never by the token: HS256 only with
-    JWT_SECRET, the others only with a key from JWT_JWKS_URL that is made for that algorithm (RFC 8725, 3.1).
+    Which key verifies a token is decided by where keys come from, never by the token: HS256 only with JWT_SECRET
+    and JWT_SECRET_PREVIOUS, the others only with a key from JWT_JWKS_URL made for that algorithm (RFC 8725, 3.1).
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the secret, the key set and what `iss` and `aud` must be from `settings`."""
-        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the secrets, the key set and what `iss` and `aud` must be from `settings`.
+
+        With JWT_JWKS_URL it starts to fetch, in the running event loop; `clock`, in seconds, says when to do so again.
+        """
+        secrets = (settings.jwt_secret, settings.jwt_secret_previous)
+        self._secrets = [secret.get_secret_value() for secret in secrets if secret]
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         # Verifying costs as much as all the rest of a request. Each entry: the user id and `exp`.
         self._verified: TLRUCache[str, tuple[str, float]] = TLRUCache(
             maxsize=CACHED_TOKENS, ttu=lambda _token, entry, _now: entry[1], timer=time.time
         )
-        self._key_set = KeySet(settings.jwt_jwks_url, on_change=self._verified.clear) if settings.jwt_jwks_url else None
+        self._key_set = (
+            KeySet(settings.jwt_jwks_url, on_change=self._verified.clear, clock=clock)
+            if settings.jwt_jwks_url
+            else None
+        )
 
     async def user_id(self, token: str) -> str:
         """Return the user that `token` speaks for.
@@ -44,20 +54,7 @@ class Verifier:
         if len(token) > MAX_TOKEN_LENGTH:
             raise UnauthorizedError(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
         try:
-            algorithm, key = await self._key(jwt.get_unverified_header(token))
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=self._audience,
-                issuer=self._issuer,
-                # `iat` says how old a token is (RFC 7519, 4.1.6); `nbf` and `exp` say when it is valid.
-                options={
-                    "require": ["exp", "sub"],
-                    "verify_aud": self._audience is not None,
-                    "verify_iat": False,
-                },
-            )
+            claims = self._claims(token, *await self._keys(jwt.get_unverified_header(token)))
             expiry = float(claims["exp"])
         except (jwt.PyJWTError, OverflowError) as error:
             raise UnauthorizedError(f"The token is not valid: {error}.") from error
@@ -68,17 +65,38 @@ class Verifier:
         return subject
 
     async def aclose(self) -> None:
-        """Close the connections to the key server, if there is one."""
+        """Leave the key server alone, if there is one."""
         if self._key_set:
             await self._key_set.aclose()
 
-    async def _key(self, header: dict[str, object]) -> tuple[str, jwt.PyJWK | str]:
-        """Return the one algorithm and the key that may verify a token with this header."""
+    async def _keys(self, header: dict[str, object]) -> tuple[str, Sequence[jwt.PyJWK | str]]:
+        """Return the one algorithm and the keys that may verify a token with this header."""
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm == "HS256" and self._secret:
-            return "HS256", self._secret
+        if algorithm == "HS256" and self._secrets:
+            return "HS256", self._secrets
         if isinstance(algorithm, str) and isinstance(kid, str) and algorithm in ALGORITHMS and self._key_set:
             key = await self._key_set.key(kid)
             if key and key.algorithm_name == algorithm:
-                return key.algorithm_name, key
+                return key.algorithm_name, [key]
         raise UnauthorizedError("No key of this server verifies tokens of this algorithm and key id.")
+
+    def _claims(self, token: str, algorithm: str, keys: Sequence[jwt.PyJWK | str]) -> dict[str, Any]:
+        """Return the claims of a token that one of `keys` has signed. Raises PyJWTError."""
+        try:
+            return jwt.decode(
+                token,
+                keys[0],
+                algorithms=[algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                # `iat` says how old a token is (RFC 7519, 4.1.6); `nbf` and `exp` say when it is valid.
+                options={
+                    "require": ["exp", "sub"],
+                    "verify_aud": self._audience is not None,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            if len(keys) == 1:
+                raise
+            return self._claims(token, algorithm, keys[1:])

@@ -1,8 +1,9 @@
-"""The public keys behind a JWKS URL (RFC 7517), fetched when a token names one that is not known."""
+"""The public keys behind a JWKS URL (RFC 7517): fetched in the background, kept, and asked for by name."""
 
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -12,9 +13,15 @@ from jwt import PyJWK, PyJWTError
 log = logging.getLogger("partywall.jwks")
 
 ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256"})
-COOL_DOWN = 30.0  # seconds between two fetches: made-up key ids must not make us hammer the key server
 TIMEOUT = 5.0  # seconds for a whole fetch
 MAX_BYTES = 64 * 1024
+
+# Seconds. A key that the key server withdraws is refused after the lifetime of its answer at the latest.
+LIFETIME = 600.0  # of an answer that does not say how long it is good for
+SHORTEST, LONGEST = 60.0, 3600.0  # what an answer may say
+EARLY = 0.8  # of its lifetime, after which an answer is refreshed
+COOL_DOWN = 30.0  # until a key id that is not known is asked for again, or a refresh that failed is repeated
+TICK = 1.0  # how often the clock is looked at: it need not be the event loop's
 
 
 class KeysUnavailableError(Exception):
@@ -24,7 +31,7 @@ class KeysUnavailableError(Exception):
 def parse(document: bytes) -> dict[str, PyJWK]:
     """Return the usable keys of a JWKS document by their `kid`.
 
-    Keys of other kinds are left out; above all symmetric ones, which a public document must not hold.
+    Keys of other kinds are left out; above all symmetric and private ones, which a public document must not hold.
     Raises ValueError when it is not a JWKS.
     """
     try:
@@ -39,7 +46,7 @@ def parse(document: bytes) -> dict[str, PyJWK]:
 
 def _usable(entry: dict[str, object]) -> PyJWK | None:
     # RFC 7517, 5: a key that cannot be understood is ignored, the others stay.
-    if not isinstance(entry.get("kid"), str) or entry.get("use") not in (None, "sig"):
+    if not isinstance(entry.get("kid"), str) or entry.get("use") not in (None, "sig") or "d" in entry:
         return None
     try:
         key = PyJWK(entry)
@@ -48,53 +55,94 @@ def _usable(entry: dict[str, object]) -> PyJWK | None:
     return key if key.algorithm_name in ALGORITHMS else None
 
 
-class KeySet:
-    """The keys of one JWKS URL. Keys once fetched stay usable while the key server is down."""
+def lifetime(cache_control: str) -> float:
+    """Return for how many seconds an answer with this Cache-Control (RFC 9111, 5.2.2) is kept: within our bounds."""
+    directives = cache_control.lower()
+    if re.search(r"\bno-(store|cache)\b", directives):
+        return SHORTEST
+    said = re.search(r'(?<![\w-])max-age="?([0-9]+)', directives)
+    return min(max(float(said[1]), SHORTEST), LONGEST) if said else LIFETIME
 
-    def __init__(self, url: str, *, on_change: Callable[[], None]) -> None:
-        """Start empty. `on_change` is called whenever keys came or went."""
+
+class KeySet:
+    """The keys of one JWKS URL. Those that are known stay usable for as long as the key server is down."""
+
+    def __init__(self, url: str, *, on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """Start to fetch, in the running event loop.
+
+        `on_change` is called when a key was withdrawn or replaced. `clock` says the time in seconds, from anywhere.
+        """
         self._url = url
         self._on_change = on_change
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT)
+        self._clock = clock
+        # Uncompressed: a few bytes can unfold to gigabytes before anybody counts them.
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
         self._keys: dict[str, PyJWK] = {}
+        self._reachable = False
+        self._next_refresh = self._next_question = clock()
         self._fetching = asyncio.Lock()
-        self._next_fetch = 0.0
-        self._reachable = True
+        self._refreshing = asyncio.create_task(self._refresh())
 
     async def key(self, kid: str) -> PyJWK | None:
-        """Return the key named `kid`, or None. Raises KeysUnavailableError when that cannot be known now."""
+        """Return the key named `kid`, or None. Waits only when it is not known.
+
+        Raises KeysUnavailableError when whether it exists cannot be known now.
+        """
         if kid not in self._keys:
-            async with self._fetching:
-                if kid not in self._keys and time.monotonic() >= self._next_fetch:
-                    self._next_fetch = time.monotonic() + COOL_DOWN
-                    await self._fetch()
+            await self._ask_for(kid)
         if kid not in self._keys and not self._reachable:
             raise KeysUnavailableError
         return self._keys.get(kid)
 
     async def aclose(self) -> None:
-        """Close the connections to the key server."""
+        """Stop fetching, and close the connections to the key server."""
+        self._refreshing.cancel()
+        await asyncio.wait([self._refreshing])
         await self._client.aclose()
 
+    async def _ask_for(self, kid: str) -> None:
+        # Whoever else asks meanwhile waits for the same answer. Made-up key ids must not make us hammer the key server.
+        async with self._fetching:
+            if kid not in self._keys and self._clock() >= self._next_question:
+                self._next_question = self._clock() + COOL_DOWN
+                await self._fetch()
+
+    async def _refresh(self) -> None:
+        while True:
+            async with self._fetching:
+                if self._clock() >= self._next_refresh:
+                    await self._fetch()
+            await asyncio.sleep(TICK)
+
     async def _fetch(self) -> None:
+        started = self._clock()
         try:
-            keys = parse(await self._download())
-        except (httpx2.HTTPError, OSError, ValueError) as error:
+            document, kept = await self._download()
+            keys = parse(document)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger answers, refreshing must go on
             self._reachable = False
+            self._next_refresh = started + COOL_DOWN
             log.warning("JWT_JWKS_URL could not be read: %r", error)
             return
-        self._reachable = True
-        if keys.keys() != self._keys.keys():
+        before, self._keys, self._reachable = self._keys, keys, True
+        self._next_refresh = started + EARLY * kept
+        if any(kid not in keys or not _same(key, keys[kid]) for kid, key in before.items()):
             self._on_change()
-        self._keys = keys
 
-    async def _download(self) -> bytes:
-        """Return the document. Raises ValueError when it is too large, and what httpx raises."""
+    async def _download(self) -> tuple[bytes, float]:
+        """Return the document and for how many seconds to keep it.
+
+        Raises ValueError when it is too large, TimeoutError, and what httpx raises.
+        """
         async with asyncio.timeout(TIMEOUT), self._client.stream("GET", self._url) as response:
             response.raise_for_status()
             document = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 document += chunk
                 if len(document) > MAX_BYTES:
                     raise ValueError(f"the answer is larger than {MAX_BYTES} bytes")
-            return document
+            return document, lifetime(response.headers.get("Cache-Control", ""))
+
+
+def _same(one: PyJWK, other: PyJWK) -> bool:
+    return bool(one.algorithm_name == other.algorithm_name and one.key == other.key)

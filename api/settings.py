@@ -3,6 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -26,8 +27,19 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = None
     """Verifies HS256 tokens: at least 32 bytes. This or JWT_JWKS_URL is required."""
 
+    jwt_secret_previous: SecretStr | None = None
+    """Verifies HS256 tokens, too: what JWT_SECRET was, while it changes. Default: nothing does.
+
+    To change it without downtime: 1. set this to the old secret and JWT_SECRET to the new one, and restart every API;
+    2. have the issuer sign with the new one; 3. when the last old token has expired, unset this and restart.
+    """
+
     jwt_jwks_url: str | None = None
-    """Where the public keys of EdDSA, ES256 and RS256 tokens are; https, or http on this machine."""
+    """Where the public keys of EdDSA, ES256 and RS256 tokens are; https, or http on this machine.
+
+    They are fetched at the start, and again before the answer's Cache-Control max-age is over (1 minute to 1 hour;
+    10 minutes if it says none), or when a token names a key that is not known, at most every 30 seconds.
+    """
 
     jwt_issuer: str | None = None
     """What `iss` must be. Default: not checked."""
@@ -51,7 +63,7 @@ class Settings(BaseSettings):
             raise ValueError("cannot be read; percent-encode what is special in its password") from None
         return SecretStr(url)
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < SECRET_BYTES:
@@ -62,9 +74,12 @@ class Settings(BaseSettings):
     @classmethod
     def _is_fetched_safely(cls, value: str | None) -> str | None:
         if value is not None:
-            url = urlsplit(value)
-            local = url.hostname in {"localhost", "127.0.0.1", "::1"}
-            if not url.hostname or url.scheme not in ({"http", "https"} if local else {"https"}):
+            try:
+                url = httpx2.URL(value)  # what will fetch it decides what it means
+            except httpx2.InvalidURL as error:
+                raise ValueError(f"is no address: {error}") from None
+            local = url.host in {"localhost", "127.0.0.1", "::1"}
+            if not url.host or url.scheme not in ({"http", "https"} if local else {"https"}):
                 raise ValueError("must be an https:// address (http:// only for localhost)")
         return value
 
@@ -96,6 +111,10 @@ class Settings(BaseSettings):
     def _can_verify_tokens(self) -> "Settings":
         if self.jwt_secret is None and self.jwt_jwks_url is None:
             raise ValueError("JWT_SECRET or JWT_JWKS_URL must be set: without either, no token can be verified")
+        if self.jwt_secret_previous is not None and self.jwt_secret is None:
+            raise ValueError("JWT_SECRET_PREVIOUS is set without JWT_SECRET: nothing comes after it")
+        if self.jwt_secret_previous is not None and self.jwt_secret_previous == self.jwt_secret:
+            raise ValueError("JWT_SECRET_PREVIOUS is the same as JWT_SECRET: set it to the secret before, or unset it")
         return self
 
 

@@ -1,6 +1,8 @@
 """Public keys from JWT_JWKS_URL: which tokens they verify, and what happens when the key server does not help."""
 
+import gzip
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -9,15 +11,32 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import encode
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from api.jwks import parse
+from api.jwks import COOL_DOWN, EARLY, LIFETIME, LONGEST, SHORTEST, TIMEOUT, lifetime, parse
 from api.settings import Settings
 from tests.conftest import JWT_SECRET, bearer, make_token, serving
 from tests.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
-from tests.keyserver import ALGORITHMS, EC, JWKS, OCT, RSA, RSA_JWK, KeyServer, running, token
+from tests.keyserver import (
+    ALGORITHMS,
+    EC,
+    ED,
+    JWKS,
+    OCT,
+    RSA,
+    RSA_JWK,
+    Clock,
+    KeyServer,
+    eventually,
+    key_set,
+    running,
+    simulated_clock,
+    token,
+)
 from tests.refusals import assert_refused, untouched
 
 Serve = Callable[..., AbstractContextManager[httpx2.Client]]
@@ -40,6 +59,12 @@ def serve(settings: Settings, key_server: KeyServer) -> Serve:
             yield client
 
     return start
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the app that is served next."""
+    return simulated_clock(monkeypatch)
 
 
 def call(client: httpx2.Client, with_token: str) -> httpx2.Response:
@@ -65,7 +90,8 @@ def test_the_secret_of_nobody_verifies_nothing(serve: Serve, key_server: KeyServ
     with serve() as client:
         assert_unauthorized(call(client, make_token("alice")))
         assert_unauthorized(call(client, forge(key=b"")))
-    assert key_server.requests == 0
+        eventually(lambda: key_server.requests == 1)
+    assert key_server.requests == 1
 
 
 @pytest.mark.parametrize("secret", [None, JWT_SECRET], ids=["key server alone", "key server and secret"])
@@ -112,17 +138,111 @@ def test_a_token_that_does_not_fit_its_key_is_refused(
     }
     with serve() as client:
         assert_all_unauthorized(admin, client, subtests, tokens.items())
-    assert key_server.requests == 1
+    assert key_server.requests == 2
 
 
-def test_made_up_key_ids_cause_one_fetch(serve: Serve, key_server: KeyServer) -> None:
+def test_made_up_key_ids_cause_one_fetch_per_cool_down(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
     with serve() as client, ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda n: call(client, token("RS256", kid=f"made up {n}")), range(40)))
-
-        for answer in answers:
-            assert_unauthorized(answer)
         assert call(client, token("RS256")).status_code == 200
-    assert key_server.requests == 1
+        for fetches in (2, 3, 4):
+            for answer in threads.map(lambda n: call(client, token("RS256", kid=f"made up {n}")), range(40)):
+                assert_unauthorized(answer)
+            assert call(client, token("RS256")).status_code == 200
+            assert key_server.requests == fetches
+            clock.now += COOL_DOWN
+
+
+def test_a_new_key_is_found_with_its_first_token(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = key_set(*JWKS[:1])
+    with serve() as client:
+        assert call(client, token("EdDSA")).status_code == 200
+        key_server.document = key_set(*JWKS)
+
+        assert call(client, token("RS256")).status_code == 200
+    assert key_server.requests == 2
+
+
+def test_the_keys_are_there_before_anybody_asks(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        eventually(lambda: key_server.requests == 1)
+        key_server.stop()
+
+        for algorithm in ALGORITHMS:
+            assert call(client, token(algorithm)).status_code == 200
+
+
+LIFETIMES = {
+    **dict.fromkeys(("", "public", "max-age=", "max-age=-1", "s-maxage=90", "x-max-age=90"), LIFETIME),
+    **dict.fromkeys(("max-age=90", 'MAX-AGE="90"', "public, max-age=90, must-revalidate", "s-maxage=1,max-age=90"), 90),
+    **dict.fromkeys(("max-age=0", "max-age=59", "no-store", "No-Cache", "no-cache, max-age=3600"), SHORTEST),
+    **dict.fromkeys(("max-age=3601", "max-age=31536000, immutable", f"max-age={'9' * 5000}"), LONGEST),
+}
+
+
+def test_an_answer_is_kept_for_as_long_as_it_says_within_bounds(subtests: pytest.Subtests) -> None:
+    for cache_control, seconds in LIFETIMES.items():
+        with subtests.test(cache_control=cache_control[:40]):
+            assert lifetime(cache_control) == seconds
+
+
+def test_keys_are_refreshed_before_they_expire(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
+    seconds = 300
+    key_server.headers = {"Cache-Control": f"max-age={seconds}"}
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        for fetches in (1, 2, 3):
+            clock.now += EARLY * seconds - 1
+            time.sleep(0.05)
+            assert key_server.requests == fetches
+            clock.now += 1
+            eventually(lambda fetches=fetches: key_server.requests == fetches + 1)  # type: ignore[misc]
+
+
+def test_nobody_who_has_a_known_key_waits_for_a_refresh(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        key_server.answering.clear()
+        clock.now += LIFETIME
+        eventually(lambda: key_server.requests == 2)
+
+        started = time.monotonic()
+        for algorithm in ALGORITHMS:
+            assert call(client, token(algorithm, typ="another token")).status_code == 200
+        assert time.monotonic() - started < TIMEOUT / 2
+
+
+def test_the_app_stops_at_once_while_the_key_server_hangs(serve: Serve, key_server: KeyServer) -> None:
+    key_server.answering.clear()
+    with serve():
+        eventually(lambda: key_server.requests == 1)
+        started = time.monotonic()
+    assert time.monotonic() - started < TIMEOUT / 2
+
+
+REPLACED: dict[str, Callable[[], dict[str, Any]]] = {
+    "EdDSA": lambda: OKPAlgorithm.to_jwk(ed25519.Ed25519PrivateKey.generate().public_key(), as_dict=True),
+    "ES256": lambda: ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True),
+    "RS256": lambda: RSAAlgorithm.to_jwk(generate_private_key(65537, 2048).public_key(), as_dict=True),
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced under its name", "withdrawn"])
+def test_a_token_that_worked_stops_working_with_its_key(
+    serve: Serve, key_server: KeyServer, clock: Clock, algorithm: str, *, replaced: bool
+) -> None:
+    others = [jwk for jwk in JWKS if jwk["kid"] != algorithm]
+    with serve() as client:
+        known = token(algorithm)
+        for _ in range(2):  # verified, then remembered
+            assert call(client, known).status_code == 200
+        key_server.document = key_set(*([REPLACED[algorithm]() | {"kid": algorithm}] if replaced else []), *others)
+        clock.now += LIFETIME
+
+        eventually(lambda: call(client, known).status_code != 200)
+        assert_unauthorized(call(client, known))
+        for other in ALGORITHMS:
+            assert call(client, token(other)).status_code == (401 if other == algorithm else 200)
 
 
 def assert_unavailable(answer: httpx2.Response) -> None:
@@ -142,29 +262,29 @@ def test_a_key_that_cannot_be_asked_for_is_nobodys_fault(
         assert call(client, make_token("alice")).status_code == 200
 
 
-def test_a_known_key_works_while_the_key_server_is_down(serve: Serve, key_server: KeyServer) -> None:
-    with serve() as client:
-        assert call(client, token("RS256")).status_code == 200
-        key_server.stop()
-
-        assert call(client, token("EdDSA")).status_code == 200
-        assert call(client, token("RS256", typ="another token")).status_code == 200
-
-
-def test_known_keys_outlive_a_fetch_that_failed(
-    serve: Serve, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+def test_known_keys_work_for_a_day_without_the_key_server(
+    serve: Serve, key_server: KeyServer, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.jwks.COOL_DOWN", 0.0)
+    def failures() -> int:
+        return [record.name for record in caplog.records].count("partywall.jwks")
+
     with serve() as client:
-        key_server.document = json.dumps({"keys": JWKS[:1]}).encode()
-        assert_unauthorized(call(client, token("RS256")))
-        key_server.document = KeyServer.document
         assert call(client, token("RS256")).status_code == 200
         key_server.stop()
-
+        for hour in range(24):
+            clock.now += 3600
+            eventually(lambda hour=hour: failures() > hour)  # type: ignore[misc]
+            for algorithm in ALGORITHMS:  # a new token each time: the key is needed
+                assert call(client, token(algorithm, hour=hour)).status_code == 200
         assert_unavailable(call(client, token("RS256", kid="unknown")))
         assert call(client, token("RS256")).status_code == 200
-        assert call(client, token("EdDSA")).status_code == 200
+
+        with running(key_server.server_port) as revived:
+            revived.document = key_set(*JWKS[:1])
+            clock.now += COOL_DOWN
+            eventually(lambda: revived.requests == 1)
+            eventually(lambda: call(client, token("RS256")).status_code == 401)
+            assert call(client, token("EdDSA")).status_code == 200
 
 
 GOOD = json.dumps({"keys": JWKS})
@@ -201,6 +321,24 @@ def test_an_answer_that_is_no_key_set_is_nobodys_fault(
             assert_unavailable(call(client, token("RS256")))
 
 
+def test_an_answer_that_unfolds_is_nobodys_fault(serve: Serve, key_server: KeyServer) -> None:
+    key_server.headers = {"Content-Encoding": "gzip"}
+    key_server.document = gzip.compress(GOOD.encode())
+    with serve() as client:
+        assert_unavailable(call(client, token("RS256")))
+
+
+def test_an_answer_that_trickles_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.jwks.TIMEOUT", 0.3)
+    key_server.pause = 0.01
+    with serve() as client:
+        started = time.monotonic()
+        assert_unavailable(call(client, token("RS256")))
+        assert time.monotonic() - started < 2
+
+
 USELESS: list[Any] = [
     *(None, 1, "RS256", [], {}),
     *({"kty": kty, "kid": "x"} for kty in ("RSA", "EC", "OKP", "oct", "new")),
@@ -212,6 +350,7 @@ USELESS: list[Any] = [
     *(JWKS[1] | {"kid": "x", "y": y} for y in ("AQ", 1, "A" * 43)),
     *(JWKS[1] | {"kid": "x", "crv": crv} for crv in ("P-384", "new", 1, ["P-256"])),
     *(JWKS[0] | {"kid": "x", "x": x} for x in ("AQ", 1, "é")),
+    *(jwk | {"kid": "x"} for jwk in (OKPAlgorithm.to_jwk(ED, as_dict=True), RSAAlgorithm.to_jwk(RSA, as_dict=True))),
 ]
 
 

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 SECRET = "neither-printed-nor-long-enough"  # 31 bytes  # noqa: S105
 DATABASE_URL = "postgresql://app_api:hunter2@localhost/partywall"
 GOOD = {"DATABASE_URL": DATABASE_URL, "JWT_SECRET": SECRET + "!"}
+JWKS_URL = "https://auth.example.com/jwks"
 IMPORT = ("-c", "import api.main; api.main.app")
 SERVE = ("-m", "uvicorn", "api.main:app", "--port", "0")
 
@@ -54,13 +55,23 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_SECRET": None}, "JWT_SECRET or JWT_JWKS_URL", "must be set"),
     ({"JWT_SECRET": SECRET}, "JWT_SECRET", "at least 32 bytes"),
     ({"JWT_SECRET": ""}, "JWT_SECRET", "at least 32 bytes"),
+    ({"JWT_SECRET_PREVIOUS": SECRET}, "JWT_SECRET_PREVIOUS", "at least 32 bytes"),
+    ({"JWT_SECRET_PREVIOUS": ""}, "JWT_SECRET_PREVIOUS", "at least 32 bytes"),
+    ({"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"]}, "JWT_SECRET_PREVIOUS", "the same as JWT_SECRET"),
+    (
+        {"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"], "JWT_SECRET": None, "JWT_JWKS_URL": JWKS_URL},
+        "JWT_SECRET_PREVIOUS",
+        "without JWT_SECRET",
+    ),
     ({"JWT_JWKS_URL": ""}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "https://"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "auth.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "http://auth.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "http://localhost.example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "http://localhost@example.com/jwks"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "http://localhost\\@example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "file:///etc/passwd"}, "JWT_JWKS_URL", "https://"),
+    ({"JWT_JWKS_URL": "https://auth.example.com:jwks/"}, "JWT_JWKS_URL", "is no address"),
     ({"JWT_ISSUER": ""}, "JWT_ISSUER", "empty"),
     ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE", "empty"),
     *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NO_ORIGINS),
@@ -90,6 +101,7 @@ def test_each_bad_setting_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPa
 def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     more = {
         "DATABASE_URL": DATABASE_URL.replace("postgresql", "postgresql+asyncpg"),
+        "JWT_SECRET_PREVIOUS": SECRET + "?",
         "JWT_JWKS_URL": "http://127.0.0.1:1234/jwks",
         "CORS_ORIGINS": " https://app.example.com, http://localhost:3000,",
     }

@@ -1,5 +1,6 @@
 """Tokens that do not prove who is calling, and tokens that stop doing so. Public keys: see test_jwks.py."""
 
+import secrets
 import time
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx2
 import jwt
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from api.settings import Settings
 from tests.conftest import JWT_SECRET, bearer, make_token, serving
@@ -135,6 +137,41 @@ def test_claims_that_nobody_asked_for_are_not_checked(anonymous: httpx2.Client) 
     token = make_token("alice", iss=ISSUER, aud=["x"], iat=now + 5, nbf=now - 1, role="admin")
 
     assert anonymous.get("/tasks", headers=bearer(token)).status_code == 200
+
+
+def test_the_secret_changes_and_no_good_token_is_refused(admin: psycopg.Connection, settings: Settings) -> None:
+    next_secret = secrets.token_urlsafe(32)
+    old, new = make_token("alice"), make_token("alice", key=next_secret)
+    steps = (
+        ({"jwt_secret": JWT_SECRET}, 200, 401),
+        ({"jwt_secret": next_secret, "jwt_secret_previous": JWT_SECRET}, 200, 200),
+        ({"jwt_secret": next_secret}, 401, 200),
+    )
+    for chosen, for_old, for_new in steps:
+        step = settings.model_copy(update={name: SecretStr(secret) for name, secret in chosen.items()})
+        with serving(step) as base_url, httpx2.Client(base_url=base_url) as client, untouched(admin):
+            for _ in range(2):  # verified, then remembered
+                assert client.get("/tasks", headers=bearer(old)).status_code == for_old
+                assert client.get("/tasks", headers=bearer(new)).status_code == for_new
+
+
+def test_with_two_secrets_a_bad_token_is_still_refused(
+    admin: psycopg.Connection, settings: Settings, subtests: pytest.Subtests
+) -> None:
+    previous = secrets.token_urlsafe(32)
+    both = settings.model_copy(update={"jwt_secret_previous": SecretStr(previous)})
+    tokens = {
+        **{f"expired {n}": make_token("alice", key=key, lifetime=-1) for n, key in enumerate((JWT_SECRET, previous))},
+        **{f"no sub {n}": forge(payload={"exp": 2**31}, key=key) for n, key in enumerate((JWT_SECRET, previous))},
+        "a third secret": forge(key="x" * 32),
+        "both secrets": forge(key=JWT_SECRET + previous),
+        "empty secret": forge(key=b""),
+        "HS512": forge({"alg": "HS512"}, key=previous, digest="sha512"),
+        "alg none": forge({"alg": "none"}, key=previous).rpartition(".")[0] + ".",
+    }
+    with serving(both) as base_url, httpx2.Client(base_url=base_url) as client:
+        assert client.get("/tasks", headers=bearer(forge(key=previous))).status_code == 200
+        assert_all_unauthorized(admin, client, subtests, tokens.items())
 
 
 NO_ISSUERS: Values = (None, "", "x", f"{ISSUER}/", ISSUER[:-1], [ISSUER], 1)

@@ -4,7 +4,7 @@
 select
     'context_function' as name,
     case
-        when p.provolatile = 'i' or p.prorettype <> 'text'::regtype or b.differs
+        when p.provolatile = 'i' or b.differs
             or exists (select from unnest(p.proconfig) as s where lower(s) like 'app.user\_id=%') then 'error'
         else 'warning'
     end as level,

@@ -19,7 +19,7 @@ select
     'foreign_key_without_tenant:' || audit.name(f.conrelid) || '.' || quote_ident(f.conname) as key
 from audit.tables as t
 join pg_constraint as f on f.conrelid = t."table" and f.contype = 'f' and f.conparentid = 0
-join pg_attribute as target on target.attrelid = f.confrelid and target.attname = 'user_id' and not target.attisdropped
+join pg_attribute as target on target.attrelid = f.confrelid and target.attname = 'user_id'
 left join pg_attribute as tenant on tenant.attrelid = t."table" and tenant.attname = t.tenant_column
 cross join lateral (
     select

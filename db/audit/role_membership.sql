@@ -24,6 +24,7 @@ cross join lateral (
     select exists (
         select from pg_shdepend
         where refclassid = 'pg_authid'::regclass and refobjid = r.role and deptype = 'o'
+            and classid <> 'pg_default_acl'::regclass
             and dbid in (0, (select oid from pg_database where datname = current_database()))
     ) as owns
 ) as o

@@ -27,5 +27,4 @@ cross join lateral (
 where v.relkind = 'v' and (granted or in_reach)
     and not exists (
         select from pg_options_to_table(v.reloptions) where option_name = 'security_invoker' and option_value::boolean
-    )
-    and not audit.in_extension('pg_class', v.oid);
+    );

@@ -32,8 +32,9 @@ select
                 select from pg_collation
                 where oid = (conjunct ->> 'inputcollid')::oid and not collisdeterministic
             )
+            and not sides.tenant @? '$.** ? (@.node == "SUBLINK")'
             and audit.operand(sides.tenant)
-                @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text, 'varlevelsup', '0')
+                @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text)
             and audit.operand(sides.caller)
                 @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)
             and jsonb_array_length(

@@ -54,14 +54,14 @@ as $$
             case layer ->> 'node' when 'SUBLINK' then layer #> '{subselect,targetList,0,expr}' else layer -> 'arg' end,
             depth + 1
         from layers
-        where layer ->> 'node' in ('RELABELTYPE', 'COERCEVIAIO', 'COLLATEEXPR')
+        where layer ->> 'node' in ('RELABELTYPE', 'COERCEVIAIO', 'COLLATEEXPR', 'COERCETODOMAIN')
             or layer @> '{"node": "SUBLINK", "subLinkType": "4"}'
     )
     select layer from layers order by depth desc limit 1
 $$;
 
 comment on function audit.operand(jsonb) is
-    'What is compared, below conversions that call no function, a collation, and "(select …)" around one value.';
+    'What is compared: without conversions that call no function, a collation, and "(select …)" around one value.';
 
 -- Names and expressions as they are written with an empty search_path: always with their schema.
 create or replace function audit.name(relation oid) returns text
