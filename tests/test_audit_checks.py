@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -35,6 +36,10 @@ class Bad(NamedTuple):
     level: str = WARNING
     leaves: str = ""
     """The checks that speak up only after the hole was mended as the finding says."""
+    also: str = ""
+    """The other checks that have a finding."""
+    times: int = 1
+    """How many findings of its check there are."""
     needs: tuple[str, str] = ("select", "")
     """A query that has a row on a server where this can be planted, and what is missing elsewhere."""
 
@@ -138,12 +143,16 @@ TRIGGER = """
     create trigger t before insert on app.notes for each row execute function app.f();
 """
 
+# fmt: off
+# A twin is two or three lines.
 BAD: dict[str, list[Bad]] = {
     "auditor_reads_tenants": [
         Bad("grant select on app.notes to app_auditor", "app.notes"),
         Bad("grant select (body) on app.notes to app_auditor", "app.notes"),
-        Bad("grant readers to app_auditor; grant select on app.notes to readers", "app.notes"),
-        Bad("grant select on app.notes to public", "app.notes"),
+        Bad("grant readers to app_auditor; grant select on app.notes to readers", "readers"),
+        Bad("create role middle in role readers; grant middle to app_auditor; grant select on app.notes to readers",
+            "middle"),
+        Bad("grant select on app.notes to public", "app.notes", also="grant_to_public"),
         Bad("grant app_owner to app_auditor", "app_owner"),
         Bad("grant readers to app_auditor; grant app_api to readers", "readers"),
         Bad("grant pg_read_all_data to app_auditor", "pg_read_all_data"),
@@ -151,73 +160,53 @@ BAD: dict[str, list[Bad]] = {
     ],
     "child_without_walls": [
         Bad("create table app.child () inherits (app.notes)", "app.child"),
-        Bad(
-            "create table app.child () inherits (app.notes); grant select on app.child to app_api",
-            "app.child",
-            ERROR,
-            leaves="policy_missing",
-        ),
+        Bad("create table app.child () inherits (app.notes); grant select on app.child to app_api",
+            "app.child", ERROR, leaves="policy_missing"),
         Bad(PARTITIONED, "app.events_a"),
-        Bad(f"{PARTITIONED} grant select on app.events_a to public", "app.events_a", ERROR, leaves="policy_missing"),
+        Bad(f"{PARTITIONED} grant select on app.events_a to public",
+            "app.events_a", ERROR, leaves="policy_missing", also="auditor_reads_tenants grant_to_public"),
         Bad(f"{WALLED_PARTITION} alter table app.events_a no force row level security", "app.events_a"),
     ],
     "context_function": [
         Bad(context(options="immutable"), "app.current_user_id()", ERROR),
         Bad(context("'alice'"), "app.current_user_id()", ERROR),
-        Bad(
-            context("coalesce(nullif(current_setting('app.user_id', true), ''), 'alice')"),
-            "app.current_user_id()",
-            ERROR,
-        ),
+        Bad(context("coalesce(nullif(current_setting('app.user_id', true), ''), 'alice')"),
+            "app.current_user_id()", ERROR),
         Bad(context("current_setting('app.user_id', true)"), "app.current_user_id()", ERROR),
         Bad("alter function app.current_user_id() set \"APP\".user_id = 'alice'", "app.current_user_id()", ERROR),
-        Bad(
-            "drop function app.current_user_id() cascade;"
+        Bad("drop function app.current_user_id() cascade;"
             "create function app.current_user_id() returns uuid language sql stable return gen_random_uuid()",
-            "app.current_user_id()",
-            ERROR,
-        ),
-        Bad("drop function app.current_user_id() cascade", "app.current_user_id()"),
+            "app.current_user_id()", ERROR, also="policy_missing"),
+        Bad("drop function app.current_user_id() cascade", "app.current_user_id()", also="policy_missing"),
+        Bad("drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
+            "app.current_user_id()", also="policy_missing"),
         Bad(context(options="volatile"), "app.current_user_id()"),
         Bad(context(options="strict stable"), "app.current_user_id()"),
         Bad("alter function app.current_user_id() set search_path = ''", "app.current_user_id()"),
-        Bad("alter function app.current_user_id() security definer", "app.current_user_id()"),
+        Bad("alter function app.current_user_id() security definer",
+            "app.current_user_id()", also="definer_function_search_path"),
     ],
     "definer_function_bypasses": [
         Bad(routine(owner="postgres") + "grant execute on function app.f() to app_api", "app.f()", ERROR),
-        Bad(routine(owner="postgres") + "grant execute on function app.f() to public", "app.f()", ERROR),
-        Bad(
-            routine("app.f(text, app.notes)", owner="postgres")
-            + "grant readers to app_api; grant execute on function app.f to readers",
-            "app.f(text,app.notes)",
-            ERROR,
-        ),
-        Bad(
-            "alter role readers bypassrls; grant create on schema app to readers;"
+        Bad(routine(owner="postgres") + "grant execute on function app.f() to public",
+            "app.f()", ERROR, also="definer_function_public"),
+        Bad(routine("app.f(text, app.notes)", owner="postgres")
+            + "grant readers to app_api; grant execute on function app.f to readers", "app.f(text,app.notes)", ERROR),
+        Bad("alter role readers bypassrls; grant create on schema app to readers;"
             + routine(owner="readers")
             + "grant execute on function app.f() to app_api; revoke create on schema app from readers",
-            "app.f()",
-            ERROR,
-        ),
-        Bad(
-            routine(owner="postgres", kind="procedure") + "grant execute on procedure app.f() to app_api",
-            "app.f()",
-            ERROR,
-        ),
-        Bad(
-            routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api;"
-            "grant create, usage on schema hidden to app_owner",
-            "hidden.f()",
-        ),
+            "app.f()", ERROR),
+        Bad(routine(owner="postgres", kind="procedure") + "grant execute on procedure app.f() to app_api",
+            "app.f()", ERROR),
+        Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api;"
+            "grant create, usage on schema hidden to app_owner", "hidden.f()"),
     ],
     "definer_function_public": [
         Bad(routine() + "grant execute on function app.f() to public", "app.f()"),
         Bad(routine("app.f(text[])") + "grant execute on function app.f to public", "app.f(text[])"),
         Bad(routine(kind="procedure") + "grant execute on procedure app.f() to public", "app.f()"),
-        Bad(
-            "create function hidden.f() returns int language sql security definer set search_path = '' return 1",
-            "hidden.f()",
-        ),
+        Bad("create function hidden.f() returns int language sql security definer set search_path = '' return 1",
+            "hidden.f()", also="definer_function_bypasses"),
     ],
     "definer_function_search_path": [
         Bad(routine(path=False), "app.f()"),
@@ -225,89 +214,63 @@ BAD: dict[str, list[Bad]] = {
         Bad(routine("app.f(int)", kind="procedure", path=False), "app.f(integer)"),
     ],
     "foreign_key_without_tenant": [
-        Bad(
-            f"""{LISTS}
+        Bad(f"""{LISTS}
             alter table app.lists add unique (id);
             alter table app.notes add list_id uuid, add constraint by_body foreign key (list_id)
                 references app.lists (id) on delete set null on update cascade deferrable initially deferred""",
-            "app.notes.by_body",
-        ),
-        Bad(
-            f"""{LISTS}
+            "app.notes.by_body", also="key_without_tenant"),
+        Bad(f"""{LISTS}
             alter table app.lists drop constraint lists_pkey, add primary key (id);
             alter table app.notes add list_id uuid,
                 add constraint by_body foreign key (list_id) references app.lists""",
-            "app.notes.by_body",
-        ),
-        Bad(
-            f"""{LISTS}
+            "app.notes.by_body", also="key_without_tenant"),
+        Bad(f"""{LISTS}
             alter table app.lists add unique (id, user_id);
             alter table app.notes add list_id uuid, add constraint by_body foreign key (list_id, user_id)
-                references app.lists (id, user_id) match full""",
-            "app.notes.by_body",
-        ),
-        Bad(
-            f"""{LISTS}
+                references app.lists (id, user_id) match full""", "app.notes.by_body", also="key_without_tenant"),
+        Bad(f"""{LISTS}
             alter table app.lists add unique (body, user_id);
             alter table app.notes add constraint by_body foreign key (user_id, body)
-                references app.lists (body, user_id)""",
-            "app.notes.by_body",
-        ),
-        Bad(
-            """
+                references app.lists (body, user_id)""", "app.notes.by_body", also="key_without_tenant"),
+        Bad("""
             alter table app.notes add unique (id);
             create table app.colours (id int primary key, note_id uuid references app.notes (id))""",
-            "app.colours.colours_note_id_fkey",
-        ),
-        Bad(
-            f"""{PARTITIONED} {LISTS}
+            "app.colours.colours_note_id_fkey", also="key_without_tenant rls_disabled tenant_column_missing"),
+        Bad(f"""{PARTITIONED} {LISTS}
             alter table app.lists add unique (id);
             alter table app.events add list_id uuid, add constraint by_body foreign key (list_id)
-                references app.lists (id)""",
-            "app.events.by_body",
-        ),
+                references app.lists (id)""", "app.events.by_body", also="child_without_walls key_without_tenant"),
     ],
     "foreign_table": [
         Bad(f"{FOREIGN} grant select on app.far to app_api", "app.far", ERROR),
         Bad(f"{FOREIGN} grant delete on app.far to public", "app.far", ERROR),
         Bad(f"{FOREIGN} grant insert (body) on app.far to readers; grant readers to app_api", "app.far", ERROR),
-        Bad(f"{FOREIGN} grant select on app.far to app_api with grant option", "app.far", ERROR),
-        Bad(
-            f"""{FOREIGN}
+        Bad(f"{FOREIGN} grant select on app.far to app_api with grant option",
+            "app.far", ERROR, also="grant_beyond_rls"),
+        Bad(f"""{FOREIGN}
             alter foreign table app.far set schema hidden;
             grant select on hidden.far to app_api;
-            create view app.v with (security_invoker = true) as table hidden.far""",
-            "hidden.far",
-            ERROR,
-        ),
+            create view app.v with (security_invoker = true) as table hidden.far""", "hidden.far", ERROR),
     ],
     "grant_beyond_rls": [
         Bad("grant truncate on app.notes to app_api", "app.notes to app_api: truncate", ERROR),
         Bad("grant truncate on app.notes to public", "app.notes to PUBLIC: truncate", ERROR),
-        Bad(
-            "grant readers to app_api; grant truncate on app.notes to readers", "app.notes to readers: truncate", ERROR
-        ),
+        Bad("grant readers to app_api; grant truncate on app.notes to readers",
+            "app.notes to readers: truncate", ERROR),
         Bad("grant trigger on app.notes to app_api", "app.notes to app_api: trigger", ERROR),
         Bad("grant references on app.notes to app_api", "app.notes to app_api: references"),
         Bad("grant references (body) on app.notes to app_api", "app.notes.body to app_api: references"),
         Bad("grant maintain on app.notes to app_api", "app.notes to app_api: maintain", needs=FROM_17),
-        Bad(
-            "grant truncate on migrations.alembic_version to app_api", "migrations.alembic_version to app_api: truncate"
-        ),
-        Bad(
-            "grant select on app.notes to app_api with grant option;"
-            "set local role app_api; grant select on app.notes to readers; reset role",
-            "app.notes to app_api: select",
-        ),
+        Bad("grant truncate on migrations.alembic_version to app_api",
+            "migrations.alembic_version to app_api: truncate"),
+        Bad("grant select on app.notes to app_api with grant option;"
+            "set local role app_api; grant select on app.notes to readers; reset role", "app.notes to app_api: select"),
         Bad("grant update (body) on app.notes to app_api with grant option", "app.notes.body to app_api: update"),
-        Bad(
-            routine() + "grant execute on function app.f() to app_api with grant option", "app.f() to app_api: execute"
-        ),
+        Bad(routine() + "grant execute on function app.f() to app_api with grant option",
+            "app.f() to app_api: execute"),
         Bad("grant usage on schema app to app_api with grant option", "app to app_api: usage"),
-        Bad(
-            "create sequence app.s; grant usage on sequence app.s to app_api with grant option",
-            "app.s to app_api: usage",
-        ),
+        Bad("create sequence app.s; grant usage on sequence app.s to app_api with grant option",
+            "app.s to app_api: usage"),
     ],
     "grant_create": [
         Bad("grant create on schema app to app_api", "schema app to app_api"),
@@ -316,84 +279,62 @@ BAD: dict[str, list[Bad]] = {
         Bad(f"grant create on database {DATABASE} to app_api", f"database {DATABASE} to app_api"),
     ],
     "grant_default": [
-        Bad(
-            "alter default privileges for role app_owner in schema app grant select on tables to app_api",
-            "default for tables of app_owner in app to app_api: select",
-        ),
-        Bad(
-            'create schema "a in b"; create role "c in d";'
+        Bad("alter default privileges for role app_owner in schema app grant select on tables to app_api",
+            "default for tables of app_owner in app to app_api: select"),
+        Bad('create schema "a in b"; create role "c in d";'
             'alter default privileges for role "c in d" in schema "a in b" grant usage on sequences to public',
-            'default for sequences of "c in d" in "a in b" to PUBLIC: usage',
-        ),
-        Bad(
-            "grant readers to app_api; alter default privileges for role app_owner grant create on schemas to readers",
-            "default for schemas of app_owner to readers: create",
-        ),
-        Bad(
-            "alter default privileges for role app_owner grant execute on functions to public",
-            "default for functions of app_owner to PUBLIC: execute",
-        ),
-        Bad(
-            "alter default privileges for role app_owner in schema app grant execute on functions to public",
-            "default for functions of app_owner in app to PUBLIC: execute",
-        ),
+            'default for sequences of "c in d" in "a in b" to PUBLIC: usage'),
+        Bad("grant readers to app_api; alter default privileges for role app_owner grant create on schemas to readers",
+            "default for schemas of app_owner to readers: create"),
+        Bad("alter default privileges for role app_owner grant execute on functions to public",
+            "default for functions of app_owner to PUBLIC: execute"),
+        Bad("alter default privileges for role app_owner in schema app grant execute on functions to public",
+            "default for functions of app_owner in app to PUBLIC: execute"),
+        Bad("alter default privileges for role app_owner grant execute on functions to public;"
+            "alter default privileges for role app_owner in schema app grant execute on functions to readers",
+            "default for functions of app_owner to PUBLIC: execute"),
     ],
     "grant_protected_column": [
         Bad("grant insert (id) on app.notes to app_api", "app.notes.id"),
         Bad("grant update (user_id) on app.notes to app_api", "app.notes.user_id"),
-        Bad("grant insert (created_at), update (created_at) on app.notes to public", "app.notes.created_at"),
-        Bad("grant insert, update on app.notes to app_api", "app.notes.id"),
-        Bad("grant readers to app_api; grant insert on app.notes to readers", "app.notes.user_id"),
-        Bad(
-            'alter table app.notes add "Seen, or Read-ed_at" timestamp;'
-            'grant update ("Seen, or Read-ed_at") on app.notes to app_api',
-            'app.notes."Seen, or Read-ed_at"',
-        ),
+        Bad("grant insert (created_at), update (created_at) on app.notes to public",
+            "app.notes.created_at", also="grant_to_public"),
+        Bad("grant insert, update on app.notes to app_api", "app.notes.id", times=3),
+        Bad("grant readers to app_api; grant insert on app.notes to readers", "app.notes.user_id", times=3),
+        Bad('alter table app.notes add "Seen, or Read-ed_at" timestamp;'
+            'grant update ("Seen, or Read-ed_at") on app.notes to app_api', 'app.notes."Seen, or Read-ed_at"'),
     ],
     "grant_to_public": [
-        Bad("grant select on app.notes to public", "app.notes: select"),
+        Bad("grant select on app.notes to public", "app.notes: select", also="auditor_reads_tenants"),
         Bad("grant update (body) on app.notes to public", "app.notes.body: update"),
     ],
     "index_without_tenant": [
         Bad("create index by_body on app.notes (body)", "app.by_body"),
-        Bad(
-            "create index by_body on app.notes (lower(body) desc nulls last) where body <> 'a) USING b ('",
-            "app.by_body",
-        ),
+        Bad("create index by_body on app.notes (lower(body) desc nulls last) where body <> 'a) USING b ('",
+            "app.by_body"),
         Bad("create index by_body on app.notes (body, user_id) include (due_at) with (fillfactor = 70)", "app.by_body"),
         Bad('create index by_body on app.notes (body collate "C" text_pattern_ops)', "app.by_body"),
         Bad("create index by_body on app.notes using hash (body)", "app.by_body"),
         Bad("create index by_body on app.notes using brin (created_at)", "app.by_body"),
         Bad("create index by_body on app.notes using gin (to_tsvector('english', body))", "app.by_body"),
-        Bad(
-            "alter table app.notes add place point; create index by_body on app.notes using gist (place)", "app.by_body"
-        ),
-        Bad(
-            "alter table app.notes add place point; create index by_body on app.notes using spgist (place)",
-            "app.by_body",
-        ),
+        Bad("alter table app.notes add place point; create index by_body on app.notes using gist (place)",
+            "app.by_body"),
+        Bad("alter table app.notes add place point; create index by_body on app.notes using spgist (place)",
+            "app.by_body"),
         Bad(f"{WALLED_PARTITION} create index by_body on app.events (body)", "app.by_body"),
     ],
     "key_without_tenant": [
         Bad("alter table app.notes add constraint by_body unique (body)", "app.by_body"),
         Bad("alter table app.notes add constraint by_body unique nulls not distinct (body, due_at)", "app.by_body"),
-        Bad(
-            "alter table app.notes add constraint by_body unique (body, user_id) include (due_at)"
-            " deferrable initially deferred",
-            "app.by_body",
-        ),
+        Bad("alter table app.notes add constraint by_body unique (body, user_id) include (due_at)"
+            " deferrable initially deferred", "app.by_body"),
         Bad("create unique index by_body on app.notes (lower(body)) where due_at is null", "app.by_body"),
-        Bad(
-            "alter table app.notes drop constraint notes_pkey, add constraint by_body primary key (id, user_id)",
-            "app.by_body",
-        ),
+        Bad("alter table app.notes drop constraint notes_pkey, add constraint by_body primary key (id, user_id)",
+            "app.by_body"),
         Bad("alter table app.notes drop constraint notes_pkey, add constraint by_body primary key (id)", "app.by_body"),
         Bad("alter table app.notes add constraint by_body exclude (body with =) where (due_at is null)", "app.by_body"),
-        Bad(
-            "alter table app.notes add place circle,"
-            " add constraint by_body exclude using gist (place with &&) deferrable",
-            "app.by_body",
-        ),
+        Bad("alter table app.notes add place circle,"
+            " add constraint by_body exclude using gist (place with &&) deferrable", "app.by_body"),
         Bad(f"{WALLED_PARTITION} alter table app.events add constraint by_body unique (id, user_id)", "app.by_body"),
     ],
     "leakproof_function": [
@@ -403,43 +344,34 @@ BAD: dict[str, list[Bad]] = {
         Bad(f"{MATERIALIZED} grant select on app.v to app_api", "app.v", ERROR),
         Bad(f"{MATERIALIZED} grant select (body) on app.v to public", "app.v", ERROR),
         Bad(f"{MATERIALIZED} grant select on app.v to readers; grant readers to app_api", "app.v", ERROR),
-        Bad("create materialized view app.v as select 1 as one; grant select on app.v to app_api", "app.v"),
-        Bad(
-            """
+        Bad("create table hidden.words (word text);"
+            "create materialized view app.v as table hidden.words; grant select on app.v to app_api", "app.v"),
+        Bad("""
             create view hidden.core as select * from app.notes;
             create materialized view hidden.middle as select * from hidden.core;
             grant select on hidden.middle to app_api;
-            create view app.v with (security_invoker = true) as select * from hidden.middle""",
-            "hidden.middle",
-            ERROR,
-        ),
+            create view app.v with (security_invoker = true) as select * from hidden.middle""", "hidden.middle", ERROR),
     ],
     "policy_always_true": [
         Bad(policy("true"), "app.notes.own", ERROR),
         Bad(policy("true", "with check"), "app.notes.own", ERROR),
         Bad(policy("app.current_user_id() is not null"), "app.notes.own", ERROR),
         Bad(policy("app.current_user_id() = 'admin'"), "app.notes.own", ERROR),
-        Bad("create policy p on app.notes for insert to app_api with check (true)", "app.notes.p", ERROR),
-        Bad(
-            f"create policy p on app.notes for update to app_api using ({OWN}) with check (true)", "app.notes.p", ERROR
-        ),
-        Bad("grant readers to app_api; create policy p on app.notes to readers using (1 = 1)", "app.notes.p", ERROR),
-        Bad(
-            "grant readers to app_api; alter role app_api noinherit; "
+        Bad("create policy p on app.notes for insert to app_api with check (true)",
+            "app.notes.p", ERROR, also="policy_widens"),
+        Bad(f"create policy p on app.notes for update to app_api using ({OWN}) with check (true)",
+            "app.notes.p", ERROR, also="policy_widens"),
+        Bad("grant readers to app_api; create policy p on app.notes to readers using (1 = 1)",
+            "app.notes.p", ERROR, also="policy_widens policy_without_check"),
+        Bad("grant readers to app_api; alter role app_api noinherit; "
             "create policy p on app.notes to readers using (true)",
-            "app.notes.p",
-            ERROR,
-        ),
-        Bad(
-            """
+            "app.notes.p", ERROR, also="policy_widens policy_without_check"),
+        Bad("""
             create table app.colours (id int primary key);
             alter table app.colours enable row level security, force row level security;
             grant select on app.colours to app_api;
             create policy p on app.colours for select to app_api using (true)""",
-            "app.colours.p",
-            ERROR,
-            leaves="policy_missing",
-        ),
+            "app.colours.p", ERROR, leaves="policy_missing", also="tenant_column_missing"),
     ],
     "policy_for_other_role": [
         Bad("create policy p on app.notes for select to readers using (true)", "app.notes.p"),
@@ -448,139 +380,104 @@ BAD: dict[str, list[Bad]] = {
     ],
     "policy_for_public": [
         Bad("alter policy own on app.notes to public", "app.notes.own"),
-        Bad(
-            f"drop policy own on app.notes; create policy p on app.notes using ({OWN}) with check ({OWN})",
-            "app.notes.p",
-        ),
+        Bad(f"drop policy own on app.notes; create policy p on app.notes using ({OWN}) with check ({OWN})",
+            "app.notes.p"),
     ],
     "policy_missing": [
-        Bad("drop policy own on app.notes", "app.notes select"),
-        Bad("drop policy own on app.notes", "app.notes update"),
-        Bad("drop policy own on app.notes; grant insert (body) on app.notes to public", "app.notes insert"),
-        Bad("alter policy own on app.notes to readers", "app.notes delete"),
-        Bad(
-            f"drop policy own on app.notes; create policy own on app.notes as restrictive to app_api using ({OWN})",
-            "app.notes delete",
-        ),
-        Bad(
-            f"drop table app.notes; {walled('app.notes', 'uuid', 'app.current_user_id()::uuid')}"
-            "drop policy own on app.notes",
-            "app.notes update",
-        ),
-        Bad(
-            """
+        Bad("drop policy own on app.notes", "app.notes select", times=4),
+        Bad("drop policy own on app.notes", "app.notes update", times=4),
+        Bad("drop policy own on app.notes; grant insert (body) on app.notes to public",
+            "app.notes insert", also="grant_to_public", times=4),
+        Bad("alter policy own on app.notes to readers", "app.notes delete", times=4),
+        Bad(f"drop policy own on app.notes; create policy own on app.notes as restrictive to app_api using ({OWN})",
+            "app.notes delete", also="policy_without_check", times=4),
+        Bad(f"drop table app.notes; {walled('app.notes', 'uuid', 'app.current_user_id()::uuid')}"
+            "drop policy own on app.notes", "app.notes update", times=4),
+        Bad("""
             create table app.colours (id int primary key);
             alter table app.colours enable row level security, force row level security;
-            grant select on app.colours to app_api""",
-            "app.colours select",
-        ),
+            grant select on app.colours to app_api""", "app.colours select", also="tenant_column_missing"),
     ],
     "policy_widens": [
         Bad(f"create policy p on app.notes to app_api using ({OWN}) with check ({OWN})", "app.notes.p"),
         Bad(f"create policy p on app.notes for select to app_api using ({OWN} and due_at is null)", "app.notes.p"),
-        Bad(f"create policy p on app.notes for delete to public using ({OWN})", "app.notes.p"),
-        Bad(
-            f"grant readers to app_api; create policy p on app.notes for insert to readers with check ({OWN})",
-            "app.notes.p",
-        ),
+        Bad(f"create policy p on app.notes for delete to public using ({OWN})",
+            "app.notes.p", also="policy_for_public"),
+        Bad(f"grant readers to app_api; create policy p on app.notes for insert to readers with check ({OWN})",
+            "app.notes.p"),
     ],
     "policy_with_row_function": [
         Bad(policy(f"{OWN} and lower(body) <> 'x'"), "app.notes.own"),
         Bad(policy(f"{OWN} and lower(body) <> 'x'", "with check"), "app.notes.own"),
-        Bad(
-            "create function app.f(text) returns boolean language sql return true;" + policy(f"{OWN} and app.f(body)"),
-            "app.notes.own",
-        ),
+        Bad("create function app.f(text) returns boolean language sql return true;" + policy(f"{OWN} and app.f(body)"),
+            "app.notes.own"),
         Bad(EQUALS + policy(f"{OWN} and body operator(public.=) 'x'"), "app.notes.own"),
         Bad(EQUALS + policy(f"{OWN} and body operator(public.=) any (array['x'])"), "app.notes.own"),
-        Bad(
-            f"drop table app.notes; {walled('app.notes', 'uuid', 'app.current_user_id()::uuid')}"
-            + policy("user_id::text = app.current_user_id()"),
-            "app.notes.own",
-        ),
-        Bad(
-            "create policy p on app.notes as restrictive to app_api using (upper(user_id) <> 'ROOT') with check (true)",
-            "app.notes.p",
-        ),
+        Bad(f"drop table app.notes; {walled('app.notes', 'uuid', 'app.current_user_id()::uuid')}"
+            + policy("user_id::text = app.current_user_id()"), "app.notes.own"),
+        Bad("create policy p on app.notes as restrictive to app_api using (upper(user_id) <> 'ROOT') with check (true)",
+            "app.notes.p"),
     ],
     "policy_with_subselect": [
         Bad(policy("user_id = (select app.current_user_id())"), "app.notes.own"),
         Bad(policy("user_id = (select app.current_user_id())", "with check"), "app.notes.own"),
         Bad(policy(f"{OWN} and exists (select from app.tasks)"), "app.notes.own"),
-        Bad(
-            policy("user_id = app.current_user_id() and body in (select text from app.tasks)", "with check"),
-            "app.notes.own",
-        ),
+        Bad(policy("user_id = app.current_user_id() and body in (select text from app.tasks)", "with check"),
+            "app.notes.own"),
     ],
     "policy_without_check": [
-        Bad(
-            f"drop policy own on app.notes; create policy own on app.notes to app_api using ({OWN} and due_at is null)",
-            "app.notes.own",
-        ),
-        Bad("drop policy own on app.notes; create policy own on app.notes to app_api using (true)", "app.notes.own"),
-        Bad("create policy p on app.notes for insert to app_api", "app.notes.p"),
-        Bad(f"create policy p on app.notes for update to app_api using ({OWN})", "app.notes.p"),
+        Bad(f"drop policy own on app.notes; create policy own on app.notes to app_api using ({OWN} and due_at is null)",
+            "app.notes.own"),
+        Bad("drop policy own on app.notes; create policy own on app.notes to app_api using (true)",
+            "app.notes.own", also="policy_always_true"),
+        Bad("create policy p on app.notes for insert to app_api", "app.notes.p", also="policy_widens"),
+        Bad(f"create policy p on app.notes for update to app_api using ({OWN})", "app.notes.p", also="policy_widens"),
         Bad(f"create policy p on app.notes as restrictive to app_api using ({OWN})", "app.notes.p"),
         Bad("create policy p on app.notes as restrictive for insert to app_api", "app.notes.p"),
     ],
     "policy_without_tenant": [
         Bad(policy(f"{OWN} or true"), "app.notes.own", ERROR),
         Bad(policy(f"{OWN} or true", "with check"), "app.notes.own", ERROR),
-        Bad(EQUALS + policy("user_id operator(public.=) app.current_user_id()"), "app.notes.own", ERROR),
+        Bad(EQUALS + policy("user_id operator(public.=) app.current_user_id()"),
+            "app.notes.own", ERROR, also="policy_with_row_function"),
         Bad(IGNORES_CASE + policy(f"{OWN} collate app.ci"), "app.notes.own", ERROR, needs=NO_ICU),
-        Bad(
-            f"{IGNORES_CASE} drop table app.notes; {walled('app.notes', 'text collate app.ci')}",
-            "app.notes.own",
-            ERROR,
-            needs=NO_ICU,
-        ),
-        Bad("create policy p on app.notes for delete to app_api using (body <> '')", "app.notes.p", ERROR),
-        Bad("create policy p on app.notes for insert to app_api with check (body <> '')", "app.notes.p", ERROR),
-        Bad(
-            f"create policy p on app.notes for update to app_api using ({OWN}) with check (body <> '')",
-            "app.notes.p",
-            ERROR,
-        ),
-        Bad(
-            """
-            create role between in role readers; grant between to app_api;
+        Bad(f"{IGNORES_CASE} drop table app.notes; {walled('app.notes', 'text collate app.ci')}",
+            "app.notes.own", ERROR, times=2, needs=NO_ICU),
+        Bad("create policy p on app.notes for delete to app_api using (body <> '')",
+            "app.notes.p", ERROR, also="policy_widens"),
+        Bad("create policy p on app.notes for insert to app_api with check (body <> '')",
+            "app.notes.p", ERROR, also="policy_widens"),
+        Bad(f"create policy p on app.notes for update to app_api using ({OWN}) with check (body <> '')",
+            "app.notes.p", ERROR, also="policy_widens"),
+        Bad("""
+            create role middle in role readers; grant middle to app_api;
             create policy p on app.notes to readers using (body <> '')""",
-            "app.notes.p",
-            ERROR,
-        ),
-        Bad("create policy p on app.notes using (body <> '')", "app.notes.p", ERROR),
+            "app.notes.p", ERROR, also="policy_widens policy_without_check"),
+        Bad("create policy p on app.notes using (body <> '')",
+            "app.notes.p", ERROR, also="policy_for_public policy_widens policy_without_check"),
     ],
     "publication": [
         Bad("create publication p for table app.notes", "p of app.notes"),
         Bad("create publication p for table app.notes (body) where (body <> '')", "p of app.notes"),
-        Bad("create publication p for all tables", "p of app.notes"),
-        Bad("create publication p for tables in schema app", "p of app.tasks"),
-        Bad("create publication p for tables in schema app, table app.notes", "p of app.notes"),
-        Bad(f"{WALLED_PARTITION} create publication p for table app.events", "p of app.events_a"),
-        Bad(
-            f"{PARTITIONED} alter table app.events_a set schema hidden; create publication p for table hidden.events_a",
-            "p of app.events",
-        ),
+        Bad("create publication p for all tables", "p of app.notes", times=2),
+        Bad("create publication p for tables in schema app", "p of app.tasks", times=2),
+        Bad("create publication p for tables in schema app, table app.notes", "p of app.notes", times=2),
+        Bad(f"{WALLED_PARTITION} create publication p for table app.events", "p of app.events_a", times=2),
+        Bad(f"{PARTITIONED} alter table app.events_a set schema hidden; create publication p for table hidden.events_a",
+            "p of app.events"),
     ],
     "rls_disabled": [
         Bad("alter table app.notes disable row level security", "app.notes", ERROR),
         Bad("alter table app.notes disable row level security, no force row level security", "app.notes", ERROR),
-        Bad(
-            "alter table app.notes disable row level security; alter role app_api noinherit;"
+        Bad("alter table app.notes disable row level security; alter role app_api noinherit;"
             "revoke all on app.notes from app_api; grant select on app.notes to readers; grant readers to app_api",
-            "app.notes",
-            ERROR,
-        ),
+            "app.notes", ERROR),
         Bad("alter table app.notes disable row level security; revoke all on app.notes from app_api", "app.notes"),
-        Bad(
-            """
+        Bad("""
             alter table app.notes set schema hidden;
             alter table hidden.notes disable row level security;
             create view app.v with (security_invoker = true) as select * from hidden.notes;
-            grant select on app.v to app_api""",
-            "hidden.notes",
-            ERROR,
-        ),
+            grant select on app.v to app_api""", "hidden.notes", ERROR),
     ],
     "rls_not_forced": [
         Bad("alter table app.notes no force row level security", "app.notes"),
@@ -592,11 +489,8 @@ BAD: dict[str, list[Bad]] = {
         Bad("grant app_owner to app_api", "app_owner", ERROR),
         Bad("grant app_owner to app_api with admin option", "app_owner", ERROR),
         Bad("alter role app_api noinherit; grant app_owner to app_api", "app_owner", ERROR),
-        Bad(
-            "create role a noinherit; create role b; grant app_owner to a; grant a to b; grant b to app_api",
-            "app_owner",
-            ERROR,
-        ),
+        Bad("create role a noinherit; create role b; grant app_owner to a; grant a to b; grant b to app_api",
+            "app_owner", ERROR),
         Bad("grant app_migrator to app_api", "app_owner", ERROR),
         Bad("grant readers to app_api; alter role readers bypassrls", "readers", ERROR),
         Bad("grant readers to app_api; alter role readers createdb", "readers"),
@@ -604,7 +498,7 @@ BAD: dict[str, list[Bad]] = {
         Bad("grant postgres to app_api", "postgres", ERROR),
         Bad("grant pg_write_server_files to app_api", "pg_write_server_files", ERROR),
         Bad("grant readers to app_api; grant pg_read_all_data to readers", "pg_read_all_data", ERROR),
-        Bad("grant pg_monitor to app_api", "pg_monitor"),
+        Bad("grant pg_monitor to app_api", "pg_monitor", times=4),
     ],
     "role_missing": [
         Bad("alter role app_api rename to app_api_before", "app_api", ERROR),
@@ -629,10 +523,7 @@ BAD: dict[str, list[Bad]] = {
     ],
     "rule_on_table": [
         Bad("create rule own as on delete to app.notes do instead nothing", "app.notes.own"),
-        Bad(
-            "create rule p as on insert to app.notes do also delete from app.tasks",
-            "app.notes.p",
-        ),
+        Bad("create rule p as on insert to app.notes do also delete from app.tasks", "app.notes.p"),
     ],
     "setting_on_role": [
         Bad("alter role app_api set app.user_id = 'alice'", "app.user_id on role app_api", ERROR),
@@ -643,36 +534,25 @@ BAD: dict[str, list[Bad]] = {
         Bad("alter role app_migrator set audit.explaining = 'on'", "audit.explaining on role app_migrator"),
         Bad("alter role readers set app.user_id = 'alice'", "app.user_id on role readers"),
         Bad(f"alter database {DATABASE} set app.user_id = 'alice'", f"app.user_id on database {DATABASE}", ERROR),
-        Bad(
-            f"alter role app_api in database {DATABASE} set role = 'readers'",
-            f"role on role app_api in database {DATABASE}",
-            ERROR,
-        ),
+        Bad(f"alter role app_api in database {DATABASE} set role = 'readers'",
+            f"role on role app_api in database {DATABASE}", ERROR),
     ],
     "tenant_column_missing": [
-        Bad("create table app.colours (id int primary key)", "app.colours", leaves="key_without_tenant"),
-        Bad(
-            """
+        Bad("create table app.colours (id int primary key)",
+            "app.colours", leaves="key_without_tenant", also="rls_disabled"),
+        Bad("""
             alter table app.notes rename user_id to owner_id;
             create index by_body on app.notes (owner_id, body)""",
-            "app.notes",
-            ERROR,
-            leaves="key_without_tenant index_without_tenant",
-        ),
-        Bad(
-            """
+            "app.notes", ERROR, leaves="key_without_tenant index_without_tenant", also="policy_without_tenant"),
+        Bad("""
             create table app.events (id int) partition by list (id);
             create table app.events_1 partition of app.events for values in (1);
             alter table app.events enable row level security, force row level security;
-            alter table app.events_1 enable row level security, force row level security""",
-            "app.events_1",
-        ),
+            alter table app.events_1 enable row level security, force row level security""", "app.events_1", times=2),
     ],
     "tenant_column_nullable": [
-        Bad(
-            "alter table app.notes drop constraint notes_pkey, alter user_id drop not null, add unique (user_id, id)",
-            "app.notes.user_id",
-        ),
+        Bad("alter table app.notes drop constraint notes_pkey, alter user_id drop not null, add unique (user_id, id)",
+            "app.notes.user_id"),
     ],
     "trigger_as_owner": [
         Bad(TRIGGER, "app.notes.t"),
@@ -685,39 +565,23 @@ BAD: dict[str, list[Bad]] = {
         Bad("create view app.v as select * from app.notes", "app.v"),
         Bad("create view app.v with (security_invoker = off) as select 1 from app.notes", "app.v"),
         Bad("create view app.v as select (select count(*) from app.notes)", "app.v"),
-        Bad(
-            """
+        Bad("""
             create view app.v with (security_invoker) as select * from app.notes;
             create view app.w as select * from app.v;
-            grant select on app.v, app.w to app_api""",
-            "app.w",
-            ERROR,
-        ),
-        Bad(
-            """
+            grant select on app.v, app.w to app_api""", "app.w", ERROR),
+        Bad("""
             create view hidden.core as select * from app.notes;
             create view app.v with (security_invoker) as select * from hidden.core;
-            grant select on hidden.core, app.v to app_api""",
-            "hidden.core",
-            ERROR,
-        ),
-        Bad(
-            f"""{WALLED_PARTITION}
+            grant select on hidden.core, app.v to app_api""", "hidden.core", ERROR),
+        Bad(f"""{WALLED_PARTITION}
             alter table app.events_a set schema hidden;
             create view app.v as table hidden.events_a;
-            grant select on app.v to app_api""",
-            "app.v",
-            ERROR,
-        ),
-        Bad(
-            """
+            grant select on app.v to app_api""", "app.v", ERROR),
+        Bad("""
             create materialized view hidden.middle as select * from app.notes;
             create view public.v as select * from hidden.middle;
             grant select on public.v to readers;
-            grant readers to app_api""",
-            "public.v",
-            ERROR,
-        ),
+            grant readers to app_api""", "public.v", ERROR),
     ],
 }
 
@@ -725,16 +589,15 @@ GOOD: dict[str, list[Good]] = {
     "auditor_reads_tenants": [
         Good("grant readers to app_auditor; grant usage on schema app to app_auditor"),
         Good("grant select on app.notes to readers"),
+        Good("alter role app_auditor rename to nobody; grant select on app.notes to public", besides="grant_to_public"),
         Good("create table hidden.numbers as select 1 as one; grant select on hidden.numbers to app_auditor"),
     ],
     "child_without_walls": [
         Good(WALLED_PARTITION),
         Good(f"{PARTITIONED} alter table app.events_a set schema hidden"),
-        Good(
-            """
+        Good("""
             create table app.child () inherits (app.notes);
-            alter table app.child enable row level security, force row level security"""
-        ),
+            alter table app.child enable row level security, force row level security"""),
     ],
     "context_function": [
         Good(context()),
@@ -758,27 +621,22 @@ GOOD: dict[str, list[Good]] = {
         Good(routine("pg_temp.f()", path=False)),
     ],
     "foreign_key_without_tenant": [
-        Good(
-            f"""{LISTS}
+        Good(f"""{LISTS}
             alter table app.notes add list_id uuid, add foreign key (user_id, list_id)
-                references app.lists on delete set null (list_id)"""
-        ),
+                references app.lists on delete set null (list_id)"""),
         Good("alter table app.notes add answers uuid, add foreign key (user_id, answers) references app.notes"),
-        Good(
-            f"""{PARTITIONED} alter table app.events_a set schema hidden;
-            alter table app.notes add event_id uuid, add foreign key (user_id, event_id) references app.events"""
-        ),
-        Good(
-            """
+        Good(f"""{PARTITIONED} alter table app.events_a set schema hidden;
+            alter table app.notes add event_id uuid, add foreign key (user_id, event_id) references app.events"""),
+        Good("""
             create table app.colours (id int primary key);
             grant select on app.colours to app_api;
             alter table app.notes add colour int references app.colours""",
-            besides="tenant_column_missing rls_disabled",
-        ),
+            besides="tenant_column_missing rls_disabled"),
     ],
     "foreign_table": [
         Good(FOREIGN),
         Good(f"{FOREIGN} grant select on app.far to readers, app_auditor"),
+        Good(f"{FOREIGN} grant references on app.far to app_api", besides="grant_beyond_rls"),
         Good(f"{FOREIGN} alter foreign table app.far set schema hidden; grant select on hidden.far to app_api"),
     ],
     "grant_beyond_rls": [
@@ -791,10 +649,9 @@ GOOD: dict[str, list[Good]] = {
         Good(f"grant temporary on database {DATABASE} to app_api"),
     ],
     "grant_default": [
-        Good(
-            "alter default privileges for role app_owner in schema app grant select on tables to readers, app_auditor"
-        ),
+        Good("alter default privileges for role app_owner in schema app grant select on tables to app_auditor"),
         Good("alter default privileges for role app_owner grant usage on types to app_api"),
+        Good("alter default privileges for role app_api grant select on tables to readers"),
     ],
     "grant_protected_column": [
         Good("alter table app.notes add remind_at timestamptz; grant update (remind_at) on app.notes to app_api"),
@@ -806,6 +663,7 @@ GOOD: dict[str, list[Good]] = {
     "grant_to_public": [
         Good("grant select on app.notes to readers"),
         Good("create view hidden.one as select 1 as one; grant select on hidden.one to public"),
+        Good("grant references on app.notes to public", besides="grant_beyond_rls"),
     ],
     "index_without_tenant": [
         Good("create index on app.notes (user_id, body) include (due_at)"),
@@ -821,15 +679,13 @@ GOOD: dict[str, list[Good]] = {
     ],
     "leakproof_function": [
         Good("create function app.f(text) returns text language sql return $1"),
-        Good(
-            """
+        Good("""
             create extension pg_trgm with schema app;
             alter function app.similarity leakproof security definer;
             create table app.trigrams (body text);
             alter table app.trigrams disable row level security;
             grant all on app.trigrams to public;
-            alter extension pg_trgm add table app.trigrams"""
-        ),
+            alter extension pg_trgm add table app.trigrams"""),
     ],
     "materialized_view": [
         Good(MATERIALIZED),
@@ -846,12 +702,10 @@ GOOD: dict[str, list[Good]] = {
         Good(f"create policy p on app.notes to readers using ({OWN}) with check ({OWN})"),
         Good("create policy p on app.notes for select to app_owner using (false)"),
         Good("create policy p on app.notes as restrictive for select to readers using (body <> '')"),
-        Good(
-            """
+        Good("""
             create table hidden.drafts (body text);
             alter table hidden.drafts enable row level security;
-            create policy p on hidden.drafts to readers using (true) with check (true)"""
-        ),
+            create policy p on hidden.drafts to readers using (true) with check (true)"""),
     ],
     "policy_for_public": [
         Good("create policy p on app.notes as restrictive using (due_at is null) with check (true)"),
@@ -859,22 +713,20 @@ GOOD: dict[str, list[Good]] = {
     ],
     "policy_missing": [
         Good(
-            "revoke delete on app.notes from app_api; drop policy own on app.notes;"
+            "revoke delete on app.notes from app_api; grant delete on app.notes to readers;"
+            "drop policy own on app.notes;"
             f"create policy s on app.notes for select to app_api using ({OWN});"
             f"create policy a on app.notes for insert to app_api with check ({OWN});"
-            f"create policy w on app.notes for update to app_api using ({OWN}) with check ({OWN})"
-        ),
+            f"create policy w on app.notes for update to app_api using ({OWN}) with check ({OWN})"),
         Good("grant readers to app_api; alter policy own on app.notes to readers"),
     ],
     "policy_widens": [
-        Good(
-            f"""
+        Good(f"""
             drop policy own on app.notes;
             create policy s on app.notes for select to app_api using ({OWN});
             create policy a on app.notes for insert to app_api with check ({OWN});
             create policy w on app.notes for update to app_api using ({OWN}) with check ({OWN});
-            create policy d on app.notes for delete to app_api using ({OWN})"""
-        ),
+            create policy d on app.notes for delete to app_api using ({OWN})"""),
         Good(f"create policy p on app.notes to readers using ({OWN}) with check ({OWN})"),
         Good("create policy p on app.notes as restrictive for delete to app_api using (due_at is null)"),
     ],
@@ -898,11 +750,10 @@ GOOD: dict[str, list[Good]] = {
         Good(policy(f"({OWN} and not body = 'x')")),
         Good(policy(f"due_at is null and (body <> 'x' and ({OWN} and body <> 'y'))")),
         Good(policy("user_id = app.current_user_id()::varchar")),
+        Good("create domain app.subject as text;" + policy("user_id = app.current_user_id()::app.subject")),
         Good(policy(f'{OWN} collate "C"')),
-        Good(
-            f"drop table app.notes; create domain app.subject as text; {walled('app.notes', 'app.subject')}"
-            f"{walled('app.lists', 'varchar')}"
-        ),
+        Good(f"drop table app.notes; create domain app.subject as text; {walled('app.notes', 'app.subject')}"
+            f"{walled('app.lists', 'varchar')}"),
         Good("alter table app.notes drop due_at"),
         Good("create policy p on app.notes as restrictive to app_api using (body <> '') with check (body <> '')"),
         Good(policy("(body = any (array['{(', '),', '<>', '\\}'])) is not null and user_id = app.current_user_id()")),
@@ -926,17 +777,15 @@ GOOD: dict[str, list[Good]] = {
     ],
     "role_membership": [
         Good("grant readers to app_api"),
-        Good("create role between noinherit in role readers; grant between to app_api"),
+        Good("create role middle noinherit in role readers; grant middle to app_api"),
         Good("grant app_api to readers; grant app_owner to readers"),
     ],
     "role_missing": [
         Good("create role app_api_2 login"),
     ],
     "role_owns": [
-        Good(
-            "set local role app_api; create temporary table mine (id serial primary key, body text);"
-            "create function pg_temp.f() returns int language sql return 1; reset role"
-        ),
+        Good("set local role app_api; create temporary table mine (id serial primary key, body text);"
+            "create function pg_temp.f() returns int language sql return 1; reset role"),
         Good("create table hidden.words (word text); alter table hidden.words owner to readers"),
     ],
     "role_power": [
@@ -944,11 +793,9 @@ GOOD: dict[str, list[Good]] = {
         Good("alter role app_api noinherit connection limit 10"),
     ],
     "rule_on_table": [
-        Good(
-            """
+        Good("""
             create view app.v with (security_invoker = true) as select * from app.notes;
-            create rule r as on delete to app.v do instead nothing"""
-        ),
+            create rule r as on delete to app.v do instead nothing"""),
     ],
     "setting_on_role": [
         Good("alter role app_api set statement_timeout = '5s'; alter role all set work_mem = '8MB'"),
@@ -967,19 +814,16 @@ GOOD: dict[str, list[Good]] = {
         Good("create table hidden.words (word text);" + TRIGGER.replace("app.notes", "hidden.words")),
     ],
     "view_definer": [
-        Good(
-            "create view app.v with (security_invoker = true) as select * from app.notes; grant all on app.v to readers"
-        ),
-        Good(
-            """
+        Good("create view app.v with (security_invoker = true) as table app.notes; grant all on app.v to readers"),
+        Good("""
             create view app.v with (security_invoker) as select * from app.notes;
             create view app.w with (security_invoker) as select * from app.v;
-            grant select, delete on app.v, app.w to app_api"""
-        ),
+            grant select, delete on app.v, app.w to app_api"""),
         Good("create view hidden.v as select * from app.notes; grant select on hidden.v to readers"),
         Good("create view app.v as select now(); grant select on app.v to app_api"),
     ],
 }
+# fmt: on
 
 # A key or an index that is called by_body, and how it is defined after it was mended.
 MENDED = [
@@ -1008,6 +852,19 @@ MENDED = [
             " unique nulls not distinct (due_at, user_id, body) include (id) deferrable"
         ),
         "UNIQUE NULLS NOT DISTINCT (user_id, due_at, body) INCLUDE (id) DEFERRABLE",
+    ),
+    (
+        """
+        alter table app.notes add constraint by_body unique (id);
+        alter table app.notes add answers uuid, add foreign key (answers) references app.notes (id)""",
+        "UNIQUE (user_id, id)",
+    ),
+    (
+        f"""{LISTS}
+        alter table app.lists drop constraint lists_pkey, add primary key (id);
+        create unique index on app.lists (user_id, id) where body <> '';
+        alter table app.notes add list_id uuid, add constraint by_body foreign key (list_id) references app.lists""",
+        "FOREIGN KEY (user_id, list_id) REFERENCES app.lists(user_id, id)",
     ),
     (
         "alter table app.notes drop constraint notes_pkey, add constraint by_body primary key (id)",
@@ -1062,6 +919,8 @@ NEARLY = [
     "user_id = coalesce(app.current_user_id(), user_id)",
     "user_id = (select coalesce(app.current_user_id(), 'alice'))",
     "user_id = (select app.current_user_id() union select 'alice' limit 1)",
+    "app.current_user_id() = (select n.user_id from app.notes as n limit 1)",
+    "app.current_user_id() = (select user_id)",
     "exists (select from app.tasks as t where t.user_id = app.current_user_id())",
     "app.current_user_id() in (select user_id from app.tasks)",
     f"body = '{{OPEXPR :opno 98 ({OWN})' or body = 'user_id = app.current_user_id()'",
@@ -1143,6 +1002,8 @@ def test_a_bad_twin_is_named_and_its_remediation_mends_it(planted: psycopg.Conne
     assert finding.level == bad.level
     assert finding.detail.endswith(".")
     assert finding.key.startswith(f"{name}:{bad.object}")
+    assert {found.name for found in before} == {name, *bad.also.split()}
+    assert len([found for found in before if found.name == name]) == bad.times
     known = {found.key for found in before}
     assert len(known) == len(before)
     assert look_alone(planted, name) == {found for found in before if found.name == name}
@@ -1196,6 +1057,22 @@ def test_what_is_mended_is_otherwise_as_it_was(planted: psycopg.Connection, plan
         select coalesce((select pg_get_constraintdef(oid) from pg_constraint where conname = 'by_body'),
             (select pg_get_indexdef(oid) from pg_class where relname = 'by_body'))"""
     assert planted.execute(definition).fetchone() == (mended,)
+
+
+def test_what_somebody_owns_in_another_database_is_not_named(
+    planted: psycopg.Connection, migrated: NoopExecutor
+) -> None:
+    info = planted.info
+    elsewhere = make_conninfo(info.dsn, dbname=migrated.maintenance_dbname, password=info.password)
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        try:
+            run(other, "create schema of_the_api authorization app_api")
+            run(other, "create schema of_the_auditor authorization app_auditor")
+            run(planted, "grant app_auditor to app_api")
+            assert look(planted) == []
+        finally:
+            planted.rollback()
+            run(other, "drop schema if exists of_the_api, of_the_auditor")
 
 
 # ---- the clauses of policies -------------------------------------------------------------------------
