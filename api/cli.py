@@ -18,6 +18,7 @@ import uvicorn
 from dotenv import dotenv_values
 
 from api.audit import audit
+from api.clean import clean
 from api.logs import configure_logging
 from api.main import create_app
 from api.settings import load_settings
@@ -104,6 +105,7 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(audit)
+main.add_command(clean)
 
 
 def say(message: str) -> None:

@@ -1,5 +1,6 @@
 """What a handler may ask for."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,8 @@ from api.errors import UnauthorizedError, UnsupportedMediaTypeError
 from db.session import Session
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110, 9.2.1: they change nothing
+
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A JWT whose `sub` is the user's id.")
 
@@ -39,13 +42,18 @@ async def caller_cursors(user_id: Caller) -> Cursors:
     return Cursors(user_id)
 
 
-async def json_body(request: Request) -> None:
-    """Raise UnsupportedMediaTypeError when the body says that it is not JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and await request.body():
-        raise UnsupportedMediaTypeError("Send the header Content-Type: application/json.")
+def body_of(*media_types: str) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that raises UnsupportedMediaTypeError for a body that says it is anything else."""
+
+    async def check(request: Request) -> None:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in media_types and await request.body():
+            raise UnsupportedMediaTypeError(f"Send the header Content-Type: {media_types[0]}.")
+
+    return check
 
 
 CallerSession = Annotated[Session, Depends(caller_session)]
 CallerCursors = Annotated[Cursors, Depends(caller_cursors)]
-JsonBody = Depends(json_body)
+JsonBody = Depends(body_of("application/json"))
+MergePatchBody = Depends(body_of("application/json", MERGE_PATCH))

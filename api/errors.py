@@ -3,6 +3,7 @@
 ApiError                        raised by our own code, with a detail for the caller
 ├── UnauthorizedError           401
 ├── NotFoundError               404
+├── PreconditionFailedError     412, with the current ETag
 ├── UnsupportedMediaTypeError   415
 ├── InvalidInputError           422, and which parameter
 └── ClosedError                 503
@@ -18,7 +19,8 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -34,33 +36,40 @@ from db.session import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
 
-RETRY = {"Retry-After": "1"}
+RETRY = MappingProxyType({"Retry-After": "1"})
 
 
 class ApiError(Exception):
     """An error that the caller is told about."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, detail: str, *errors: Mapping[str, str]) -> None:
+    def __init__(self, detail: str, *errors: Mapping[str, str], headers: Mapping[str, str] | None = None) -> None:
         """Say in `detail` what is wrong and what to do; in `errors`, as FieldError, where."""
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
+        self.headers = headers or self.headers
 
 
 class UnauthorizedError(ApiError):
     """Nobody is calling, or not provably."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # RFC 6750, 3
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})  # RFC 6750, 3
 
 
 class NotFoundError(ApiError):
     """Invisible and nonexistent are the same answer."""
 
     status = HTTPStatus.NOT_FOUND
+
+
+class PreconditionFailedError(ApiError):
+    """The caller has not seen the latest version."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
 
 
 class UnsupportedMediaTypeError(ApiError):
@@ -79,7 +88,7 @@ class ClosedError(ApiError):
     """The gate is closed: nobody is served from this database as it is."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = RETRY
+    headers = RETRY
 
 
 # The database's rules in the caller's words. Routes check the same before; this is for what slips past them.
@@ -130,6 +139,8 @@ def answer(request: Request, error: Exception) -> Response:
             return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
             return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "This is not readable JSON"}])
+        case HTTPException(status_code=405) if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": _allowed(request)})
         case HTTPException():
             detail = HTTP_DETAILS.get(error.status_code, error.detail)
             headers = (
@@ -205,7 +216,8 @@ def _allowed(request: Request) -> str:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return ", ".join(filter(is_answered, METHODS))
+    methods = [method for method in METHODS if is_answered("GET" if method == "HEAD" else method)]
+    return ", ".join([*methods, "OPTIONS"])
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:

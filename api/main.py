@@ -11,12 +11,13 @@ from typing import TypedDict
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import health, tasks
+from api import health, task_bulk, task_list, tasks
 from api.auth import Verifier
+from api.docs import serve_docs
 from api.errors import handle_errors
 from api.gate import Gate
 from api.logs import configure_logging
-from api.middleware import CatchErrors, LimitBody, RequestLog
+from api.middleware import BrowserManners, CatchErrors, LimitBody, RequestLog
 from api.openapi import describe_problems
 from api.settings import Settings, load_settings
 from db.session import Pool, create_pool
@@ -52,21 +53,34 @@ def create_app(settings: Settings) -> FastAPI:
         description="Tasks, walled in by PostgreSQL's row-level security: what is not yours does not exist.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # serve_docs has one that needs no other host
+        redoc_url=None,
     )
     app.include_router(tasks.router)
+    app.include_router(task_list.router)
+    app.include_router(task_bulk.router)
     app.include_router(health.router)
     handle_errors(app)
     describe_problems(app)
+    serve_docs(app)
 
     # The last one added is the outermost.
     app.add_middleware(LimitBody)
+    app.add_middleware(BrowserManners)
     app.add_middleware(CatchErrors)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "X-Request-ID",
+        ],
+        expose_headers=["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
     )
     app.add_middleware(RequestLog)
     return app

@@ -38,6 +38,7 @@ class RequestLog:
         request_id = proposed if REQUEST_ID.fullmatch(proposed) else str(uuid.uuid4())
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
+        method = scope["method"]
         status = None
 
         async def send_with_id(message: Message) -> None:
@@ -54,7 +55,7 @@ class RequestLog:
                 "request",
                 extra={
                     "request_id": request_id,
-                    "method": scope["method"],
+                    "method": method,
                     "route": _template(scope),
                     "status": status,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 3),
@@ -120,3 +121,35 @@ class LimitBody:
             return message
 
         await self._app(scope, receive_limited, send)
+
+
+class BrowserManners:
+    """Answers HEAD as GET without the body, and a path with a slash at its end as the one without.
+
+    A redirect would do for the slash, but not for a browser's preflight request, which may not be redirected.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_head = scope["method"] == "HEAD"
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        # A copy: the server must still see HEAD, or it waits for the body that Content-Length announces.
+        inner = {
+            **scope,
+            "path": scope["path"].removesuffix("/") or "/",
+            "method": "GET" if is_head else scope["method"],
+        }
+        try:
+            await self._app(inner, receive, send_without_body if is_head else send)
+        finally:
+            scope.update(inner | {"method": scope["method"]})  # which route it was, for the log

@@ -1,22 +1,23 @@
-"""Tasks: what comes in, what goes out, and the SQL in between."""
+"""One task: what comes in, what goes out, and the SQL in between. Many: `api/task_list.py`, `api/task_bulk.py`."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+import asyncpg
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from api.deps import CallerCursors, CallerSession, JsonBody
-from api.errors import NotFoundError
-from api.openapi import problems
-from api.responses import NO_SUCH_ROW, document
+from api import idempotency
+from api.conditions import IfMatch, IfNoneMatch, etag, not_modified, precondition_failed
+from api.deps import MERGE_PATCH, CallerSession, JsonBody, MergePatchBody
+from api.idempotency import IdempotencyKey
+from api.openapi import REFERENCE, headers, problems
+from api.responses import document, only
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
-
-# Smaller than the position of any task: no uuid version 7 is all zeros.
-BEFORE_THE_FIRST = (-(2**31), UUID(int=0))
 
 Text = Annotated[
     str,
@@ -47,13 +48,6 @@ class Task(BaseModel):
     completed_at: datetime | None = Field(description="When it was last completed; null while it is not.")
 
 
-class TaskPage(BaseModel):
-    """One page of a list."""
-
-    items: list[Task]
-    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
-
-
 class Body(BaseModel):
     """A request's body: exact types, no unknown fields."""
 
@@ -76,7 +70,8 @@ class WholeTask(Body):
     order: Order
 
 
-def _absent() -> Any:  # noqa: ANN401 - stands for "not sent"; a null that is sent fails the field's type
+def absent() -> Any:  # noqa: ANN401 - whatever the field's type is
+    """Return what stands for "not sent". A null that is sent fails the field's type."""
     return None
 
 
@@ -85,9 +80,9 @@ class TaskChange(Body):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    text: Text = Field(default_factory=_absent)
-    completed: Completed = Field(default_factory=_absent)
-    order: Order = Field(default_factory=_absent)
+    text: Text = Field(default_factory=absent)
+    completed: Completed = Field(default_factory=absent)
+    order: Order = Field(default_factory=absent)
 
     @model_validator(mode="after")
     def _changes_something(self) -> "TaskChange":
@@ -96,95 +91,125 @@ class TaskChange(Body):
         return self
 
 
-class PageQuery(BaseModel):
-    """Which page of the list."""
+UPDATED = {200: headers("ETag"), **problems(404, 412, 413, 415)}
 
-    model_config = ConfigDict(extra="forbid")
+ADD = """
+insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
+returning t.id, t.xmin::text as version, to_json(t)::text as answer
+"""
 
-    limit: int = Field(default=50, ge=1, le=200, description="How many tasks at most.")
-    cursor: str | None = Field(default=None, description="`next_cursor` of the page before.")
-    completed: bool | None = Field(default=None, description="Only those that are done, or are not.")
+# One statement: the key is taken if and only if the task is there. Whoever sends the same key meanwhile waits.
+ADD_ONCE = """
+with task as (
+    insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
+    returning t.id, t.xmin::text as version, to_json(t)::text as answer
+), kept as (
+    insert into app.idempotency_keys (key, fingerprint, task_id, version, answer)
+    select $4, $5, id, version, answer from task
+)
+select id, version, answer from task
+"""
 
 
-@router.post("", status_code=201, response_model=Task, responses=problems(413, 415), dependencies=[JsonBody])
-async def create_task(task: NewTask, db: CallerSession) -> Response:
+@router.post(
+    "",
+    status_code=201,
+    response_model=Task,
+    responses={201: headers("Location", "ETag", "Idempotency-Replayed"), **problems(413, 415)},
+    dependencies=[JsonBody],
+)
+async def create_task(task: NewTask, db: CallerSession, key: IdempotencyKey) -> Response:
     """Add a task."""
-    [(task_id, json)] = await db.fetch(
+    values = (task.text, task.completed, task.order)
+    if key is None:
+        return _created(await db.fetch(ADD, *values))
+    fingerprint = idempotency.fingerprint(task.model_dump_json())
+    while True:  # twice at most: a key that was taken is recalled, or it has expired and is free
+        try:
+            return _created(await db.fetch(ADD_ONCE, *values, key, fingerprint))
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != idempotency.TAKEN:
+                raise
+        if kept := await idempotency.recall(db, key, fingerprint):
+            return _created([kept], {"Idempotency-Replayed": "true"})
+
+
+def _created(rows: Sequence[Iterable[Any]], headers: Mapping[str, str] | None = None) -> Response:
+    [(task_id, version, answer)] = rows
+    return document(answer, 201, {"Location": f"/tasks/{task_id}", "ETag": etag(version), **(headers or {})})
+
+
+@router.get("/{task_id}", response_model=Task, responses={200: headers("ETag"), 304: headers("ETag"), **problems(404)})
+async def read_task(task_id: UUID, db: CallerSession, seen: IfNoneMatch) -> Response:
+    """Read one of your tasks."""
+    answer, version = only(
+        await db.fetch("select to_json(t)::text, t.xmin::text from app.tasks as t where id = $1", task_id)
+    )
+    if seen is None or version in seen:
+        return not_modified(version)
+    return document(answer, headers={"ETag": etag(version)})
+
+
+@router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
+async def replace_task(task_id: UUID, task: WholeTask, db: CallerSession, versions: IfMatch) -> Response:
+    """Replace everything that you can set about one of your tasks."""
+    return await _update(db, task_id, task, versions)
+
+
+@router.patch(
+    "/{task_id}",
+    response_model=Task,
+    responses=UPDATED,
+    dependencies=[MergePatchBody],
+    openapi_extra={
+        "requestBody": {"content": {MERGE_PATCH: {"schema": {"$ref": REFERENCE.format(model="TaskChange")}}}}
+    },
+)
+async def change_task(task_id: UUID, task: TaskChange, db: CallerSession, versions: IfMatch) -> Response:
+    """Change what is sent about one of your tasks, and nothing else."""
+    return await _update(db, task_id, task, versions)
+
+
+async def _update(
+    db: CallerSession, task_id: UUID, task: WholeTask | TaskChange, versions: Sequence[str] | None
+) -> Response:
+    # No column is nullable: null stands for a field that was not sent.
+    rows = await db.fetch(
         """
-        insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
-        returning t.id, to_json(t)::text
+        update app.tasks as t set
+            text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
+        where id = $1 and ($5::text[] is null or xmin::text = any ($5))
+        returning to_json(t)::text, t.xmin::text
         """,
+        task_id,
         task.text,
         task.completed,
         task.order,
+        versions,
     )
-    return document(json, 201, {"Location": f"/tasks/{task_id}"})
+    if not rows:
+        await _raise_stale(db, task_id, versions)
+    answer, version = only(rows)
+    return document(answer, headers={"ETag": etag(version)})
 
 
-@router.get("", response_model=TaskPage)
-async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cursors: CallerCursors) -> Response:
-    """List your tasks by `order`, ties by age, a page at a time."""
-    after = cursors.decode(page.cursor) if page.cursor is not None else BEFORE_THE_FIRST
-    states = [True, False] if page.completed is None else [page.completed]
-    rows = await db.fetch(
-        """
-        select to_json(t)::text, t."order", t.id
-        from app.tasks as t
-        where (t."order", t.id) > ($1, $2) and t.completed = any ($3)
-        order by t."order", t.id
-        limit $4
-        """,
-        *after,
-        states,
-        page.limit + 1,  # one more than asked for tells whether there is a next page
-    )
-    items = ",".join(json for json, _, _ in rows[: page.limit])
-    next_cursor = "null"
-    if len(rows) > page.limit:
-        _, order, task_id = rows[page.limit - 1]
-        next_cursor = f'"{cursors.encode(order, task_id)}"'
-    return document(f'{{"items":[{items}],"next_cursor":{next_cursor}}}')
-
-
-@router.get("/{task_id}", response_model=Task, responses=problems(404))
-async def read_task(task_id: UUID, db: CallerSession) -> Response:
-    """Read one of your tasks."""
-    return document(await db.fetchval("select to_json(t)::text from app.tasks as t where id = $1", task_id))
-
-
-@router.put("/{task_id}", response_model=Task, responses=problems(404, 413, 415), dependencies=[JsonBody])
-async def replace_task(task_id: UUID, task: WholeTask, db: CallerSession) -> Response:
-    """Replace everything that you can set about one of your tasks."""
-    return await _update(db, task_id, task)
-
-
-@router.patch("/{task_id}", response_model=Task, responses=problems(404, 413, 415), dependencies=[JsonBody])
-async def change_task(task_id: UUID, task: TaskChange, db: CallerSession) -> Response:
-    """Change what is sent about one of your tasks, and nothing else."""
-    return await _update(db, task_id, task)
-
-
-async def _update(db: CallerSession, task_id: UUID, task: WholeTask | TaskChange) -> Response:
-    # No column is nullable: null stands for a field that was not sent.
-    return document(
-        await db.fetchval(
-            """
-            update app.tasks as t set
-                text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
-            where id = $1
-            returning to_json(t)::text
-            """,
-            task_id,
-            task.text,
-            task.completed,
-            task.order,
-        )
-    )
-
-
-@router.delete("/{task_id}", status_code=204, responses=problems(404))
-async def delete_task(task_id: UUID, db: CallerSession) -> Response:
+@router.delete("/{task_id}", status_code=204, responses=problems(404, 412))
+async def delete_task(task_id: UUID, db: CallerSession, versions: IfMatch) -> Response:
     """Delete one of your tasks."""
-    if await db.fetchval("delete from app.tasks where id = $1 returning id", task_id) is None:
-        raise NotFoundError(NO_SUCH_ROW)
+    rows = await db.fetch(
+        "delete from app.tasks where id = $1 and ($2::text[] is null or xmin::text = any ($2)) returning id",
+        task_id,
+        versions,
+    )
+    if not rows:
+        await _raise_stale(db, task_id, versions)
+    only(rows)
     return Response(status_code=204)
+
+
+async def _raise_stale(db: CallerSession, task_id: UUID, versions: Sequence[str] | None) -> None:
+    """Raise PreconditionFailedError if the task is there: then it was not of these versions."""
+    if versions is not None:
+        version = await db.fetchval("select xmin::text from app.tasks where id = $1", task_id)
+        if version is not None:
+            raise precondition_failed(version)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -33,4 +34,19 @@ tasks = Table(
     Column("completed_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     Index("tasks_by_order", "user_id", "order", "id"),
+    Index("tasks_by_completed_order", "user_id", "completed", "order", "id"),
+    Index("tasks_by_completed_age", "user_id", "completed", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Text, nullable=False, server_default=text("app.current_user_id()")),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("task_id", Uuid, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
 )

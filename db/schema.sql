@@ -42,6 +42,38 @@ ALTER FUNCTION app.keep_task_timestamps() OWNER TO app_owner;
 COMMENT ON FUNCTION app.keep_task_timestamps() IS 'updated_at moves with every update; completed_at is set when completed turns true, cleared when it turns
 false.';
 
+CREATE TABLE app.idempotency_keys (
+    user_id text DEFAULT app.current_user_id() NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    task_id uuid NOT NULL,
+    version text NOT NULL,
+    answer text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_key_length CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255))),
+    CONSTRAINT idempotency_keys_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
+);
+
+ALTER TABLE ONLY app.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.idempotency_keys OWNER TO app_owner;
+
+COMMENT ON TABLE app.idempotency_keys IS 'The answers to POST /tasks with the header Idempotency-Key, kept for 24 hours to be given again.';
+
+COMMENT ON COLUMN app.idempotency_keys.user_id IS 'Who sent the key. Another user''s key is another key.';
+
+COMMENT ON COLUMN app.idempotency_keys.key IS 'The key, as the client made it up.';
+
+COMMENT ON COLUMN app.idempotency_keys.fingerprint IS 'SHA-256 of the request: the key belongs to it alone.';
+
+COMMENT ON COLUMN app.idempotency_keys.task_id IS 'The task that was created. No foreign key: the answer is repeated even if the task is gone.';
+
+COMMENT ON COLUMN app.idempotency_keys.version IS 'The version of the task, as the answer''s ETag had it.';
+
+COMMENT ON COLUMN app.idempotency_keys.answer IS 'The body of the answer: the task as it was created.';
+
+COMMENT ON COLUMN app.idempotency_keys.created_at IS 'When the key was first used. It expires 24 hours later.';
+
 CREATE TABLE app.tasks (
     id uuid DEFAULT uuidv7() NOT NULL,
     user_id text DEFAULT app.current_user_id() NOT NULL,
@@ -85,6 +117,9 @@ CREATE TABLE migrations.alembic_version (
 
 ALTER TABLE migrations.alembic_version OWNER TO app_owner;
 
+ALTER TABLE ONLY app.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
+
 ALTER TABLE ONLY app.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (user_id, id);
 
@@ -93,11 +128,27 @@ COMMENT ON CONSTRAINT tasks_pkey ON app.tasks IS 'Serves the policy and the poin
 ALTER TABLE ONLY migrations.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+CREATE INDEX tasks_by_completed_age ON app.tasks USING btree (user_id, completed, id);
+
+COMMENT ON INDEX app.tasks_by_completed_age IS 'Serves the list of what is done, or is not, by age: ids are made at creation and sort by time.';
+
+CREATE INDEX tasks_by_completed_order ON app.tasks USING btree (user_id, completed, "order", id);
+
+COMMENT ON INDEX app.tasks_by_completed_order IS 'Serves the list of what is done, or is not, in order.';
+
 CREATE INDEX tasks_by_order ON app.tasks USING btree (user_id, "order", id);
 
 COMMENT ON INDEX app.tasks_by_order IS 'Serves the list: one range of one user, in order, page by page.';
 
 CREATE TRIGGER tasks_timestamps BEFORE INSERT OR UPDATE ON app.tasks FOR EACH ROW EXECUTE FUNCTION app.keep_task_timestamps();
+
+ALTER TABLE app.idempotency_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY idempotency_keys_belong_to_their_user ON app.idempotency_keys TO app_api USING ((user_id = app.current_user_id())) WITH CHECK ((user_id = app.current_user_id()));
+
+CREATE POLICY idempotency_keys_expire ON app.idempotency_keys TO app_owner USING ((created_at < (now() - '24:00:00'::interval))) WITH CHECK (false);
+
+COMMENT ON POLICY idempotency_keys_expire ON app.idempotency_keys IS 'partywall clean deletes what is older than a day, as app_owner; nothing younger is visible to it.';
 
 ALTER TABLE app.tasks ENABLE ROW LEVEL SECURITY;
 
@@ -120,6 +171,18 @@ REVOKE ALL ON FUNCTION app.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.current_user_id() TO app_api;
 
 REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
+
+GRANT SELECT,DELETE ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(key) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(fingerprint) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(task_id) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(version) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(answer) ON TABLE app.idempotency_keys TO app_api;
 
 GRANT SELECT,DELETE ON TABLE app.tasks TO app_api;
 

@@ -9,6 +9,7 @@ import psycopg
 TITLES = {
     401: "Unauthorized",
     404: "Not Found",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from db.audit import CHECKS
 from tests.conftest import ROOT, Url
@@ -176,12 +177,14 @@ def test_without_findings_each_format_is_still_a_document(url: Url) -> None:
 def test_the_proof_tries_each_command_across_the_wall_and_without_a_caller(role: str, url: Url) -> None:
     answer = audit(url(role), "--prove")
     assert answer.returncode == 0
-    tried = [line.removeprefix("ok  app.tasks  ") for line in answer.stdout.splitlines() if "ok  app.tasks" in line]
+    lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
+    tried = [line.removeprefix("ok app.tasks ") for line in lines if line.startswith("ok app.tasks ")]
     for command in ("read", "lock", "change", "delete", "merge into", "add"):
         assert any(attempt.startswith(command) for attempt in tried), command
     for command in ("read", "change", "delete", "add"):
         assert any(attempt.startswith(f"{command} as nobody") for attempt in tried), command
-    assert answer.stdout.endswith(f"{len(CHECKS)} checks, {len(tried) + 1} attempts: no findings\n")
+    attempts = sum(line.startswith("ok ") for line in lines)
+    assert answer.stdout.endswith(f"{len(CHECKS)} checks, {attempts} attempts: no findings\n")
 
 
 def test_the_proof_leaves_nothing_behind(url: Url, dba: psycopg.Connection) -> None:
@@ -192,8 +195,9 @@ def test_the_proof_leaves_nothing_behind(url: Url, dba: psycopg.Connection) -> N
     answer = audit(url("app_api"), "--prove")
 
     assert answer.returncode == 1
-    assert "FAILED  app.tasks  truncate" in answer.stdout
-    assert "FAILED  app.tasks  give a row away" in answer.stdout
+    lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
+    for attempt in ("truncate", "give a row away"):
+        assert any(line.startswith(f"FAILED app.tasks {attempt}") for line in lines), attempt
     assert dba.execute("select user_id, text from app.tasks").fetchall() == [("alice", "hers")]
 
 
@@ -233,11 +237,11 @@ def test_a_table_that_cannot_be_seeded_is_a_finding(column: str, url: Url, dba: 
 
 def test_a_finding_of_the_proof_can_be_accepted(url: Url, dba: psycopg.Connection) -> None:
     dba.execute(NOTES.format("point not null") + WALLED)
-    dba.execute("""
-        create or replace view audit.accepted (key, reason) as values
-            ('policy_for_other_role:app.tasks.tasks_are_explained_by_their_owner', 'as before'),
-            ('prove_seed:app.notes', 'a point is not something the proof can make up')
-    """)
+    accepted = dba.execute("select key from audit.accepted").fetchall()
+    keys = sql.SQL(", ").join(
+        sql.SQL("({}, 'as it is')").format(key) for key in ["prove_seed:app.notes", *sum(accepted, ())]
+    )
+    dba.execute(sql.SQL("create or replace view audit.accepted (key, reason) as values {}").format(keys))
     assert audit(url("app_api"), "--prove").returncode == 0
 
 
@@ -272,4 +276,4 @@ def test_a_row_is_made_up_for_columns_of_every_common_type(url: Url, dba: psycop
     answer = audit(url("app_api"), "--prove")
 
     assert answer.returncode == 0, answer.stdout
-    assert "ok  app.notes  read a row of another" in answer.stdout
+    assert "ok app.notes read a row of another" in " ".join(answer.stdout.split())

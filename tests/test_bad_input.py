@@ -173,13 +173,18 @@ def test_a_body_of_64_kib_is_read(stage: Stage) -> None:
 
 NO_JSON = (
     *("", "json", "text/plain", "text/json", "application/xml", "application/jsonx", "application/octet-stream"),
-    *("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/merge-patch+json"),
+    *("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/problem+json"),
 )
+MERGE_PATCH = "application/merge-patch+json"
 
 
 def test_a_body_that_does_not_say_it_is_json_is_refused(stage: Stage, subtests: pytest.Subtests) -> None:
     headers = ({}, *({"Content-Type": content_type} for content_type in NO_JSON))
-    for method, header in product(WRITES, headers):
+    cases = [
+        *product(WRITES, headers),
+        *(("POST", {"Content-Type": MERGE_PATCH}), ("PUT", {"Content-Type": MERGE_PATCH})),
+    ]
+    for method, header in cases:
         with subtests.test(method, header=header), stage.untouched():
             assert_refused(stage.send(method, body(), header), 415)
 
@@ -187,3 +192,9 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(stage: Stage, subtests: 
 def test_json_may_be_declared_as_the_standard_allows(stage: Stage) -> None:
     for content_type in ("application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"):
         assert stage.send("POST", body(), {"Content-Type": content_type}).status_code == 201, content_type
+
+
+def test_a_patch_may_be_declared_as_a_merge_patch(stage: Stage) -> None:
+    for content_type in (MERGE_PATCH, "Application/Merge-Patch+JSON; charset=utf-8"):
+        assert stage.send("PATCH", body(), {"Content-Type": content_type}).status_code == 200, content_type
+        assert_refused(stage.send("PATCH", body(text="null"), {"Content-Type": content_type}), 422, "#/text")

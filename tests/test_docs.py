@@ -85,7 +85,7 @@ def test_the_recipe_makes_a_walled_table(url: Url) -> None:
 
     findings, proof = asyncio.run(look())
     assert (findings, proof.findings) == ([], [])
-    assert {attempt.table for attempt in proof.attempts} == {"session", "app.tasks", "app.notes"}
+    assert {attempt.table for attempt in proof.attempts} >= {"session", "app.tasks", "app.notes"}
     assert "refer to a row of another in app.tasks" in {attempt.attempt for attempt in proof.attempts}
 
 
@@ -104,6 +104,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         name, _, anchor = target.partition("#")
         linked = (page.parent / name) if name else page
         assert linked.exists(), target
+        if not anchor:
+            continue
         headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
         anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert not anchor or anchor in anchors, target
+        assert anchor in anchors, target

@@ -153,7 +153,7 @@ def test_a_migration_gives_up_its_wait_for_a_busy_table_and_changes_nothing(
     alembic(migrator, "upgrade", "head")
     before = describe(empty)
     with empty.transaction():
-        empty.execute("lock table app.tasks in access share mode")
+        empty.execute("lock table app.tasks, app.idempotency_keys in access share mode")
         answer = alembic(migrator, "downgrade", "base", check=False)
     assert answer.returncode != 0
     assert "canceling statement due to lock timeout" in answer.stderr

@@ -127,7 +127,7 @@ CHANGES = {
     "a sub-select": Change(using("user_id = (select app.current_user_id())"), POLICIES, "policy_with_subselect"),
     "a function per row": Change(using(f"{OWN} and lower(user_id) <> ''"), POLICIES, "policy_with_row_function"),
     "a check of another column": Change(
-        checking("id::text = app.current_user_id()"), POLICIES, "policy_without_tenant"
+        checking("created_at::text = app.current_user_id()"), POLICIES, "policy_without_tenant"
     ),
     "for everybody": Change("alter policy {policy} on {table} to public", POLICIES, "policy_for_public"),
     "for somebody else": Change(
@@ -174,7 +174,7 @@ CHANGES = {
     "truncate": Change("grant truncate on {table} to app_api", TABLES, "grant_beyond_rls", tried=True),
     "truncate for everybody": Change("grant truncate on {table} to public", TABLES, "grant_beyond_rls", tried=True),
     "references": Change("grant references on {table} to app_api", TABLES, "grant_beyond_rls"),
-    "references on a column": Change("grant references (id) on {table} to app_api", TABLES, "grant_beyond_rls"),
+    "references on a column": Change("grant references (user_id) on {table} to app_api", TABLES, "grant_beyond_rls"),
     "trigger": Change("grant trigger on {table} to app_api", TABLES, "grant_beyond_rls"),
     "the right to hand on": Change("grant select on {table} to app_api with grant option", TABLES, "grant_beyond_rls"),
     "select for everybody": Change("grant select on {table} to public", TABLES, "grant_to_public"),
@@ -387,7 +387,7 @@ def test_there_are_enough_changes_and_every_tenant_table_is_among_them(url: Url)
 
     async def look(connection: asyncpg.Connection) -> None:
         tables = {row["table"] for row in await connection.fetch(TABLES)}
-        assert tables == {"app.tasks", 'app."Meeting notes"'}
+        assert tables == {"app.tasks", "app.idempotency_keys", 'app."Meeting notes"'}
         for targets in (POLICIES, KEYS, PROTECTED, TEXTS):
             assert {row["table"] for row in await connection.fetch(targets)} == tables
 

@@ -10,11 +10,14 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import docs
 from api.health import DatabaseHealth, Health, Liveness
 from api.main import create_app
 from api.openapi import FieldError, Problem
 from api.settings import Settings
-from api.tasks import Task, TaskPage
+from api.task_bulk import ChangedTasks, Cleared
+from api.task_list import TaskPage
+from api.tasks import Task
 from tests.conftest import JWT_SECRET
 
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
@@ -61,10 +64,10 @@ def test_every_route_is_known_here(document: dict[str, Any]) -> None:
     others = {context.path for context in CONTEXTS if not isinstance(context.original_route, APIRoute)}
     documented = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
-    assert others == {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+    assert others == {"/openapi.json", "/docs", *(f"/docs/assets/{name}" for name in docs.NAMES)}
     assert sorted(documented) == ROUTES
     assert set(ROUTES) > OPEN
-    assert len(NEEDS_TOKEN) >= 6
+    assert len(NEEDS_TOKEN) >= 8
 
 
 def test_every_route_but_health_wants_a_token_and_says_so(anonymous: httpx2.Client, document: dict[str, Any]) -> None:
@@ -90,6 +93,9 @@ def expected_errors(method: str, path: str) -> set[str]:
         return {"500"} if path == "/health/live" else {"500", "503"}
     errors = {"401", "422", "500", "503"}
     if "{" in path:
+        errors |= {"404"}
+        errors |= {"412"} if method != "GET" else set()
+    if (method, path) == ("PATCH", "/tasks"):
         errors |= {"404"}
     if method in {"POST", "PUT", "PATCH"}:
         errors |= {"413", "415"}
@@ -128,7 +134,7 @@ def test_the_document_is_openapi_3_1_and_whole(document: dict[str, Any]) -> None
 
 
 def test_bodies_are_described_as_strictly_as_they_are_read(document: dict[str, Any]) -> None:
-    for name in ("NewTask", "WholeTask", "TaskChange"):
+    for name in ("NewTask", "WholeTask", "TaskChange", "ManyChanges", "OneOfMany"):
         assert document["components"]["schemas"][name]["additionalProperties"] is False
     assert document["components"]["schemas"]["WholeTask"]["required"] == ["text", "completed", "order"]
     assert document["components"]["schemas"]["NewTask"]["required"] == ["text"]
@@ -147,8 +153,54 @@ def test_a_change_is_described_without_nulls_and_without_defaults(document: dict
     assert change["minProperties"] == 1
 
 
+def test_one_of_many_is_described_as_strictly_as_a_change(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    one, many = schemas["OneOfMany"], schemas["ManyChanges"]["properties"]["tasks"]
+
+    assert [*values_of("default", one), *values_of("anyOf", one), *values_of("nullable", one)] == []
+    assert (one["required"], one["minProperties"]) == (["id"], 2)
+    assert (many["minItems"], many["maxItems"]) == (1, 500)
+
+
+def test_headers_are_described_where_they_are_read_and_answered(document: dict[str, Any]) -> None:
+    read: dict[tuple[str, str], set[str]] = {}
+    answered: dict[tuple[str, str, str], set[str]] = {}
+    for method, path in ROUTES:
+        described = operation(document, method, path)
+        read[method, path] = {each["name"] for each in described.get("parameters", []) if each["in"] == "header"}
+        for status, response in described["responses"].items():
+            answered[method, path, status] = set(response.get("headers", {}))
+
+    one = "/tasks/{task_id}"
+    assert {route: names for route, names in read.items() if names} == {
+        ("POST", "/tasks"): {"Idempotency-Key"},
+        ("GET", one): {"If-None-Match"},
+        **{(method, one): {"If-Match"} for method in ("PUT", "PATCH", "DELETE")},
+    }
+    assert {route: names for route, names in answered.items() if names and route[2] not in {"401", "503"}} == {
+        ("POST", "/tasks", "201"): {"Location", "ETag", "Idempotency-Replayed"},
+        ("GET", "/tasks", "200"): {"Link"},
+        **{("GET", one, status): {"ETag"} for status in ("200", "304")},
+        **{(method, one, status): {"ETag"} for method in ("PUT", "PATCH") for status in ("200", "412")},
+        ("DELETE", one, "412"): {"ETag"},
+    }
+
+
+def test_a_change_may_be_sent_as_a_merge_patch_and_nothing_else_may(document: dict[str, Any]) -> None:
+    bodies = {
+        route: operation(document, *route)["requestBody"]["content"]
+        for route in ROUTES
+        if "requestBody" in operation(document, *route)
+    }
+
+    change = bodies.pop(("PATCH", "/tasks/{task_id}"))
+    assert change["application/merge-patch+json"] == change["application/json"]
+    assert len(change) == 2
+    assert {tuple(each) for each in bodies.values()} == {("application/json",)}
+
+
 def test_answers_are_described_without_fields_that_may_be_missing(document: dict[str, Any]) -> None:
-    for name in ("Task", "TaskPage", "Health", "DatabaseHealth", "Liveness"):
+    for name in ("Task", "TaskPage", "ChangedTasks", "Cleared", "Health", "DatabaseHealth", "Liveness"):
         schema = document["components"]["schemas"][name]
         assert set(schema["required"]) == schema["properties"].keys()
 
@@ -169,6 +221,13 @@ class ExactTaskPage(TaskPage, Exactly):
     items: list[ExactTask]  # type: ignore[assignment]
 
 
+class ExactChangedTasks(ChangedTasks, Exactly):
+    items: list[ExactTask]  # type: ignore[assignment]
+
+
+class ExactCleared(Cleared, Exactly): ...
+
+
 class ExactFieldError(FieldError, Exactly): ...
 
 
@@ -187,13 +246,18 @@ class ExactLiveness(Liveness, Exactly): ...
 
 MODELS = {
     f"#/components/schemas/{model.__name__.removeprefix('Exact')}": model
-    for model in (ExactTask, ExactTaskPage, ExactProblem, ExactHealth, ExactDatabaseHealth, ExactLiveness)
+    for model in (
+        *(ExactTask, ExactTaskPage, ExactChangedTasks, ExactCleared, ExactProblem),
+        *(ExactHealth, ExactDatabaseHealth, ExactLiveness),
+    )
 }
 
 
 def assert_as_documented(answer: httpx2.Response, document: dict[str, Any], path: str) -> None:
     """The status is documented for this route, and the body is what is documented for this status."""
     documented = operation(document, answer.request.method, path)["responses"][str(answer.status_code)]
+    ours = {"etag", "idempotency-replayed", "link", "location", "retry-after", "www-authenticate"}
+    assert ours & answer.headers.keys() <= {name.lower() for name in documented.get("headers", {})}
     if "content" not in documented:
         assert (answer.content, "content-type" in answer.headers) == (b"", False)
         return
@@ -219,21 +283,29 @@ def test_what_is_answered_is_what_is_documented(alice: httpx2.Client, document: 
         ask(method, one, json=None if method in {"GET", "DELETE"} else whole)
     for method, path in NEEDS_TOKEN:
         ask(method, path, headers={"Authorization": ""})
-    for method, path in (("POST", "/tasks"), ("PUT", one), ("PATCH", one)):
+    for method, path in (("POST", "/tasks"), ("PATCH", "/tasks"), ("PUT", one), ("PATCH", one)):
         ask(method, path, json={})
         ask(method, path, json=whole | {"text": "x" * 70_000})
         ask(method, path, content="text=x")
     ask("GET", "/tasks", "?limit=0")
+    ask("DELETE", "/tasks")
+    ask("PATCH", "/tasks", json={"tasks": [{"id": task_id, "order": 1}]})
     ask("GET", one, "x")
     ask("DELETE", one, "x")
     task_id = ask("POST", "/tasks", json={"text": "Buy milk"}).json()["id"]
-    ask("POST", "/tasks", json=whole)
+    for _ in range(2):
+        ask("POST", "/tasks", json=whole, headers={"Idempotency-Key": '"the-key"'})
+    ask("PATCH", "/tasks", json={"tasks": [{"id": task_id, "order": 1}]})
     ask("GET", "/tasks")
     ask("GET", "/tasks", "?limit=1")
-    ask("GET", one)
+    tag = ask("GET", one).headers["etag"]
+    ask("GET", one, headers={"If-None-Match": tag})
     ask("PUT", one, json=whole)
+    for method in ("PUT", "PATCH", "DELETE"):
+        ask(method, one, json=None if method == "DELETE" else whole, headers={"If-Match": tag})
     ask("PATCH", one, json={"completed": False})
     ask("DELETE", one)
+    ask("DELETE", "/tasks", "?completed=true")
 
     documented = {(*route, int(status)) for route in ROUTES for status in operation(document, *route)["responses"]}
     assert {each for each in documented - seen if each[2] < 500} == set()

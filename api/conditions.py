@@ -1,0 +1,68 @@
+"""Conditional requests (RFC 9110, 13): what a client has seen, against what there is.
+
+The entity tag of a task is the number of the transaction that last wrote its row, `xmin`: PostgreSQL keeps it anyway,
+and no write leaves it as it was.
+"""
+
+import re
+from collections.abc import Collection
+from typing import Annotated
+
+from fastapi import Depends, Header
+from starlette.responses import Response
+
+from api.errors import INVALID, InvalidInputError, PreconditionFailedError
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
+
+
+def if_match(
+    header: Annotated[
+        str | None,
+        Header(alias="If-Match", description="Only if the task still has this ETag.", examples=['"742"']),
+    ] = None,
+) -> list[str] | None:
+    """Return the versions of which one must be the current one; None if any will do. Weak tags match none.
+
+    Raises InvalidInputError for what is no list of tags: it would match none either, and look like a change.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    if not _TAGS.fullmatch(header.strip(" \t,")):
+        raise InvalidInputError(
+            INVALID, {"parameter": "If-Match", "detail": "must be ETags as they were answered, in their quotes, or *"}
+        )
+    return [tag for weak, tag in _TAG.findall(header) if not weak]
+
+
+def if_none_match(
+    header: Annotated[
+        str | None,
+        Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag.", examples=['"742"']),
+    ] = None,
+) -> Collection[str] | None:
+    """Return the versions that the client has; None if it has any. The comparison is a weak one: W/ does not matter."""
+    header = header or ""
+    return None if header.strip() == "*" else {tag for _, tag in _TAG.findall(header)}
+
+
+IfMatch = Annotated[list[str] | None, Depends(if_match)]
+IfNoneMatch = Annotated[Collection[str] | None, Depends(if_none_match)]
+
+
+def etag(version: str) -> str:
+    """Return a version as an entity tag."""
+    return f'"{version}"'
+
+
+def not_modified(version: str) -> Response:
+    """Return the answer to a client that has this version."""
+    return Response(status_code=304, headers={"ETag": etag(version)})
+
+
+def precondition_failed(version: str) -> PreconditionFailedError:
+    """Return the error for a client that has another version than this one, which it is told."""
+    return PreconditionFailedError(
+        "The task has changed since you read it. Read it again, then decide.", headers={"ETag": etag(version)}
+    )

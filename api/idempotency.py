@@ -1,0 +1,64 @@
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a creation that is sent twice happens once."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+
+from api.errors import INVALID, InvalidInputError
+from db.session import Session
+
+TAKEN = "idempotency_keys_pkey"  # the constraint that a key breaks which is there already
+EXPIRED = "created_at < now() - interval '24 hours'"
+
+# RFC 8941, 3.3.3: a string in quotes, as the draft wants it. A key that needs no escapes may come without them.
+_KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"|[\x21\x23-\x5b\x5d-\x7e]+')
+_LONGEST = 255
+
+
+def idempotency_key(
+    header: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "
+            "1 to 255 characters of ASCII, in quotes or, without spaces and quotes, as they are.",
+            examples=['"5f0c2a9e-8d5c-4a31-9a3c-0c9a4d9a7f10"'],
+        ),
+    ] = None,
+) -> str | None:
+    """Return the key: the same with quotes around it and without. Raises InvalidInputError."""
+    if header is None:
+        return None
+    if not (match := _KEY.fullmatch(header)) or len(key := re.sub(r"\\(.)", r"\1", match[1] or header)) > _LONGEST:
+        detail = "must be a string in quotes, or without spaces and quotes, of 1 to 255 characters of ASCII"
+        raise InvalidInputError(INVALID, {"parameter": "Idempotency-Key", "detail": detail})
+    return key
+
+
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+
+
+def fingerprint(body: str) -> bytes:
+    """Return what tells one request from another: the SHA-256 of its validated body."""
+    return hashlib.sha256(body.encode()).digest()
+
+
+async def recall(db: Session, key: str, fingerprint: bytes) -> Iterable[Any] | None:
+    """Return what was created under `key`: id, version and JSON. None if the key has expired: then it is free again.
+
+    Raises InvalidInputError when it came with another body.
+    """
+    await db.fetch(f"delete from app.idempotency_keys where key = $1 and {EXPIRED}", key)  # noqa: S608 - a constant
+    rows = await db.fetch("select fingerprint, task_id, version, answer from app.idempotency_keys where key = $1", key)
+    if not rows:
+        return None
+    [(before, *created)] = rows
+    if before != fingerprint:
+        raise InvalidInputError(
+            "This Idempotency-Key was used for another request. Make a new one for each new request.",
+            {"parameter": "Idempotency-Key", "detail": "was sent with another body before"},
+        )
+    return created

@@ -1,0 +1,121 @@
+"""Pages of tasks, in every order. `api/task_bulk.py` changes many at once."""
+
+from functools import cache
+from itertools import product
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.cursor import Cursors
+from api.deps import CallerCursors, CallerSession
+from api.errors import InvalidInputError
+from api.openapi import headers, problems
+from api.responses import document
+from api.tasks import Task
+
+router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
+
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)  # neither is a uuid of version 7
+
+
+class Sort(NamedTuple):
+    """An order of the list: the columns that a page goes by, and what comes before its first row."""
+
+    columns: str
+    direction: Literal["asc", "desc"]
+    before: tuple[Any, ...]
+
+
+# By age is by id: ids are made at creation and sort by time.
+SORTS = {
+    "order": Sort('t."order", t.id', "asc", (-(2**31), FIRST_ID)),
+    "-order": Sort('t."order", t.id', "desc", (2**31 - 1, LAST_ID)),
+    "created": Sort("t.id", "asc", (FIRST_ID,)),
+    "-created": Sort("t.id", "desc", (LAST_ID,)),
+}
+LISTS = tuple(product(SORTS, (None, False, True)))  # a cursor has the number: add at the end
+
+
+class TaskPage(BaseModel):
+    """One page of a list."""
+
+    items: list[Task]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
+class PageQuery(BaseModel):
+    """Which page of which list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=200, description="How many tasks at most.")
+    cursor: str | None = Field(default=None, description="`next_cursor` of the page before: of the same list.")
+    completed: bool | None = Field(default=None, description="Only those that are done, or are not.")
+    sort: Literal["order", "-order", "created", "-created"] = Field(
+        default="order", description="By position or by age; `-` is the other way round. Ties go by age."
+    )
+
+
+@cache
+def page_query(sort: Sort, *, filtered: bool) -> str:
+    """Return the SQL of a page: one range of one index, whatever is asked for. $1 is the limit.
+
+    What is in `(select …)` the planner does not see. Of a value that it sees it makes a plan for this one value, and
+    with statistics that are a little old that may be a sort of the whole list, or a filter on the index of another.
+    """
+    keys = sort.columns.split(", ")
+    position = ", ".join(f"${number}" for number in range(2, len(keys) + 2))
+    return f"""
+        select to_json(t)::text, t."order", t.id
+        from app.tasks as t
+        where ({sort.columns}) {">" if sort.direction == "asc" else "<"} ({position})
+            {f"and t.completed = (select ${len(keys) + 2}::boolean)" if filtered else ""}
+        order by {", ".join(f"{key} {sort.direction}" for key in keys)}
+        limit (select $1::bigint)
+    """  # noqa: S608 - put together from the constants above
+
+
+@router.get("", response_model=TaskPage, responses={200: headers("Link")})
+async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cursors: CallerCursors) -> Response:
+    """List your tasks, a page at a time."""
+    sort = SORTS[page.sort]
+    rows = await db.fetch(
+        page_query(sort, filtered=page.completed is not None),
+        page.limit + 1,  # one more than asked for tells whether there is a next page
+        *(_position(page, cursors) or sort.before),
+        *([] if page.completed is None else [page.completed]),
+    )
+    items = ",".join(json for json, _, _ in rows[: page.limit])
+    if len(rows) <= page.limit:
+        return document(f'{{"items":[{items}],"next_cursor":null}}')
+    _, order, task_id = rows[page.limit - 1]
+    cursor = cursors.encode(LISTS.index((page.sort, page.completed)), order, task_id)
+    return document(
+        f'{{"items":[{items}],"next_cursor":"{cursor}"}}',
+        headers={"Link": f'</tasks?{_next(page, cursor)}>; rel="next"'},
+    )
+
+
+def _next(page: PageQuery, cursor: str) -> str:
+    """Return the query of the next page: what was asked for, and the cursor."""
+    asked = page.model_dump(exclude_unset=True) | {"cursor": cursor}
+    return urlencode({name: str(value).lower() if name == "completed" else value for name, value in asked.items()})
+
+
+def _position(page: PageQuery, cursors: Cursors) -> tuple[Any, ...] | None:
+    """Return where the page before ended. Raises InvalidInputError when that was a page of another list."""
+    if page.cursor is None:
+        return None
+    listing, order, task_id = cursors.decode(page.cursor, len(LISTS))
+    sort, completed = LISTS[listing]
+    if (sort, completed) != (page.sort, page.completed):
+        state = "" if completed is None else f"&completed={str(completed).lower()}"
+        raise InvalidInputError(
+            "The cursor is of another list. Start again without it, or go on with its sort and filter.",
+            {"parameter": "cursor", "detail": f"is of the list sort={sort}{state}"},
+        )
+    return (order, task_id) if "order" in page.sort else (task_id,)
