@@ -178,6 +178,8 @@ BAD: dict[str, list[Bad]] = {
             "create function app.current_user_id() returns uuid language sql stable return gen_random_uuid()",
             "app.current_user_id()", ERROR, also="policy_missing"),
         Bad("drop function app.current_user_id() cascade", "app.current_user_id()", also="policy_missing"),
+        Bad("create function app.current_user_id(text) returns text language sql stable return $1;"
+            "drop function app.current_user_id() cascade", "app.current_user_id()", also="policy_missing"),
         Bad("drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
             "app.current_user_id()", also="policy_missing"),
         Bad(context(options="volatile"), "app.current_user_id()"),
@@ -682,6 +684,7 @@ GOOD: dict[str, list[Good]] = {
         Good("""
             create extension pg_trgm with schema app;
             alter function app.similarity leakproof security definer;
+            grant execute on function app.similarity to app_api with grant option;
             create table app.trigrams (body text);
             alter table app.trigrams disable row level security;
             grant all on app.trigrams to public;
@@ -914,6 +917,7 @@ NEARLY = [
     "user_id = left(app.current_user_id(), 3)",
     "user_id = app.current_user_id()::varchar(3)",
     "user_id = app.current_user_id()::char(9)",
+    "user_id::bpchar = app.current_user_id()::bpchar",
     "user_id = app.current_user_id()::int::text",
     "user_id::int = app.current_user_id()::int",
     "user_id = coalesce(app.current_user_id(), user_id)",

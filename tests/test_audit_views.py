@@ -128,6 +128,15 @@ def test_whoever_was_granted_something_is_listed(dba: psycopg.Connection) -> Non
     ]
 
 
+def test_an_owner_whom_every_policy_binds_is_not_listed(dba: psycopg.Connection) -> None:
+    dba.execute("""
+        drop policy tasks_are_explained_by_their_owner on app.tasks;
+        grant update (text) on app.tasks to app_owner;
+    """)
+    listed = dba.execute("select distinct role::text from audit.policies where \"table\" = 'app.tasks'::regclass")
+    assert listed.fetchall() == [("app_api",)]
+
+
 def test_an_owner_whom_no_policy_binds_is_listed(dba: psycopg.Connection) -> None:
     dba.execute("""
         drop policy tasks_are_explained_by_their_owner on app.tasks;
@@ -231,6 +240,8 @@ def test_who_was_granted_what(dba: psycopg.Connection) -> None:
         ('"Odd Role"', "delete", "table", ODD, None, True, False),
         ('"Odd Role"', "select", "default for tables", 'app_owner in "My App"', None, False, False),
     }
+    catalogs = "select from audit.grants where object ~ '^(pg_|information_schema)'"
+    assert dba.execute(catalogs).fetchall() == []
 
 
 def test_the_roles_and_what_they_are_members_of(dba: psycopg.Connection) -> None:
