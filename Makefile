@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint schema lock
+.PHONY: help dev test lint schema openapi lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -27,6 +27,9 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 
 schema: .venv/installed ## Write db/schema.sql anew, after a migration
 	@sql=$$($(BIN)/python -m db.dump) && printf '%s\n' "$$sql" > db/schema.sql
+
+openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API
+	@json=$$($(BIN)/partywall openapi) && printf '%s\n' "$$json" > api/openapi.json
 
 lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt

@@ -1,6 +1,7 @@
 """The `partywall` command: a development server, a token for it, a psql into it."""
 
 import fcntl
+import json
 import os
 import secrets
 import signal
@@ -16,12 +17,13 @@ import click
 import jwt
 import uvicorn
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from api.audit import audit
 from api.clean import clean
 from api.logs import configure_logging
 from api.main import create_app
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from db.embedded import Cluster, EmbeddedPostgresError, binary
 from db.session import is_user_id
 
@@ -102,6 +104,13 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
     environment = os.environ | ({"PGOPTIONS": f"-c role={become}"} if become else {})
     program = binary("psql")
     os.execve(program, [program, cluster.url(login), *arguments], environment)  # noqa: S606
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document that /openapi.json serves."""
+    app = create_app(Settings.model_construct(database_url=SecretStr("")))  # it serves nobody
+    click.echo(json.dumps(app.openapi(), indent=2, ensure_ascii=False))
 
 
 main.add_command(audit)

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import Depends, Header
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.errors import INVALID, InvalidInputError, PreconditionFailedError
@@ -19,7 +20,7 @@ _TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
 
 def if_match(
     header: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Header(alias="If-Match", description="Only if the task still has this ETag.", examples=['"742"']),
     ] = None,
 ) -> list[str] | None:
@@ -38,7 +39,7 @@ def if_match(
 
 def if_none_match(
     header: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag.", examples=['"742"']),
     ] = None,
 ) -> Collection[str] | None:

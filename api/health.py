@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from api.errors import RETRY, problem
-from api.openapi import problems
+from api.openapi import UNHEALTHY, answers
 from db.session import SERVER_SETTINGS, DatabaseUnavailableError
 
-router = APIRouter(prefix="/health", tags=["health"], responses=problems(500))
+router = APIRouter(prefix="/health", tags=["health"])
 
 DATABASE_DOWN = "The database does not answer."
 NOT_MIGRATED = "The database has no schema yet: run alembic upgrade head."
@@ -116,13 +116,13 @@ async def schema_revision(connection: asyncpg.Connection) -> str | None:
     return revision
 
 
-@router.get("", response_model=Health, responses=problems(503))
-async def health(request: Request) -> Response:
+@router.get("", response_model=Health, responses=answers(200, "Requests are served.") | UNHEALTHY)
+async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
     try:
         revision = await request.state.probe.ask()
     except DatabaseUnavailableError:
-        return _problem(request, DATABASE_DOWN, database="unavailable", revision=None)
+        return _problem(request, DATABASE_DOWN, database="unavailable")
     with suppress(DatabaseUnavailableError):
         await request.state.gate.first_look()
     if reasons := request.state.gate.reasons or ([] if revision else [NOT_MIGRATED]):
@@ -130,8 +130,8 @@ async def health(request: Request) -> Response:
     return JSONResponse({"status": "ok", "database": "ok", "revision": revision})
 
 
-@router.get("/db", response_model=DatabaseHealth, responses=problems(503))
-async def database_health(request: Request) -> Response:
+@router.get("/db", response_model=DatabaseHealth, responses=answers(200, "It does.") | UNHEALTHY)
+async def read_database_health(request: Request) -> Response:
     """Tell whether the database answers."""
     try:
         await request.state.probe.ask()
@@ -144,7 +144,7 @@ def _problem(request: Request, detail: str, **extensions: object) -> Response:
     return problem(request, 503, detail, headers=RETRY, extensions=extensions)
 
 
-@router.get("/live", response_model=Liveness)
-async def liveness() -> Response:
+@router.get("/live", response_model=Liveness, responses=answers(200, "It does."))
+async def read_liveness() -> Response:
     """Tell that the process runs. Never touches the database."""
     return JSONResponse({"status": "ok"})

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
+from pydantic.json_schema import SkipJsonSchema
 
 from api.errors import INVALID, InvalidInputError
 from db.session import Session
@@ -20,7 +21,7 @@ _LONGEST = 255
 
 def idempotency_key(
     header: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Header(
             alias="Idempotency-Key",
             description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "

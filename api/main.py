@@ -18,7 +18,7 @@ from api.errors import handle_errors
 from api.gate import Gate
 from api.logs import configure_logging
 from api.middleware import BrowserManners, CatchErrors, LimitBody, RequestLog
-from api.openapi import describe_problems
+from api.openapi import complete_document, operation_id
 from api.settings import Settings, load_settings
 from db.session import Pool, create_pool
 
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Tasks, walled in by PostgreSQL's row-level security: what is not yours does not exist.",
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(task_bulk.router)
     app.include_router(health.router)
     handle_errors(app)
-    describe_problems(app)
+    complete_document(app)
     serve_docs(app)
 
     # The last one added is the outermost.

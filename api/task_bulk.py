@@ -1,7 +1,6 @@
 """Many tasks at once: all of them, or none."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,9 +8,9 @@ from starlette.responses import Response
 
 from api.deps import CallerSession, JsonBody
 from api.errors import NotFoundError
-from api.openapi import problems
+from api.openapi import answers, problems
 from api.responses import document
-from api.tasks import Body, Completed, Order, Task, absent
+from api.tasks import Body, Completed, Order, Task, TaskId, absent
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
 
@@ -21,7 +20,7 @@ class OneOfMany(Body):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 2})
 
-    id: UUID = Field(strict=False)
+    id: TaskId = Field(strict=False)
     completed: Completed = Field(default_factory=absent)
     order: Order = Field(default_factory=absent)
 
@@ -70,7 +69,12 @@ order by place
 """
 
 
-@router.patch("", response_model=ChangedTasks, responses=problems(404, 413, 415), dependencies=[JsonBody])
+@router.patch(
+    "",
+    response_model=ChangedTasks,
+    responses=answers(200, "The tasks as they are now.") | problems(404, 413, 415),
+    dependencies=[JsonBody],
+)
 async def change_tasks(changes: ManyChanges, db: CallerSession) -> Response:
     """Move or complete up to 500 of your tasks, all or none: what drag and drop needs."""
     tasks = changes.tasks
@@ -111,7 +115,7 @@ select count(*) from gone
 """
 
 
-@router.delete("", response_model=Cleared)
+@router.delete("", response_model=Cleared, responses=answers(200, "How many are gone."))
 async def clear_tasks(_which: Annotated[ClearQuery, Query()], db: CallerSession) -> Response:
     """Delete those of your tasks that are done."""
     return document(f'{{"deleted":{await db.fetchval(CLEAR)}}}')

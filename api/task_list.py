@@ -8,12 +8,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from api.cursor import Cursors
 from api.deps import CallerCursors, CallerSession
 from api.errors import InvalidInputError
-from api.openapi import headers, problems
+from api.openapi import answers, problems
 from api.responses import document
 from api.tasks import Task
 
@@ -53,8 +54,10 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=200, description="How many tasks at most.")
-    cursor: str | None = Field(default=None, description="`next_cursor` of the page before: of the same list.")
-    completed: bool | None = Field(default=None, description="Only those that are done, or are not.")
+    cursor: str | SkipJsonSchema[None] = Field(
+        default=None, description="`next_cursor` of the page before: of the same list."
+    )
+    completed: bool | SkipJsonSchema[None] = Field(default=None, description="Only those that are done, or are not.")
     sort: Literal["order", "-order", "created", "-created"] = Field(
         default="order", description="By position or by age; `-` is the other way round. Ties go by age."
     )
@@ -79,7 +82,7 @@ def page_query(sort: Sort, *, filtered: bool) -> str:
     """  # noqa: S608 - put together from the constants above
 
 
-@router.get("", response_model=TaskPage, responses={200: headers("Link")})
+@router.get("", response_model=TaskPage, responses=answers(200, "A page of your tasks.", "Link"))
 async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cursors: CallerCursors) -> Response:
     """List your tasks, a page at a time."""
     sort = SORTS[page.sort]

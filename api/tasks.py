@@ -10,11 +10,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from api import idempotency
+from api import examples, idempotency
 from api.conditions import IfMatch, IfNoneMatch, etag, not_modified, precondition_failed
 from api.deps import MERGE_PATCH, CallerSession, JsonBody, MergePatchBody
 from api.idempotency import IdempotencyKey
-from api.openapi import REFERENCE, headers, problems
+from api.openapi import answers, problems, reference
 from api.responses import document, only
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
@@ -33,12 +33,13 @@ Order = Annotated[
     int, Field(ge=-(2**31), le=2**31 - 1, description="Position in the list, smallest first.", examples=[10])
 ]
 Completed = Annotated[bool, Field(description="Whether it is done.")]
+TaskId = Annotated[UUID, Field(description="A UUID, version 7.", examples=[examples.TASK_ID])]
 
 
 class Task(BaseModel):
     """A task, as it is answered."""
 
-    id: UUID
+    id: TaskId
     user_id: str = Field(description="The owner: `sub` of the token.", examples=["alice"])
     text: Text
     completed: Completed
@@ -57,9 +58,10 @@ class Body(BaseModel):
 class NewTask(Body):
     """A task to add."""
 
+    # A default in the schema would make these required in types that are generated from it.
     text: Text
-    completed: Completed = False
-    order: Order = 0
+    completed: bool = Field(default_factory=bool, description="Whether it is done; false if it is not sent.")
+    order: Order = Field(default_factory=int, description="Position in the list, smallest first; 0 if it is not sent.")
 
 
 class WholeTask(Body):
@@ -91,7 +93,7 @@ class TaskChange(Body):
         return self
 
 
-UPDATED = {200: headers("ETag"), **problems(404, 412, 413, 415)}
+UPDATED = answers(200, "The task as it is now.", "ETag") | problems(404, 412, 413, 415)
 
 ADD = """
 insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
@@ -115,7 +117,7 @@ select id, version, answer from task
     "",
     status_code=201,
     response_model=Task,
-    responses={201: headers("Location", "ETag", "Idempotency-Replayed"), **problems(413, 415)},
+    responses=answers(201, "The new task.", "Location", "ETag", "Idempotency-Replayed") | problems(413, 415),
     dependencies=[JsonBody],
 )
 async def create_task(task: NewTask, db: CallerSession, key: IdempotencyKey) -> Response:
@@ -139,8 +141,14 @@ def _created(rows: Sequence[Iterable[Any]], headers: Mapping[str, str] | None = 
     return document(answer, 201, {"Location": f"/tasks/{task_id}", "ETag": etag(version), **(headers or {})})
 
 
-@router.get("/{task_id}", response_model=Task, responses={200: headers("ETag"), 304: headers("ETag"), **problems(404)})
-async def read_task(task_id: UUID, db: CallerSession, seen: IfNoneMatch) -> Response:
+@router.get(
+    "/{task_id}",
+    response_model=Task,
+    responses=answers(200, "The task.", "ETag")
+    | answers(304, "The task still has an ETag of If-None-Match.", "ETag")
+    | problems(404),
+)
+async def read_task(task_id: TaskId, db: CallerSession, seen: IfNoneMatch) -> Response:
     """Read one of your tasks."""
     answer, version = only(
         await db.fetch("select to_json(t)::text, t.xmin::text from app.tasks as t where id = $1", task_id)
@@ -151,7 +159,7 @@ async def read_task(task_id: UUID, db: CallerSession, seen: IfNoneMatch) -> Resp
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
-async def replace_task(task_id: UUID, task: WholeTask, db: CallerSession, versions: IfMatch) -> Response:
+async def replace_task(task_id: TaskId, task: WholeTask, db: CallerSession, versions: IfMatch) -> Response:
     """Replace everything that you can set about one of your tasks."""
     return await _update(db, task_id, task, versions)
 
@@ -161,17 +169,15 @@ async def replace_task(task_id: UUID, task: WholeTask, db: CallerSession, versio
     response_model=Task,
     responses=UPDATED,
     dependencies=[MergePatchBody],
-    openapi_extra={
-        "requestBody": {"content": {MERGE_PATCH: {"schema": {"$ref": REFERENCE.format(model="TaskChange")}}}}
-    },
+    openapi_extra={"requestBody": {"content": {MERGE_PATCH: {"schema": reference("schemas", "TaskChange")}}}},
 )
-async def change_task(task_id: UUID, task: TaskChange, db: CallerSession, versions: IfMatch) -> Response:
+async def change_task(task_id: TaskId, task: TaskChange, db: CallerSession, versions: IfMatch) -> Response:
     """Change what is sent about one of your tasks, and nothing else."""
     return await _update(db, task_id, task, versions)
 
 
 async def _update(
-    db: CallerSession, task_id: UUID, task: WholeTask | TaskChange, versions: Sequence[str] | None
+    db: CallerSession, task_id: TaskId, task: WholeTask | TaskChange, versions: Sequence[str] | None
 ) -> Response:
     # No column is nullable: null stands for a field that was not sent.
     rows = await db.fetch(
@@ -193,8 +199,8 @@ async def _update(
     return document(answer, headers={"ETag": etag(version)})
 
 
-@router.delete("/{task_id}", status_code=204, responses=problems(404, 412))
-async def delete_task(task_id: UUID, db: CallerSession, versions: IfMatch) -> Response:
+@router.delete("/{task_id}", status_code=204, responses=answers(204, "The task is gone.") | problems(404, 412))
+async def delete_task(task_id: TaskId, db: CallerSession, versions: IfMatch) -> Response:
     """Delete one of your tasks."""
     rows = await db.fetch(
         "delete from app.tasks where id = $1 and ($2::text[] is null or xmin::text = any ($2)) returning id",
@@ -207,7 +213,7 @@ async def delete_task(task_id: UUID, db: CallerSession, versions: IfMatch) -> Re
     return Response(status_code=204)
 
 
-async def _raise_stale(db: CallerSession, task_id: UUID, versions: Sequence[str] | None) -> None:
+async def _raise_stale(db: CallerSession, task_id: TaskId, versions: Sequence[str] | None) -> None:
     """Raise PreconditionFailedError if the task is there: then it was not of these versions."""
     if versions is not None:
         version = await db.fetchval("select xmin::text from app.tasks where id = $1", task_id)

@@ -26,7 +26,7 @@ from tests.wire import Wire
 
 HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
 HEALTHY = {"status": "ok", "database": "ok", "revision": HEAD}
-DOWN = {"database": "unavailable", "revision": None}
+DOWN = {"database": "unavailable"}
 ROUTES = ("/health", "/health/db", "/health/live")
 
 

@@ -1,6 +1,9 @@
 """What /openapi.json promises about every route, and that it is true."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -13,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import docs
 from api.health import DatabaseHealth, Health, Liveness
 from api.main import create_app
-from api.openapi import FieldError, Problem
+from api.openapi import FieldError, HealthProblem, Problem
 from api.settings import Settings
 from api.task_bulk import ChangedTasks, Cleared
 from api.task_list import TaskPage
 from api.tasks import Task
-from tests.conftest import JWT_SECRET
+from tests.conftest import JWT_SECRET, ROOT
 
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
 CONTEXTS = [*iter_route_contexts(APP.routes)]
@@ -32,7 +35,6 @@ ROUTES = sorted(
 OPEN = {("GET", "/health"), ("GET", "/health/db"), ("GET", "/health/live")}
 NEEDS_TOKEN = [route for route in ROUTES if route not in OPEN]
 
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 SOME_ID = UUID(int=7)
 
 
@@ -46,6 +48,19 @@ def document() -> dict[str, Any]:
 def operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
     found: dict[str, Any] = document["paths"][path][method.lower()]
     return found
+
+
+def resolve(document: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    """Return what is described, or the component that is referred to."""
+    if reference := described.get("$ref"):
+        *_, kind, name = reference.split("/")
+        found: dict[str, Any] = document["components"][kind][name]
+        return found
+    return described
+
+
+def response(document: dict[str, Any], method: str, path: str, status: int | str) -> dict[str, Any]:
+    return resolve(document, operation(document, method, path)["responses"][str(status)])
 
 
 def values_of(key: str, tree: object) -> Iterator[object]:
@@ -62,7 +77,9 @@ def values_of(key: str, tree: object) -> Iterator[object]:
 
 def test_every_route_is_known_here(document: dict[str, Any]) -> None:
     others = {context.path for context in CONTEXTS if not isinstance(context.original_route, APIRoute)}
-    documented = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    documented = [
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    ]
 
     assert others == {"/openapi.json", "/docs", *(f"/docs/assets/{name}" for name in docs.NAMES)}
     assert sorted(documented) == ROUTES
@@ -90,7 +107,7 @@ def test_health_is_open_and_says_so(anonymous: httpx2.Client, document: dict[str
 def expected_errors(method: str, path: str) -> set[str]:
     """Return the errors that every such route can answer, whatever it does."""
     if (method, path) in OPEN:
-        return {"500"} if path == "/health/live" else {"500", "503"}
+        return set() if path == "/health/live" else {"503"}
     errors = {"401", "422", "500", "503"}
     if "{" in path:
         errors |= {"404"}
@@ -104,14 +121,34 @@ def expected_errors(method: str, path: str) -> set[str]:
 
 def test_every_route_documents_every_error_it_can_answer(document: dict[str, Any]) -> None:
     for method, path in ROUTES:
-        responses = operation(document, method, path)["responses"]
-        errors = {status for status in responses if status >= "400"}
+        errors = {status for status in operation(document, method, path)["responses"] if status >= "400"}
 
         assert (method, path, errors) == (method, path, expected_errors(method, path))
-        assert [responses[status]["content"] for status in errors] == [PROBLEM] * len(errors)
+        for status in errors:
+            [(media_type, content)] = response(document, method, path, status)["content"].items()
+            model = "Problem" if "500" in errors else "HealthProblem"
+            assert (media_type, content["schema"]) == (
+                "application/problem+json",
+                {"$ref": f"#/components/schemas/{model}"},
+            )
 
 
 # ---- the document ------------------------------------------------------------------------------------
+
+
+def test_the_committed_document_is_this_one() -> None:
+    committed = (ROOT / "api" / "openapi.json").read_text()
+
+    assert committed == json.dumps(APP.openapi(), indent=2, ensure_ascii=False) + "\n", "run make openapi"
+
+
+def test_the_command_prints_it_without_any_settings() -> None:
+    environment = {"PATH": os.environ["PATH"], "JWT_SECRET": "too short"}
+    done = subprocess.run(
+        [sys.executable, "-m", "api", "openapi"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == (ROOT / "api" / "openapi.json").read_text()
 
 
 def test_the_document_is_served_to_anybody(anonymous: httpx2.Client, document: dict[str, Any]) -> None:
@@ -122,22 +159,39 @@ def test_the_document_is_served_to_anybody(anonymous: httpx2.Client, document: d
 
 
 def test_the_document_is_openapi_3_1_and_whole(document: dict[str, Any]) -> None:
-    schemas = document["components"]["schemas"]
-    references = {str(reference) for reference in values_of("$ref", document)}
+    references = [{"$ref": reference} for reference in values_of("$ref", document)]
     operations = [operation(document, *route) for route in ROUTES]
 
     assert document["openapi"].startswith("3.1.")
-    assert references <= {f"#/components/schemas/{name}" for name in schemas}
+    assert all(resolve(document, reference) for reference in references)
     assert "HTTPValidationError" not in json.dumps(document)
-    assert len({each["operationId"] for each in operations}) == len(ROUTES)
     assert all(each["description"] for each in operations)
+
+
+def test_operation_ids_are_function_names(document: dict[str, Any]) -> None:
+    one, many = "/tasks/{task_id}", "/tasks"
+    assert {operation(document, *route)["operationId"]: route for route in ROUTES} == {
+        "createTask": ("POST", many),
+        "listTasks": ("GET", many),
+        "changeTasks": ("PATCH", many),
+        "clearTasks": ("DELETE", many),
+        "readTask": ("GET", one),
+        "replaceTask": ("PUT", one),
+        "changeTask": ("PATCH", one),
+        "deleteTask": ("DELETE", one),
+        "readHealth": ("GET", "/health"),
+        "readDatabaseHealth": ("GET", "/health/db"),
+        "readLiveness": ("GET", "/health/live"),
+    }
 
 
 def test_bodies_are_described_as_strictly_as_they_are_read(document: dict[str, Any]) -> None:
     for name in ("NewTask", "WholeTask", "TaskChange", "ManyChanges", "OneOfMany"):
         assert document["components"]["schemas"][name]["additionalProperties"] is False
     assert document["components"]["schemas"]["WholeTask"]["required"] == ["text", "completed", "order"]
-    assert document["components"]["schemas"]["NewTask"]["required"] == ["text"]
+    new = document["components"]["schemas"]["NewTask"]
+    assert new["required"] == ["text"]
+    assert [*values_of("default", new)] == []  # what is generated from it would make them required
 
 
 def test_a_change_is_described_without_nulls_and_without_defaults(document: dict[str, Any]) -> None:
@@ -168,9 +222,13 @@ def test_headers_are_described_where_they_are_read_and_answered(document: dict[s
     for method, path in ROUTES:
         described = operation(document, method, path)
         read[method, path] = {each["name"] for each in described.get("parameters", []) if each["in"] == "header"}
-        for status, response in described["responses"].items():
-            answered[method, path, status] = set(response.get("headers", {}))
+        for each in document["paths"][path]["parameters"]:
+            read[method, path].add(resolve(document, each)["name"])
+        for status in described["responses"]:
+            answered[method, path, status] = set(response(document, method, path, status)["headers"])
 
+    for each in (*read.values(), *answered.values()):
+        each.remove("X-Request-ID")  # everywhere
     one = "/tasks/{task_id}"
     assert {route: names for route, names in read.items() if names} == {
         ("POST", "/tasks"): {"Idempotency-Key"},
@@ -235,6 +293,9 @@ class ExactProblem(Problem, Exactly):
     errors: list[ExactFieldError] = Field(default_factory=list)  # type: ignore[assignment]
 
 
+class ExactHealthProblem(HealthProblem, Exactly): ...
+
+
 class ExactHealth(Health, Exactly): ...
 
 
@@ -248,16 +309,17 @@ MODELS = {
     f"#/components/schemas/{model.__name__.removeprefix('Exact')}": model
     for model in (
         *(ExactTask, ExactTaskPage, ExactChangedTasks, ExactCleared, ExactProblem),
-        *(ExactHealth, ExactDatabaseHealth, ExactLiveness),
+        *(ExactHealth, ExactDatabaseHealth, ExactLiveness, ExactHealthProblem),
     )
 }
 
 
 def assert_as_documented(answer: httpx2.Response, document: dict[str, Any], path: str) -> None:
     """The status is documented for this route, and the body is what is documented for this status."""
-    documented = operation(document, answer.request.method, path)["responses"][str(answer.status_code)]
-    ours = {"etag", "idempotency-replayed", "link", "location", "retry-after", "www-authenticate"}
-    assert ours & answer.headers.keys() <= {name.lower() for name in documented.get("headers", {})}
+    documented = response(document, answer.request.method, path, answer.status_code)
+    headers = {name.lower(): resolve(document, header) for name, header in documented["headers"].items()}
+    ours = {name.lower() for name in document["components"]["headers"]} & answer.headers.keys()
+    assert {name for name, header in headers.items() if header.get("required")} <= ours <= headers.keys()
     if "content" not in documented:
         assert (answer.content, "content-type" in answer.headers) == (b"", False)
         return
