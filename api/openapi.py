@@ -4,7 +4,7 @@ A route names its errors with `problems` and the headers of its answer with `ans
 `complete_document` adds.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -52,7 +52,7 @@ class Problem(BaseModel):
 class HealthProblem(Problem):
     """Why requests are not served."""
 
-    database: str = Field(description="Whether the database answers.", examples=["ok", "unavailable"])
+    database: Literal["ok", "unavailable"] = Field(description="Whether the database answers.")
     revision: str | None = Field(
         default_factory=str, description="Of the schema; null if it has none.", examples=["0001"]
     )

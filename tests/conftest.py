@@ -25,6 +25,8 @@ from api.main import create_app
 from api.settings import Settings
 from db.embedded import ROLES, Cluster
 
+pytest_plugins = ["tests.node"]
+
 ROOT = Path(__file__).parent.parent
 JWT_SECRET = secrets.token_urlsafe(32)
 PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATABASE_URL may ask for one

@@ -1,16 +1,8 @@
-"""Better Auth, under Node: its users sign in there, and have tasks here. See tests/better_auth/."""
+"""Better Auth, under Node: its users sign in there, and have tasks here. See tests/node.py."""
 
-import json
-import os
-import re
-import secrets
-import select
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,46 +14,10 @@ from api.settings import Settings
 from tests.conftest import bearer, serving
 from tests.forgery import assert_unauthorized
 from tests.keyserver import Clock, eventually, simulated_clock
+from tests.node import AUDIENCE, PASSWORD, sign_up, trusting
 from tests.refusals import assert_refused
 
-PROJECT = Path(__file__).parent / "better_auth"
-INSTALLED = PROJECT / "node_modules" / ".installed"
-OLDEST_NODE = (20, 19)
-AUDIENCE = "https://api.example.com"
 GRACE_PERIOD = 24 * 60 * 60
-PASSWORD = secrets.token_urlsafe(16)
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node, with Better Auth installed as the lock file says."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        pytest.skip("Better Auth is not tested: there is no node and npm on this machine")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_NODE:
-        pytest.skip(f"Better Auth is not tested: it needs Node 20.19 or later, and this is {version}")
-    lock = (PROJECT / "package-lock.json").read_text()
-    if not INSTALLED.exists() or INSTALLED.read_text() != lock:
-        done = subprocess.run([npm, "ci"], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr
-        INSTALLED.write_text(lock)  # last: an interrupted installation starts over
-    return node
-
-
-@pytest.fixture(scope="module")
-def better_auth(node: str) -> Iterator[str]:
-    """Where a Better Auth is that has no users yet."""
-    environment = os.environ | {"BETTER_AUTH_SECRET": secrets.token_urlsafe(48)}
-    with subprocess.Popen([node, "server.mjs"], cwd=PROJECT, env=environment, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout
-            assert select.select([server.stdout], [], [], 60)[0], "it does not start"
-            address = server.stdout.readline().decode().strip()
-            assert address, "it has ended"
-            yield address
-        finally:
-            server.terminate()
 
 
 Serve = Callable[..., Any]
@@ -73,25 +29,11 @@ def serve(settings: Settings, better_auth: str) -> Serve:
 
     @contextmanager
     def start(audience: str = AUDIENCE, issuer: str = better_auth) -> Iterator[httpx2.Client]:
-        chosen = {
-            "jwt_secret": None,
-            "jwt_jwks_url": f"{better_auth}/api/auth/jwks",
-            "jwt_issuer": issuer,
-            "jwt_audience": audience,
-        }
+        chosen = trusting(better_auth) | {"jwt_issuer": issuer, "jwt_audience": audience}
         with serving(settings.model_copy(update=chosen)) as base_url, httpx2.Client(base_url=base_url) as client:
             yield client
 
     return start
-
-
-def sign_up(better_auth: str, name: str) -> str:
-    """Return the e-mail address of a new user."""
-    email = f"{name}-{secrets.token_hex(4)}@example.com"
-    with browser(better_auth) as client:
-        user = {"name": name, "email": email, "password": PASSWORD}
-        assert client.post("/api/auth/sign-up/email", json=user).status_code == 200
-    return email
 
 
 def browser(better_auth: str) -> httpx2.Client:
@@ -211,21 +153,3 @@ def test_tokens_work_through_a_rotation_of_the_keys(
         eventually(lambda: status(old) == 401)
         assert_unauthorized(api.get("/tasks", headers=bearer(unused)))
         assert status(new) == 200
-
-
-def test_the_documented_client_signs_in_and_renews_its_token(serve: Serve, node: str, better_auth: str) -> None:
-    email = sign_up(better_auth, "charlie")
-    with serve() as api:
-        address = str(api.base_url).rstrip("/")
-        done = subprocess.run(
-            [node, "browser.mjs", better_auth, address, email, PASSWORD],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    assert (printed["tokens"], printed["created"]) == (2, 201)
-    assert [task["text"] for task in printed["items"]] == ["Buy milk"]

@@ -1,0 +1,108 @@
+// What the list of docs/frontend.md promises, one promise after the other; `elsewhere` is another tab.
+import assert from "node:assert/strict";
+import { busy, expired, faults, lost, sent } from "./browser"; // first: the others take its fetch
+import { api, ApiError, unwrap } from "./lib/api";
+import { signIn } from "./lib/session";
+import { TaskList } from "./lib/task-list";
+
+const [email, password] = process.argv.slice(2) as [string, string];
+
+const elsewhere = {
+  async change(id: string, text: string) {
+    unwrap(await api.PATCH("/tasks/{task_id}", { params: { path: { task_id: id } }, body: { text } }));
+  },
+  async remove(id: string) {
+    unwrap(await api.DELETE("/tasks/{task_id}", { params: { path: { task_id: id } } }));
+  },
+  async texts() {
+    return unwrap(await api.GET("/tasks")).items.map((task) => task.text);
+  },
+};
+
+const texts = () => list.snapshot().map((task) => task.text);
+const called = (text: string) => list.snapshot().find((task) => task.text === text)!;
+
+// ---- signed in ----
+
+assert.equal((await signIn(email, password)).error, null);
+const list = new TaskList();
+const history: string[][] = [];
+list.subscribe(() => history.push(texts()));
+assert.equal(await list.load(), false);
+
+// A new task shows at once.
+const adding = list.add("Buy milk");
+assert.deepEqual(texts(), ["Buy milk"]);
+await adding;
+await list.add("Call Bob");
+assert.deepEqual(texts(), ["Buy milk", "Call Bob"]);
+assert.equal(called("Buy milk").user_id.length > 0, true);
+
+// A task whose answer was lost, or that met a busy API, is there once.
+faults.push(lost);
+await list.add("Fix the fence");
+faults.push(busy);
+await list.add("Water the plants");
+assert.deepEqual(await elsewhere.texts(), ["Buy milk", "Call Bob", "Fix the fence", "Water the plants"]);
+assert.deepEqual(texts(), await elsewhere.texts());
+
+// A token that has expired is renewed, and the request sent again.
+faults.push(expired);
+await list.change(called("Buy milk").id, { completed: true });
+assert.equal(called("Buy milk").completed, true);
+assert.deepEqual(sent.filter((each) => each.startsWith("PATCH")), ["PATCH 401", "PATCH 200"]);
+
+// Two quick changes of one task are no conflict, and the list never shows anything in between.
+history.length = 0;
+const bob = called("Call Bob").id;
+await Promise.all([list.change(bob, { text: "Call Bob at six" }), list.change(bob, { completed: true })]);
+assert.deepEqual([...new Set(history.map((each) => each.join()))], [
+  "Buy milk,Call Bob at six,Fix the fence,Water the plants",
+]);
+
+// What was changed elsewhere is not overwritten: it shows, and the promise rejects. So it is with a list just loaded,
+const fence = called("Fix the fence").id;
+await elsewhere.change(fence, "Paint the fence");
+await assert.rejects(list.change(fence, { text: "Burn the fence" }), (error: ApiError) => error.problem.status === 412);
+assert.deepEqual(texts(), await elsewhere.texts());
+assert.ok(texts().includes("Paint the fence"));
+await list.change(fence, { text: "Burn the fence" }); // now it was seen
+// whose ETags nobody has yet.
+const other = new TaskList();
+await other.load();
+await elsewhere.change(fence, "Sell the fence");
+await assert.rejects(other.change(fence, { completed: true }), /changed meanwhile/);
+assert.deepEqual(other.snapshot().map((task) => task.text), await elsewhere.texts());
+await other.change(fence, { completed: true });
+await assert.rejects(list.remove(fence), ApiError);
+assert.equal(called("Sell the fence").completed, true);
+
+// What the API refuses goes back to what it was.
+await assert.rejects(list.change(fence, { text: "" }), (error: ApiError) => error.problem.errors![0]!.pointer === "#/text");
+assert.ok(texts().includes("Sell the fence"));
+await assert.rejects(list.add("x".repeat(501)), ApiError);
+assert.equal(texts().length, 4);
+
+// Drag and drop: in the new order at once, and there too.
+const moving = list.move([...list.snapshot()].reverse().map((task) => task.id));
+const expected = ["Water the plants", "Sell the fence", "Call Bob at six", "Buy milk"];
+assert.deepEqual(texts(), expected);
+await moving;
+assert.deepEqual(texts(), expected);
+assert.deepEqual(await elsewhere.texts(), expected);
+await list.change(fence, { completed: false }); // the move was ours: no conflict
+
+// What is deleted here is gone there; what was deleted there is gone here.
+await list.remove(called("Buy milk").id);
+await elsewhere.remove(called("Call Bob at six").id);
+await assert.rejects(list.change(called("Call Bob at six").id, { completed: false }), ApiError);
+assert.deepEqual(texts(), ["Water the plants", "Sell the fence"]);
+assert.deepEqual(await elsewhere.texts(), texts());
+
+// More tasks than a page has come page by page.
+for (let n = 0; n < 60; n++) await list.add(`Task ${n}`);
+const pages = new TaskList();
+assert.equal(await pages.load(), true);
+assert.equal(pages.snapshot().length, 50);
+assert.equal(await pages.load(), false);
+assert.deepEqual(pages.snapshot().map((task) => task.text), texts());
