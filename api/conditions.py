@@ -18,7 +18,7 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
 
 
-def if_match(
+async def if_match(
     header: Annotated[
         str | SkipJsonSchema[None],
         Header(alias="If-Match", description="Only if the task still has this ETag.", examples=['"742"']),
@@ -37,7 +37,7 @@ def if_match(
     return [tag for weak, tag in _TAG.findall(header) if not weak]
 
 
-def if_none_match(
+async def if_none_match(
     header: Annotated[
         str | SkipJsonSchema[None],
         Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag.", examples=['"742"']),

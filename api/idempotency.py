@@ -19,7 +19,7 @@ _KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"|[\x21\x23-\x5b
 _LONGEST = 255
 
 
-def idempotency_key(
+async def idempotency_key(
     header: Annotated[
         str | SkipJsonSchema[None],
         Header(

@@ -1,15 +1,17 @@
 """What /openapi.json promises about every route, and that it is true."""
 
+import inspect
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -131,6 +133,19 @@ def test_every_route_documents_every_error_it_can_answer(document: dict[str, Any
                 "application/problem+json",
                 {"$ref": f"#/components/schemas/{model}"},
             )
+
+
+def test_no_request_waits_for_a_thread() -> None:
+    def calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+        yield dependant.call
+        for dependency in dependant.dependencies:
+            yield from calls(dependency)
+
+    routes = [context.original_route for context in CONTEXTS if isinstance(context.original_route, APIRoute)]
+    called = {call for route in routes for call in calls(route.dependant)}
+    assert len(called) > len(ROUTES)
+    for call in called:  # FastAPI runs in a thread whatever is no coroutine
+        assert inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__), call
 
 
 # ---- the document ------------------------------------------------------------------------------------
