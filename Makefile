@@ -14,7 +14,7 @@ dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PO
 	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR)
 
 test: .venv/installed ## The whole suite; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
-	@$(BIN)/pytest --cov
+	@$(BIN)/pytest --cov -n auto --dist loadfile
 
 # The first revision fills an empty database: nobody waits for its locks. Alembic's log is shown when it fails only.
 REVISIONS := $(BIN)/alembic upgrade 0001:head --sql

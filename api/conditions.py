@@ -9,10 +9,13 @@ from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import Depends, Header
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 from starlette.responses import Response
 
+from api import examples
 from api.errors import INVALID, InvalidInputError, PreconditionFailedError
+
+SCHEMA = WithJsonSchema({"type": "string", "examples": [examples.ETAG]})  # null would stand for an absent header
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
@@ -20,8 +23,9 @@ _TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
 
 async def if_match(
     header: Annotated[
-        str | SkipJsonSchema[None],
-        Header(alias="If-Match", description="Only if the task still has this ETag.", examples=['"742"']),
+        str | None,
+        SCHEMA,
+        Header(alias="If-Match", description="Only if the task still has this ETag."),
     ] = None,
 ) -> list[str] | None:
     """Return the versions of which one must be the current one; None if any will do. Weak tags match none.
@@ -39,8 +43,9 @@ async def if_match(
 
 async def if_none_match(
     header: Annotated[
-        str | SkipJsonSchema[None],
-        Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag.", examples=['"742"']),
+        str | None,
+        SCHEMA,
+        Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag."),
     ] = None,
 ) -> Collection[str] | None:
     """Return the versions that the client has; None if it has any. The comparison is a weak one: W/ does not matter."""

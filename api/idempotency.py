@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 
+from api import examples
 from api.errors import INVALID, InvalidInputError
 from db.session import Session
 
@@ -21,12 +22,12 @@ _LONGEST = 255
 
 async def idempotency_key(
     header: Annotated[
-        str | SkipJsonSchema[None],
+        str | None,
+        WithJsonSchema({"type": "string", "examples": [f'"{examples.REQUEST_ID}"']}),
         Header(
             alias="Idempotency-Key",
             description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "
             "1 to 255 characters of ASCII, in quotes or, without spaces and quotes, as they are.",
-            examples=['"5f0c2a9e-8d5c-4a31-9a3c-0c9a4d9a7f10"'],
         ),
     ] = None,
 ) -> str | None:

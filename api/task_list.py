@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from api.cursor import Cursors
@@ -54,10 +53,12 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=200, description="How many tasks at most.")
-    cursor: str | SkipJsonSchema[None] = Field(
+    cursor: Annotated[str | None, WithJsonSchema({"type": "string"})] = Field(
         default=None, description="`next_cursor` of the page before: of the same list."
     )
-    completed: bool | SkipJsonSchema[None] = Field(default=None, description="Only those that are done, or are not.")
+    completed: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = Field(
+        default=None, description="Only those that are done, or are not."
+    )
     sort: Literal["order", "-order", "created", "-created"] = Field(
         default="order", description="By position or by age; `-` is the other way round. Ties go by age."
     )

@@ -34,6 +34,12 @@ PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATAB
 Url = Callable[[str], str]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests. Each has a PostgreSQL of its own, unless one is given to all."""
+    return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> None:
     """Nothing that is set on this machine decides what is tested."""

@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import httpx2
@@ -55,10 +56,12 @@ def install() -> None:
     version = run("node", "--version", at=PROJECT).strip()
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_NODE:
         pytest.skip(f"the frontend is not tested: it needs Node 20.19 or later, and this is {version}")
-    lock = (PROJECT / "package-lock.json").read_text()
-    if not INSTALLED.exists() or INSTALLED.read_text() != lock:
-        run("npm", "ci", at=PROJECT)
-        INSTALLED.write_text(lock)  # last: an interrupted installation starts over
+    with (PROJECT / "package-lock.json").open() as file:
+        flock(file, LOCK_EX)  # tests run in several processes
+        lock = file.read()
+        if not INSTALLED.exists() or INSTALLED.read_text() != lock:
+            run("npm", "ci", at=PROJECT)
+            INSTALLED.write_text(lock)  # last: an interrupted installation starts over
 
 
 def run(*command: str, at: Path, **environment: str) -> str:
