@@ -1,6 +1,7 @@
 -- The load: wrk asks for tasks of many users and looks at every answer.
 --   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS
--- TOKENS is a file with the token of one user per line. Task n of all belongs to user n % USERS.
+-- USERS have TASKS each: task n of all belongs to user n % USERS. TOKENS is a file with one token per line, of user 0,
+-- user 1 and so on: these are the ones who call.
 
 local threads = {}
 
@@ -17,8 +18,12 @@ local allowed = {
 }
 local make, tokens, users, tasks, expected, checked
 
+local function caller()
+  return math.random(0, #tokens - 1)
+end
+
 local function path()
-  local user = math.random(0, users - 1)
+  local user = caller()
   local task = math.random(0, tasks - 1) * users + user
   return user, string.format("/tasks/01900000-0000-7000-8000-%012x", task)
 end
@@ -35,13 +40,13 @@ local function text()
 end
 
 local makers = {
-  list_50 = function() return message("GET", math.random(0, users - 1), "/tasks?sort=-created") end,
+  list_50 = function() return message("GET", caller(), "/tasks?sort=-created") end,
   read_one = function()
     local user, target = path()
     return message("GET", user, target)
   end,
   create = function()
-    return message("POST", math.random(0, users - 1), "/tasks", '{"text": "' .. text() .. '", "order": 1000}')
+    return message("POST", caller(), "/tasks", '{"text": "' .. text() .. '", "order": 1000}')
   end,
   patch = function()
     local user, target = path()

@@ -39,12 +39,12 @@ class Load:
     p99_ms: float | None = None
 
 
-def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int) -> Load:
-    """Ask a server for a scenario. Raises BenchmarkError if one answer of all was wrong."""
+def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int, callers: int | None = None) -> Load:
+    """Ask a server for a scenario, as all users or the first few. Raises BenchmarkError if one answer was wrong."""
     script = Path(__file__).with_name("load.lua")
     command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s", "--timeout=10s"]
     command += [f"--script={script}", server.url, "--", scenario]
-    command += [str(rows.users), str(rows.tasks), str(stage.tokens(rows.users))]
+    command += [str(rows.users), str(rows.tasks), str(stage.tokens(callers or rows.users))]
     output = _run(command)
     result = json.loads(output.splitlines()[-1])
     if result["failures"] or not result["requests"]:

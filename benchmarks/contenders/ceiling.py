@@ -25,8 +25,8 @@ async def list_tasks(_: Caller) -> Response:
     return document(PAGE)
 
 
-@router.get("/{task_id}")
-async def read_task(_: Caller) -> Response:
+@router.get("/{_task_id}")
+async def read_task(_: Caller, _task_id: str) -> Response:
     """Answer a task."""
     return document(TASK)
 
@@ -37,8 +37,8 @@ async def create_task(_: Caller, _task: NewTask) -> Response:
     return document(TASK, 201)
 
 
-@router.patch("/{task_id}")
-async def change_task(_: Caller, _task: TaskChange) -> Response:
+@router.patch("/{_task_id}")
+async def change_task(_: Caller, _task_id: str, _task: TaskChange) -> Response:
     """Answer a task."""
     return document(TASK)
 

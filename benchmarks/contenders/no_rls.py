@@ -4,7 +4,7 @@ Everything is Partywall's own: middleware, handlers, the door's three round trip
 
 - the door adds the user's id to each statement that a handler runs, as its last parameter: a `where` gets
   `user_id = $n and`, an insert gets the column. A statement that is anything else is an error, never run as it is;
-- the gate looks at the database as often as ever, but opens whatever it finds: this login is what it is there to refuse.
+- the gate looks at the database as often as ever, but opens whatever it finds: to refuse this login is its purpose.
 """
 
 from collections.abc import Coroutine
@@ -57,6 +57,6 @@ async def find_no_reasons(connection: asyncpg.Connection) -> list[str]:
     return []
 
 
-deps.Session = FilteringSession  # type: ignore[misc]
+deps.Session = FilteringSession  # type: ignore[attr-defined]
 gate.find_reasons = find_no_reasons
 app = main.app

@@ -27,7 +27,7 @@ class Task(TaskBase, table=True):
     """A row."""
 
     __tablename__ = "tasks"
-    __table_args__ = {"schema": "app"}  # noqa: RUF012 - SQLAlchemy's way
+    __table_args__ = {"schema": "app"}
 
     id: UUID = Field(default=None, primary_key=True, sa_column_kwargs={"server_default": FetchedValue()})
     user_id: str = Field(primary_key=True)
