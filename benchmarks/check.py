@@ -42,7 +42,7 @@ def _read(server: Server, client: httpx2.Client, rows: Rows) -> list[bytes]:
         _expect(server, task, 200, right=task.json() == items[7])
         _expect(server, client.get(f"/tasks/{rows.task_id(NEIGHBOUR, 7)}"), 404)
     _expect(server, client.get("/tasks", headers={"Authorization": "Bearer forged"}), 401)
-    return [page.content, task.content]
+    return [page.content, task.content, task.headers.get("ETag", "").encode()]
 
 
 def _write(server: Server, client: httpx2.Client, rows: Rows) -> None:

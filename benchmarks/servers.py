@@ -46,19 +46,11 @@ class Server:
     contender: Contender
     url: str
     pid: int
-    workers: int
-
-    def worker_pids(self) -> list[int]:
-        """Return the processes that answer: this one, or its children of the same program."""
-        if self.workers == 1:
-            return [self.pid]
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
     def memory(self) -> float:
-        """Return what the largest worker has in memory, in MiB."""
-        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.worker_pids()]
-        return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        """Return what it has in memory, in MiB. With one worker, that is the worker."""
+        _, resident, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(resident) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextmanager
@@ -74,7 +66,7 @@ def serving(stage: Stage, contender: Contender, database_url: str, *, workers: i
         process = subprocess.Popen(
             command, cwd=ROOT, env=stage.environment(database_url), stdout=output, stderr=subprocess.STDOUT
         )
-    server = Server(contender, f"http://127.0.0.1:{port}", process.pid, workers)
+    server = Server(contender, f"http://127.0.0.1:{port}", process.pid)
     try:
         deadline = time.monotonic() + STARTS_WITHIN
         while not _answers(server, stage.token(0)):
