@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint schema openapi lock
+.PHONY: help dev test lint bench schema openapi lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -25,6 +25,9 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 	@$(BIN)/mypy
 	@sql=$$($(REVISIONS) 2>/dev/null) || exec $(REVISIONS); printf '%s\n' "$$sql" | $(BIN)/squawk
 
+bench: .venv/bench ## Measure everything, about an hour; needs wrk. To try it: QUICK=1
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
 schema: .venv/installed ## Write db/schema.sql anew, after a migration
 	@sql=$$($(BIN)/python -m db.dump) && printf '%s\n' "$$sql" > db/schema.sql
 
@@ -35,6 +38,8 @@ lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-header -q \
 		-c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --upgrade --group bench --universal --generate-hashes --no-header -q \
+		-c requirements-dev.txt -o benchmarks/requirements.txt
 
 # Written last: an interrupted installation starts over.
 .venv/installed: requirements-dev.txt pyproject.toml
@@ -43,4 +48,9 @@ lock: .venv/installed ## Choose new versions of the dependencies
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/bench: .venv/installed benchmarks/requirements.txt
+	@echo "installing what only the benchmark needs into .venv (once)"
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement benchmarks/requirements.txt
 	@touch $@

@@ -1,0 +1,1 @@
+"""How fast the API is, and what its walls cost, measured side by side: `make bench`."""

@@ -1,0 +1,72 @@
+"""`make bench`: measure everything, side by side, and say what it means."""
+
+import json
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from benchmarks import parts
+from benchmarks.figures import figures, table
+from benchmarks.growth import growth
+from benchmarks.load import check_wrk
+from benchmarks.machine import machine, settings
+from benchmarks.measure import FULL, QUICK, Part
+from benchmarks.plots import plot
+from benchmarks.stage import ROOT, BenchmarkError, stage
+from db.embedded import EmbeddedPostgresError
+
+PARTS = {
+    "round_trips": parts.round_trips,
+    "throughput": parts.throughput,
+    "latency": parts.latency,
+    "memory": parts.memory,
+    "growth": growth,
+}
+
+
+@click.command()
+@click.argument("names", metavar="[PART]...", nargs=-1, type=click.Choice([*PARTS]))
+@click.option("--quick", is_flag=True, help="Short rounds and small tables: to see that it works, not to believe it.")
+def main(names: tuple[str, ...], *, quick: bool) -> None:
+    """Measure the PARTs, or everything.
+
+    PART: round_trips, throughput, latency, memory, growth. The results of everything are in benchmarks/ afterwards,
+    those of a part or of --quick in .bench/. Exit code 2: could not measure, or somebody gave a wrong answer.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
+    directory = ROOT / (".bench" if quick or names else "benchmarks")
+    size = QUICK if quick else FULL
+    started = time.monotonic()
+    try:
+        check_wrk()
+        results: Part = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": machine(),
+            "settings": settings(size),
+        }
+        with stage() as made:
+            for name in names or PARTS:
+                results[name] = PARTS[name](made, size)
+                results["figures"] = figures(results)
+                save(results, directory)
+    except (BenchmarkError, EmbeddedPostgresError) as error:
+        click.echo(f"benchmark: {error}", err=True)
+        sys.exit(2)
+    click.echo(table(results))
+    minutes = (time.monotonic() - started) / 60
+    click.echo(f"\n{minutes:.0f} minutes; written to {directory.relative_to(ROOT)}/results.json, with plots beside it")
+
+
+def save(results: Part, directory: Path) -> None:
+    """Write what is known so far."""
+    directory.mkdir(exist_ok=True)
+    text = json.dumps(results, indent=2, ensure_ascii=False)
+    (directory / "results.json").write_text(f"{text}\n")
+    plot(results, directory)
+
+
+main(prog_name="python -m benchmarks")

@@ -1,0 +1,115 @@
+-- The load: wrk asks for tasks of many users and looks at every answer.
+--   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS
+-- USERS have TASKS each: task n of all belongs to user n % USERS. TOKENS is a file with one token per line, of user 0,
+-- user 1 and so on: these are the ones who call.
+
+local threads = {}
+
+function setup(thread)
+  table.insert(threads, thread)
+end
+
+local allowed = {
+  list_50 = { page = 200 },
+  read_one = { task = { [200] = true } },
+  create = { task = { [201] = true } },
+  patch = { task = { [200] = true } },
+  mixed = { page = 200, task = { [200] = true, [201] = true } },
+}
+local make, tokens, users, tasks, expected, checked
+
+local function caller()
+  return math.random(0, #tokens - 1)
+end
+
+local function path()
+  local user = caller()
+  local task = math.random(0, tasks - 1) * users + user
+  return user, string.format("/tasks/01900000-0000-7000-8000-%012x", task)
+end
+
+local function message(method, user, target, body)
+  local headers = { Authorization = "Bearer " .. tokens[user + 1] }
+  if body then headers["Content-Type"] = "application/json" end
+  return wrk.format(method, target, headers, body)
+end
+
+-- As long as every other text: the rows stay as they are in size.
+local function text()
+  return string.format("Call the plumber about the leak, %08d", math.random(0, 99999999))
+end
+
+local makers = {
+  list_50 = function() return message("GET", caller(), "/tasks?sort=-created") end,
+  read_one = function()
+    local user, target = path()
+    return message("GET", user, target)
+  end,
+  create = function()
+    return message("POST", caller(), "/tasks", '{"text": "' .. text() .. '", "order": 1000}')
+  end,
+  patch = function()
+    local user, target = path()
+    return message("PATCH", user, target, '{"text": "' .. text() .. '"}')
+  end,
+}
+
+function makers.mixed()
+  local dice = math.random(100)
+  local scenario = dice <= 70 and "list_50" or dice <= 90 and "read_one" or dice <= 95 and "create" or "patch"
+  return makers[scenario]()
+end
+
+function init(arguments)
+  local scenario = arguments[1]
+  users, tasks, tokens = tonumber(arguments[2]), tonumber(arguments[3]), {}
+  for line in io.lines(arguments[4]) do table.insert(tokens, line) end
+  make, expected = makers[scenario], allowed[scenario]
+  math.randomseed(50)
+  checked, failures, failure = 0, 0, ""
+end
+
+function request()
+  return make()
+end
+
+local function count(body, word)
+  local times, at = 0, 0
+  while true do
+    at = body:find(word, at + 1, true)
+    if not at then return times end
+    times = times + 1
+  end
+end
+
+local function right(status, body)
+  checked = checked + 1
+  if body:sub(1, 10) == '{"items":[' then
+    -- To count is dear: one page in sixteen.
+    return status == expected.page and #body > 10000 and #body < 20000 and body:sub(-1) == "}"
+      and (checked % 16 > 0 or count(body, '"completed_at"') == 50)
+  end
+  return expected.task and expected.task[status] and body:sub(1, 7) == '{"id":"'
+    and #body > 200 and #body < 400 and body:sub(-1) == "}"
+end
+
+function response(status, _, body)
+  if not right(status, body) then
+    failures = failures + 1
+    if failures == 1 then failure = status .. " " .. body:sub(1, 200) end
+  end
+end
+
+function done(summary, latency, _)
+  local errors, failures, failure = summary.errors, 0, ""
+  for _, thread in ipairs(threads) do
+    failures = failures + thread:get("failures")
+    if failure == "" then failure = thread:get("failure") end
+  end
+  io.write(string.format(
+    '{"requests": %d, "seconds": %.6f, "p50_ms": %.3f, "p99_ms": %.3f, "failures": %d, "failure": "%s"}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    failures + errors.connect + errors.read + errors.write + errors.timeout,
+    failure:gsub("[%c\\\"]", " ")
+  ))
+end

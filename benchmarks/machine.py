@@ -1,0 +1,61 @@
+"""What was measured on, and how: a ratio travels from one machine to another, a number alone does not."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.load import CONNECTIONS
+from benchmarks.measure import Part, Size
+from benchmarks.parts import cores
+from benchmarks.servers import UVICORN
+from benchmarks.stage import SERVER
+from db.embedded import binary
+
+PACKAGES = (
+    *("asyncpg", "fastapi", "httptools", "pydantic", "pyjwt", "sqlalchemy", "sqlmodel"),
+    *("starlette", "uvicorn", "uvloop"),
+)
+
+
+def machine() -> Part:
+    """Return what is measured on. No names, no paths."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {
+        "cpu": _cpu(),
+        "cores": cores(),
+        "memory_gib": round(memory, 1),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "postgresql": _version_line([binary("postgres"), "--version"]),
+        "wrk": _version_line(["wrk", "--version"]),
+        "packages": {package: version(package) for package in PACKAGES},
+    }
+
+
+def settings(size: Size) -> Part:
+    """Return how it is measured."""
+    return {
+        "connections": CONNECTIONS,
+        "rounds": size.rounds,
+        "seconds_per_run": size.seconds,
+        "users": size.rows.users,
+        "tasks_per_user": size.rows.tasks,
+        "postgresql": [*SERVER],
+        "uvicorn": [*UVICORN],
+    }
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _version_line(command: Sequence[str]) -> str:
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return output.partition("\n")[0].partition(" [")[0].strip()

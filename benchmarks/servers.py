@@ -1,0 +1,86 @@
+"""The contenders, and how each is served: by uvicorn, all with the same settings."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.stage import ROOT, BenchmarkError, Stage
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An ASGI app and the role that it logs in as."""
+
+    name: str
+    app: str
+    role: str
+
+
+PARTYWALL = Contender("partywall", "api.main:app", "app_api")
+NO_RLS = Contender("no_rls", "benchmarks.contenders.no_rls:app", "bench_bypass")
+NAIVE_RLS = Contender("naive_rls", "benchmarks.contenders.naive_rls:app", "app_api")
+SQLMODEL = Contender("sqlmodel", "benchmarks.contenders.sqlmodel_orm:app", "bench_bypass")
+CEILING = Contender("ceiling", "benchmarks.contenders.ceiling:app", "app_api")
+
+# Next to each other: what is compared most closely.
+CONTENDERS = (PARTYWALL, NO_RLS, NAIVE_RLS, SQLMODEL, CEILING)
+
+# What is logged is ours to choose, not uvicorn's: Partywall logs each request, the others nothing.
+UVICORN = ("--host", "127.0.0.1", "--no-server-header", "--no-access-log", "--log-level", "warning")
+
+STARTS_WITHIN = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class Server:
+    """A contender that is being served."""
+
+    contender: Contender
+    url: str
+    pid: int
+
+    def memory(self) -> float:
+        """Return what it has in memory, in MiB. With one worker, that is the worker."""
+        _, resident, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(resident) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def serving(stage: Stage, contender: Contender, database_url: str, *, workers: int = 1) -> Iterator[Server]:
+    """Serve a contender on a free port; its log is a file, as in production it is a pipe."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", contender.app, *UVICORN]
+    command += ["--port", str(port), "--workers", str(workers)]
+    log = stage.directory / f"{contender.name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=stage.environment(database_url), stdout=output, stderr=subprocess.STDOUT
+        )
+    server = Server(contender, f"http://127.0.0.1:{port}", process.pid)
+    try:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not _answers(server, stage.token(0)):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BenchmarkError(f"{contender.name} does not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(server: Server, token: str) -> bool:
+    with suppress(httpx2.TransportError):
+        answer = httpx2.get(f"{server.url}/tasks?sort=-created", headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code == httpx2.codes.OK
+    return False

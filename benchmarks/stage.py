@@ -1,0 +1,176 @@
+"""The stage: one PostgreSQL for everyone, databases with the same rows, tokens of many users."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jwt
+import psycopg
+
+from api.settings import Settings
+from db.embedded import DATABASE, Cluster
+
+ROOT = Path(__file__).parent.parent
+
+SERVER = (
+    "shared_buffers=256MB",  # all rows of the throughput's table, many times over
+    "max_connections=300",  # everyone's pools at once, for as many workers as there are cores
+    "synchronous_commit=off",  # waiting for the disk is the same for everyone, and would hide what is not
+    "autovacuum=off",  # the benchmark does it between two measurements, never during one
+    "max_wal_size=16GB",  # the same goes for checkpoints
+    "checkpoint_timeout=1h",
+    "wal_level=minimal",  # these three load ten million rows faster
+    "max_wal_senders=0",
+    "maintenance_work_mem=1GB",
+)
+
+# The login of those who write `where user_id = …` themselves. Whatever app_api may do, and more.
+BYPASS = """
+create role bench_bypass login bypassrls;
+alter role bench_bypass set statement_timeout = '10s';
+alter role bench_bypass set idle_in_transaction_session_timeout = '10s';
+"""
+GRANTS = """
+grant usage on schema app, audit, migrations to bench_bypass;
+grant execute on function app.current_user_id() to bench_bypass;
+grant select, insert, update, delete on app.tasks to bench_bypass;
+grant select on migrations.alembic_version to bench_bypass;
+"""
+
+# Row n belongs to user n % users: as in real life, one user's rows are spread over the whole table.
+FILL = """
+insert into app.tasks (id, user_id, text, completed, "order", created_at, updated_at, completed_at)
+select
+    ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+    'bench-' || n %% %(users)s,
+    'Call the plumber about the leak, ' || lpad(n::text, 8, '0'),
+    n / %(users)s %% 3 = 0,
+    n / %(users)s * 10,
+    at,
+    at,
+    case when n / %(users)s %% 3 = 0 then at end
+from (
+    select n, timestamptz '2024-07-01 00:00:00.123456+00' + n * interval '1 second'
+    from generate_series(0, %(rows)s::bigint - 1) as n
+) as rows (n, at)
+"""
+FIRST_CREATED = "01910000-0000-7000-8000-000000000000"  # whatever came later has a greater id
+
+
+class BenchmarkError(Exception):
+    """There is no result. The message says why."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many users a database has, and how many tasks each."""
+
+    users: int
+    tasks: int
+
+    @property
+    def total(self) -> int:
+        """The rows of the table."""
+        return self.users * self.tasks
+
+    def task_id(self, user: int, task: int) -> str:
+        """Return the id of a task: 0 is a user's oldest."""
+        return f"01900000-0000-7000-8000-{task * self.users + user:012x}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running PostgreSQL, a directory for files that nobody needs later, the secret of all tokens."""
+
+    directory: Path
+    cluster: Cluster
+    secret: str
+
+    def administer(self, database: str, *statements: str) -> None:
+        """Run statements as the superuser."""
+        with psycopg.connect(self.cluster.url("postgres", database), autocommit=True) as admin:
+            for statement in statements:
+                admin.execute(statement.encode())
+
+    def make_database(self, name: str, rows: Rows) -> None:
+        """Make a migrated database with these rows."""
+        self.administer(
+            "postgres",
+            f"drop database if exists {name}",
+            f"create database {name} template {DATABASE} strategy file_copy",
+        )
+        with psycopg.connect(self.cluster.url("postgres", name), autocommit=True) as admin:
+            # Without the trigger, which would date everything today; indexes are made faster afterwards.
+            admin.execute("set session_replication_role = replica")
+            indexes = admin.execute("""
+                select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index
+                where indrelid = 'app.tasks'::regclass and not indisprimary
+            """).fetchall()
+            for index, _ in indexes:
+                admin.execute(f"drop index {index}".encode())
+            admin.execute(FILL, {"users": rows.users, "rows": rows.total})
+            for _, definition in indexes:
+                admin.execute(definition.encode())
+        self.tidy(name)
+
+    def tidy(self, name: str) -> None:
+        """Take away what was created since, and what its absence leaves behind. What was patched keeps its size."""
+        self.administer(
+            name, f"delete from app.tasks where id >= '{FIRST_CREATED}'", "vacuum (analyze) app.tasks", "checkpoint"
+        )
+
+    def tokens(self, users: int) -> Path:
+        """Return a file with a token of each user, one per line."""
+        file = self.directory / f"tokens-{users}"
+        if not file.exists():
+            file.write_text("".join(f"{self.token(user)}\n" for user in range(users)))
+        return file
+
+    def token(self, user: int) -> str:
+        """Return a token of a user, valid for a day."""
+        claims = {"sub": f"bench-{user}", "exp": int(time.time()) + 86400}
+        return jwt.encode(claims, self.secret, algorithm="HS256")
+
+    def environment(self, url: str) -> dict[str, str]:
+        """Return the environment of an app on the database of this URL, whatever is set on this machine."""
+        ours = {name.upper() for name in Settings.model_fields}
+        inherited = {name: value for name, value in os.environ.items() if name not in ours}
+        return inherited | {"DATABASE_URL": url, "JWT_SECRET": self.secret, "PGSSLMODE": "disable"}
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Start a PostgreSQL with the roles and a migrated, empty database to copy; remove all of it at the end."""
+    with TemporaryDirectory(prefix="partywall-bench-") as directory:
+        cluster = Cluster(Path(directory))
+        cluster.create()
+        cluster.start(*SERVER)
+        try:
+            cluster.prepare()
+            made = Stage(Path(directory), cluster, secrets.token_urlsafe(48))
+            migrate(cluster.url("app_migrator"))
+            made.administer(DATABASE, BYPASS, GRANTS)
+            yield made
+        finally:
+            cluster.stop()
+
+
+def migrate(url: str) -> None:
+    """Run alembic as the pipeline does. Raises BenchmarkError."""
+    result = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env=os.environ | {"MIGRATION_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise BenchmarkError(f"the migrations failed:\n{result.stderr}")
