@@ -15,22 +15,27 @@ from starlette.responses import Response
 from api.errors import INVALID, InvalidInputError, PreconditionFailedError
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
+_ANY_OR_TAGS = rf"^(\*|[ \t,]*({_TAG.pattern}[ \t,]*)+)$"  # as JavaScript reads it too: it is in the document
 
 
 def if_match(
     header: Annotated[
         str | SkipJsonSchema[None],
-        Header(alias="If-Match", description="Only if the task still has this ETag.", examples=['"742"']),
+        Header(
+            alias="If-Match",
+            description="Only if the task still has this ETag.",
+            examples=['"742"'],
+            json_schema_extra={"pattern": _ANY_OR_TAGS},
+        ),
     ] = None,
 ) -> list[str] | None:
     """Return the versions of which one must be the current one; None if any will do. Weak tags match none.
 
     Raises InvalidInputError for what is no list of tags: it would match none either, and look like a change.
     """
-    if header is None or header.strip() == "*":
+    if header is None or header == "*":
         return None
-    if not _TAGS.fullmatch(header.strip(" \t,")):
+    if not re.fullmatch(_ANY_OR_TAGS, header):
         raise InvalidInputError(
             INVALID, {"parameter": "If-Match", "detail": "must be ETags as they were answered, in their quotes, or *"}
         )
