@@ -76,7 +76,7 @@ def test_what_the_document_says_is_what_alice_gets(run: Run, admin: psycopg.Conn
     tokens = tmp_path / "tokens.json"
     tokens.write_text(json.dumps({"auth": users}))
 
-    report = run("alice", TOKENS=str(tokens))
+    report = run("alice", CONTRACT_TOKENS=str(tokens))
 
     # Few ETags that are made up are the task's.
     assert_whole(report, validation_mismatch=names(CONDITIONAL))
