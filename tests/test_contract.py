@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from api.examples import TASK_ID
+from api.health import Probe
 from tests.conftest import ROOT, bearer, make_token
 from tests.refusals import untouched
 from tests.test_openapi import NEEDS_TOKEN, OPEN, ROUTES
@@ -20,6 +21,12 @@ CONDITIONAL = [("PUT", "/tasks/{task_id}"), ("PATCH", "/tasks/{task_id}"), ("DEL
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that shares its processor with the suite may take its time to answer /health."""
+    monkeypatch.setattr(Probe.ask, "__defaults__", (10.0,))
 
 
 @pytest.fixture
