@@ -15,16 +15,14 @@ from starlette.responses import Response
 from api import examples
 from api.errors import INVALID, InvalidInputError, PreconditionFailedError
 
-SCHEMA = WithJsonSchema({"type": "string", "examples": [examples.ETAG]})  # null would stand for an absent header
-
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_TAGS = re.compile(rf"(?:{_TAG.pattern}[ \t,]*)+")
+_ANY_OR_TAGS = rf"^(\*|[ \t,]*({_TAG.pattern}[ \t,]*)+)$"  # as JavaScript reads it too: it is in the document
 
 
 async def if_match(
     header: Annotated[
         str | None,
-        SCHEMA,
+        WithJsonSchema({"type": "string", "pattern": _ANY_OR_TAGS, "examples": [examples.ETAG]}),
         Header(alias="If-Match", description="Only if the task still has this ETag."),
     ] = None,
 ) -> list[str] | None:
@@ -32,9 +30,9 @@ async def if_match(
 
     Raises InvalidInputError for what is no list of tags: it would match none either, and look like a change.
     """
-    if header is None or header.strip() == "*":
+    if header is None or header == "*":
         return None
-    if not _TAGS.fullmatch(header.strip(" \t,")):
+    if not re.fullmatch(_ANY_OR_TAGS, header):
         raise InvalidInputError(
             INVALID, {"parameter": "If-Match", "detail": "must be ETags as they were answered, in their quotes, or *"}
         )
@@ -44,7 +42,7 @@ async def if_match(
 async def if_none_match(
     header: Annotated[
         str | None,
-        SCHEMA,
+        WithJsonSchema({"type": "string", "examples": [examples.ETAG]}),
         Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag."),
     ] = None,
 ) -> Collection[str] | None:

@@ -1,5 +1,7 @@
 """Pages of tasks, in every order. `api/task_bulk.py` changes many at once."""
 
+import json
+import re
 from functools import cache
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
@@ -7,7 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from api.cursor import Cursors
@@ -47,16 +49,25 @@ class TaskPage(BaseModel):
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
 
 
+def as_in_json(value: object) -> object:
+    """Return the number or the boolean that is written as it is in JSON: 5 and true, not 05, 5.0, yes and True."""
+    if isinstance(value, str) and re.fullmatch(r"true|false|0|-?[1-9][0-9]{0,9}", value):
+        return json.loads(value)
+    return value
+
+
 class PageQuery(BaseModel):
     """Which page of which list."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
-    limit: int = Field(default=50, ge=1, le=200, description="How many tasks at most.")
+    limit: Annotated[int, BeforeValidator(as_in_json)] = Field(
+        default=50, ge=1, le=200, description="How many tasks at most."
+    )
     cursor: Annotated[str | None, WithJsonSchema({"type": "string"})] = Field(
         default=None, description="`next_cursor` of the page before: of the same list."
     )
-    completed: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = Field(
+    completed: Annotated[bool | None, BeforeValidator(as_in_json), WithJsonSchema({"type": "boolean"})] = Field(
         default=None, description="Only those that are done, or are not."
     )
     sort: Literal["order", "-order", "created", "-created"] = Field(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api import examples, idempotency
@@ -19,18 +19,30 @@ from api.responses import document, only
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
 
+# All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
+BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
 Text = Annotated[
     str,
     Field(
         min_length=1,
         max_length=500,
-        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+        pattern=rf"^[^\x00]*[^\x00{BLANK}][^\x00]*$",
         description="What to do: 1 to 500 characters, not only white space.",
         examples=["Buy milk"],
     ),
 ]
+
+
+def whole(value: object) -> object:
+    """Return 10 for 10.0: JSON Schema, as JavaScript, knows no difference."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Order = Annotated[
-    int, Field(ge=-(2**31), le=2**31 - 1, description="Position in the list, smallest first.", examples=[10])
+    int,
+    Field(ge=-(2**31), le=2**31 - 1, description="Position in the list, smallest first.", examples=[10]),
+    BeforeValidator(whole),
 ]
 Completed = Annotated[bool, Field(description="Whether it is done.")]
 TaskId = Annotated[UUID, Field(description="A UUID, version 7.", examples=[examples.TASK_ID])]

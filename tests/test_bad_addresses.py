@@ -61,7 +61,9 @@ def answered(answer: httpx2.Response) -> tuple[int, object, object]:
 
 BAD_PARAMETERS = (
     *(("limit", value) for value in ("0", "201", "-1", "", "x", "1.5", "1e1", "NaN", "true", "9" * 30, "9" * 5000)),
+    *(("limit", value) for value in ("05", "5.0", "+5", " 5", "5\n", "1_0", "٣")),
     *(("completed", value) for value in ("", "maybe", "2", "null", "[]", "\x00")),
+    *(("completed", value) for value in ("yes", "on", "t", "1", "True", "TRUE", " true", '"true"')),
     *((name, "1") for name in ("user_id", "offset", "Limit", "limit[]", "sort", "", "\x00", "é")),
 )
 

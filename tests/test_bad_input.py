@@ -65,7 +65,7 @@ BAD_VALUES = {
     "completed": ("null", "1", "0", "1.0", '"yes"', '"true"', '""', "NaN", "[]", "[true]", "{}"),
     "order": (
         *("2147483648", "-2147483649", "9223372036854775808", "1" + "0" * 4000),
-        *("1.0", "1.5", "1e2", "1e400", "NaN", "Infinity", "-Infinity"),
+        *("1.5", "-0.1", "1e400", "NaN", "Infinity", "-Infinity"),
         *("null", "true", "false", '"1"', '""', "[]", "[1]", "{}"),
     ),
 }
@@ -76,6 +76,14 @@ def test_a_value_that_a_field_does_not_take_is_refused(stage: Stage, subtests: p
     for method, (field, value) in product(WRITES, cases):
         with subtests.test(method, field=field, value=value[:40]), stage.untouched():
             assert_refused(stage.send(method, body(**{field: value})), 422, f"#/{field}")
+
+
+def test_a_number_without_a_fraction_may_be_written_with_one(stage: Stage) -> None:
+    for method, (written, order) in product(
+        WRITES, {"10.0": 10, "1e2": 100, "-0.0": 0, "-2147483648.0": -(2**31)}.items()
+    ):
+        answer = stage.send(method, body(order=written))
+        assert (answer.is_success, json.dumps(answer.json()["order"])) == (True, str(order))
 
 
 UNKNOWN_FIELDS = {

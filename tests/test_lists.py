@@ -86,7 +86,7 @@ def test_the_next_page_is_linked_with_what_was_asked_for_and_the_last_page_links
     for n in range(5):
         add(alice, f"{n}", completed=n != 0)
 
-    first = alice.get("/tasks", params={"completed": "True", "limit": 2, "sort": "-created"})
+    first = alice.get("/tasks", params={"completed": "true", "limit": 2, "sort": "-created"})
     cursor = first.json()["next_cursor"]
     assert first.headers["link"] == f'</tasks?limit=2&completed=true&sort=-created&cursor={cursor}>; rel="next"'
     second = alice.get(first.links["next"]["url"])

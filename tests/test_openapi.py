@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import httpx2
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api import docs
 from api.health import DatabaseHealth, Health, Liveness
@@ -22,7 +23,7 @@ from api.openapi import FieldError, HealthProblem, Problem
 from api.settings import Settings
 from api.task_bulk import ChangedTasks, Cleared
 from api.task_list import TaskPage
-from api.tasks import Task
+from api.tasks import Task, Text
 from tests.conftest import JWT_SECRET, ROOT
 
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
@@ -207,6 +208,37 @@ def test_bodies_are_described_as_strictly_as_they_are_read(document: dict[str, A
     new = document["components"]["schemas"]["NewTask"]
     assert new["required"] == ["text"]
     assert [*values_of("default", new)] == []  # what is generated from it would make them required
+
+
+def test_white_space_means_the_same_to_all_who_read_the_document(document: dict[str, Any]) -> None:
+    pattern = document["components"]["schemas"]["NewTask"]["properties"]["text"]["pattern"]
+    text = TypeAdapter(Text)
+
+    refused = [each for each in map(chr, range(0xD800)) if not re.search(pattern, each)]
+
+    spaces = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    assert "".join(refused) == "\x00" + spaces + "\u2028\u2029\u202f\u205f\u3000"
+    assert "\\s" not in pattern
+    for each in refused:
+        with pytest.raises(ValidationError):
+            text.validate_python(each)
+
+
+def test_headers_are_described_as_strictly_as_they_are_read(document: dict[str, Any], alice: httpx2.Client) -> None:
+    """With a pattern that Python and JavaScript read alike."""
+    where = {"/tasks": "/tasks", "/tasks/{task_id}": alice.post("/tasks", json={"text": "x"}).headers["location"]}
+    sent = {
+        ("POST", "/tasks", "Idempotency-Key"): ('"a b"', '"a\\\\b"', "k" * 255, f'"{"k" * 256}"', "a b", '"', ""),
+        ("PATCH", "/tasks/{task_id}", "If-Match"): ("*", '"1"', 'W/"1", "2"', ', "é" ,', "1", '"1', "**", "* *", ""),
+    }
+    for (method, path, name), values in sent.items():
+        parameters = operation(document, method, path)["parameters"]
+        [pattern] = [each["schema"]["pattern"] for each in parameters if each["name"] == name]
+        for value in values:
+            headers = {name.encode(): value.encode("latin-1")}
+            answer = alice.request(method, where[path], json={"text": "Buy milk"}, headers=headers)
+
+            assert bool(re.search(pattern, value)) == (answer.status_code != 422), (name, value)
 
 
 def test_a_change_is_described_without_nulls_and_without_defaults(document: dict[str, Any]) -> None:

@@ -125,6 +125,7 @@ TEXTS = (
     "  line\r\n\ttab  ",
     "\u200b\ufeff\u202e\ufffd\uffff",
     "\x01\x1b\x7f",
+    *("\x1c", "\u180e", "\ufeff"),  # white space to Python, to Unicode of old, to JavaScript
     "x" * 500,
     "é" * 500,
     "𝄞" * 500,

@@ -1,0 +1,1 @@
+"""What tests/test_contract.py gives to Schemathesis."""
