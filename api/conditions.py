@@ -5,10 +5,9 @@ and no write leaves it as it was.
 """
 
 import re
-from collections.abc import Collection
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Header
 from pydantic import WithJsonSchema
 from starlette.responses import Response
 
@@ -19,40 +18,37 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _ANY_OR_TAGS = rf"^(\*|[ \t,]*({_TAG.pattern}[ \t,]*)+)$"  # as JavaScript reads it too: it is in the document
 
 
-async def if_match(
-    header: Annotated[
-        str | None,
-        WithJsonSchema({"type": "string", "pattern": _ANY_OR_TAGS, "examples": [examples.ETAG]}),
-        Header(alias="If-Match", description="Only if the task still has this ETag."),
-    ] = None,
-) -> list[str] | None:
+IfMatch = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": _ANY_OR_TAGS, "examples": [examples.ETAG]}),
+    Header(alias="If-Match", description="Only if the task still has this ETag."),
+]
+IfNoneMatch = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "examples": [examples.ETAG]}),
+    Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag."),
+]
+
+
+def versions(if_match: str | None) -> list[str] | None:
     """Return the versions of which one must be the current one; None if any will do. Weak tags match none.
 
     Raises InvalidInputError for what is no list of tags: it would match none either, and look like a change.
     """
-    if header is None or header == "*":
+    if if_match is None or if_match == "*":
         return None
-    if not re.fullmatch(_ANY_OR_TAGS, header):
+    if not re.fullmatch(_ANY_OR_TAGS, if_match):
         raise InvalidInputError(
             INVALID, {"parameter": "If-Match", "detail": "must be ETags as they were answered, in their quotes, or *"}
         )
-    return [tag for weak, tag in _TAG.findall(header) if not weak]
+    return [tag for weak, tag in _TAG.findall(if_match) if not weak]
 
 
-async def if_none_match(
-    header: Annotated[
-        str | None,
-        WithJsonSchema({"type": "string", "examples": [examples.ETAG]}),
-        Header(alias="If-None-Match", description="Answer 304 if the task still has this ETag."),
-    ] = None,
-) -> Collection[str] | None:
-    """Return the versions that the client has; None if it has any. The comparison is a weak one: W/ does not matter."""
-    header = header or ""
-    return None if header.strip() == "*" else {tag for _, tag in _TAG.findall(header)}
-
-
-IfMatch = Annotated[list[str] | None, Depends(if_match)]
-IfNoneMatch = Annotated[Collection[str] | None, Depends(if_none_match)]
+def is_seen(version: str, if_none_match: str | None) -> bool:
+    """Return whether the client has this version. The comparison is a weak one: W/ does not matter."""
+    if if_none_match is None:
+        return False
+    return if_none_match == "*" or any(version == tag for _, tag in _TAG.findall(if_none_match))
 
 
 def etag(version: str) -> str:

@@ -1,10 +1,11 @@
 """What a handler may ask for."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from api.cursor import Cursors
 from api.errors import UnauthorizedError, UnsupportedMediaTypeError
@@ -14,22 +15,33 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110, 9.2.1: they change nothin
 
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
-bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A JWT whose `sub` is the user's id.")
+Made = TypeVar("Made")
 
 
-async def caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:
-    """Return the id of the user whose token came with the request. Raises UnauthorizedError."""
-    if credentials is None:
-        raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
-    user_id: str = await request.state.verifier.user_id(credentials.credentials)
-    return user_id
+class ForCaller(SecurityBase, Generic[Made]):
+    """What is made for the user whose token came with the request, who is asked for it by OpenAPI, too.
+
+    One dependency, not three that depend on each other: FastAPI walks through all of them in every request.
+    """
+
+    scheme_name = "bearer"
+    model = HTTPBearer(bearerFormat="JWT", description="A JWT whose `sub` is the user's id.")
+
+    def __init__(self, make: Callable[[Request, str], Awaitable[Made]]) -> None:
+        """Give what `make` returns for the request and the user's id."""
+        self._make = make
+
+    async def __call__(self, request: Request) -> Made:
+        """Return what is made for the caller. Raises UnauthorizedError."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
+        user_id = await request.state.verifier.user_id(token)
+        return await self._make(request, user_id)
 
 
-Caller = Annotated[str, Depends(caller)]
-
-
-async def caller_session(request: Request, user_id: Caller) -> Session:
-    """Return the caller's door to the database: read-only for requests that may not change anything.
+async def _session(request: Request, user_id: str) -> Session:
+    """Return the user's door to the database: read-only for requests that may not change anything.
 
     Raises ClosedError and DatabaseUnavailableError: the gate is in front of the door.
     """
@@ -37,8 +49,8 @@ async def caller_session(request: Request, user_id: Caller) -> Session:
     return Session(request.state.pool, user_id, read_only=request.method in SAFE_METHODS)
 
 
-async def caller_cursors(user_id: Caller) -> Cursors:
-    """Return the caller's page cursors."""
+async def _cursors(_request: Request, user_id: str) -> Cursors:
+    """Return the user's page cursors."""
     return Cursors(user_id)
 
 
@@ -53,7 +65,7 @@ def body_of(*media_types: str) -> Callable[[Request], Awaitable[None]]:
     return check
 
 
-CallerSession = Annotated[Session, Depends(caller_session)]
-CallerCursors = Annotated[Cursors, Depends(caller_cursors)]
+CallerSession = Annotated[Session, Depends(ForCaller(_session))]
+CallerCursors = Annotated[Cursors, Depends(ForCaller(_cursors))]
 JsonBody = Depends(body_of("application/json"))
 MergePatchBody = Depends(body_of("application/json", MERGE_PATCH))

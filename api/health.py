@@ -6,15 +6,15 @@ from contextlib import suppress
 from typing import Generic, Literal, TypeVar
 
 import asyncpg
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from api.errors import RETRY, problem
-from api.openapi import UNHEALTHY, answers
+from api.openapi import UNHEALTHY, answers, new_router
 from db.session import SERVER_SETTINGS, DatabaseUnavailableError
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = new_router("health")
 
 DATABASE_DOWN = "The database does not answer."
 NOT_MIGRATED = "The database has no schema yet: run alembic upgrade head."

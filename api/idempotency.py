@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Header
 from pydantic import WithJsonSchema
 
 from api import examples
@@ -20,27 +20,23 @@ EXPIRED = "created_at < now() - interval '24 hours'"
 _KEY = r'^("([\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}"|[\x21\x23-\x5b\x5d-\x7e]{1,255})$'
 
 
-async def idempotency_key(
-    header: Annotated[
-        str | None,
-        WithJsonSchema({"type": "string", "pattern": _KEY, "examples": [f'"{examples.REQUEST_ID}"']}),
-        Header(
-            alias="Idempotency-Key",
-            description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "
-            "1 to 255 characters of ASCII, in quotes or, without spaces and quotes, as they are.",
-        ),
-    ] = None,
-) -> str | None:
+IdempotencyKey = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": _KEY, "examples": [f'"{examples.REQUEST_ID}"']}),
+    Header(
+        alias="Idempotency-Key",
+        description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "
+        "1 to 255 characters of ASCII, in quotes or, without spaces and quotes, as they are.",
+    ),
+]
+
+
+def parse(header: str) -> str:
     """Return the key: the same with quotes around it and without. Raises InvalidInputError."""
-    if header is None:
-        return None
     if not re.fullmatch(_KEY, header):
         detail = "must be a string in quotes, or without spaces and quotes, of 1 to 255 characters of ASCII"
         raise InvalidInputError(INVALID, {"parameter": "Idempotency-Key", "detail": detail})
     return re.sub(r"\\(.)", r"\1", header[1:-1]) if header.startswith('"') else header
-
-
-IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 
 
 def fingerprint(body: str) -> bytes:

@@ -6,7 +6,7 @@ A route names its errors with `problems` and the headers of its answer with `ans
 
 from typing import Any, Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
@@ -102,6 +102,13 @@ REQUEST_ID = {
     "description": "Names this request in the answer and in the log, if it is 1 to 128 of A-Z a-z 0-9 . _ -",
     "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
 }
+
+
+def new_router(name: str, *statuses: int) -> APIRouter:
+    """Return a router for /name, whose routes can all answer with these errors."""
+    return APIRouter(
+        prefix=f"/{name}", tags=[name], responses=problems(*statuses), generate_unique_id_function=operation_id
+    )
 
 
 def problems(*statuses: int) -> Responses:

@@ -2,17 +2,17 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api.deps import CallerSession, JsonBody
 from api.errors import NotFoundError
-from api.openapi import answers, problems
+from api.openapi import answers, new_router, problems
 from api.responses import document
 from api.tasks import Body, Completed, Order, Task, TaskId, absent
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
+router = new_router("tasks", 401, 422, 500, 503)
 
 
 class OneOfMany(Body):

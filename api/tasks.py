@@ -6,18 +6,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api import examples, idempotency
-from api.conditions import IfMatch, IfNoneMatch, etag, not_modified, precondition_failed
+from api.conditions import IfMatch, IfNoneMatch, etag, is_seen, not_modified, precondition_failed, versions
 from api.deps import MERGE_PATCH, CallerSession, JsonBody, MergePatchBody
 from api.idempotency import IdempotencyKey
-from api.openapi import answers, problems, reference
+from api.openapi import answers, new_router, problems, reference
 from api.responses import document, only
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(401, 422, 500, 503))
+router = new_router("tasks", 401, 422, 500, 503)
 
 # All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
 BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -132,11 +131,12 @@ select id, version, answer from task
     responses=answers(201, "The new task.", "Location", "ETag", "Idempotency-Replayed") | problems(413, 415),
     dependencies=[JsonBody],
 )
-async def create_task(task: NewTask, db: CallerSession, key: IdempotencyKey) -> Response:
+async def create_task(task: NewTask, db: CallerSession, idempotency_key: IdempotencyKey = None) -> Response:
     """Add a task."""
     values = (task.text, task.completed, task.order)
-    if key is None:
+    if idempotency_key is None:
         return _created(await db.fetch(ADD, *values))
+    key = idempotency.parse(idempotency_key)
     fingerprint = idempotency.fingerprint(task.model_dump_json())
     while True:  # twice at most: a key that was taken is recalled, or it has expired and is free
         try:
@@ -160,20 +160,20 @@ def _created(rows: Sequence[Iterable[Any]], headers: Mapping[str, str] | None = 
     | answers(304, "The task still has an ETag of If-None-Match.", "ETag")
     | problems(404),
 )
-async def read_task(task_id: TaskId, db: CallerSession, seen: IfNoneMatch) -> Response:
+async def read_task(task_id: TaskId, db: CallerSession, if_none_match: IfNoneMatch = None) -> Response:
     """Read one of your tasks."""
     answer, version = only(
         await db.fetch("select to_json(t)::text, t.xmin::text from app.tasks as t where id = $1", task_id)
     )
-    if seen is None or version in seen:
+    if is_seen(version, if_none_match):
         return not_modified(version)
     return document(answer, headers={"ETag": etag(version)})
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
-async def replace_task(task_id: TaskId, task: WholeTask, db: CallerSession, versions: IfMatch) -> Response:
+async def replace_task(task_id: TaskId, task: WholeTask, db: CallerSession, if_match: IfMatch = None) -> Response:
     """Replace everything that you can set about one of your tasks."""
-    return await _update(db, task_id, task, versions)
+    return await _update(db, task_id, task, if_match)
 
 
 @router.patch(
@@ -183,14 +183,12 @@ async def replace_task(task_id: TaskId, task: WholeTask, db: CallerSession, vers
     dependencies=[MergePatchBody],
     openapi_extra={"requestBody": {"content": {MERGE_PATCH: {"schema": reference("schemas", "TaskChange")}}}},
 )
-async def change_task(task_id: TaskId, task: TaskChange, db: CallerSession, versions: IfMatch) -> Response:
+async def change_task(task_id: TaskId, task: TaskChange, db: CallerSession, if_match: IfMatch = None) -> Response:
     """Change what is sent about one of your tasks, and nothing else."""
-    return await _update(db, task_id, task, versions)
+    return await _update(db, task_id, task, if_match)
 
 
-async def _update(
-    db: CallerSession, task_id: TaskId, task: WholeTask | TaskChange, versions: Sequence[str] | None
-) -> Response:
+async def _update(db: CallerSession, task_id: TaskId, task: WholeTask | TaskChange, if_match: str | None) -> Response:
     # No column is nullable: null stands for a field that was not sent.
     rows = await db.fetch(
         """
@@ -203,31 +201,31 @@ async def _update(
         task.text,
         task.completed,
         task.order,
-        versions,
+        versions(if_match),
     )
     if not rows:
-        await _raise_stale(db, task_id, versions)
+        await _raise_stale(db, task_id, if_match)
     answer, version = only(rows)
     return document(answer, headers={"ETag": etag(version)})
 
 
 @router.delete("/{task_id}", status_code=204, responses=answers(204, "The task is gone.") | problems(404, 412))
-async def delete_task(task_id: TaskId, db: CallerSession, versions: IfMatch) -> Response:
+async def delete_task(task_id: TaskId, db: CallerSession, if_match: IfMatch = None) -> Response:
     """Delete one of your tasks."""
     rows = await db.fetch(
         "delete from app.tasks where id = $1 and ($2::text[] is null or xmin::text = any ($2)) returning id",
         task_id,
-        versions,
+        versions(if_match),
     )
     if not rows:
-        await _raise_stale(db, task_id, versions)
+        await _raise_stale(db, task_id, if_match)
     only(rows)
     return Response(status_code=204)
 
 
-async def _raise_stale(db: CallerSession, task_id: TaskId, versions: Sequence[str] | None) -> None:
-    """Raise PreconditionFailedError if the task is there: then it was not of these versions."""
-    if versions is not None:
+async def _raise_stale(db: CallerSession, task_id: TaskId, if_match: str | None) -> None:
+    """Raise PreconditionFailedError if the task is there: then its version was none of If-Match's."""
+    if if_match is not None:
         version = await db.fetchval("select xmin::text from app.tasks where id = $1", task_id)
         if version is not None:
             raise precondition_failed(version)

@@ -250,7 +250,7 @@ def complaints(plan: dict[str, Any], index: str, limit: int) -> list[str]:
     found = []
     for node in nodes(plan):
         kind = node["Node Type"]
-        if kind not in {"Limit", "Index Scan", "Result"}:  # Result: a parameter
+        if kind not in {"Aggregate", "Subquery Scan", "Limit", "Index Scan", "Result"}:  # Result: a parameter
             found.append(kind)
         if node.get("Index Name", index) != index:
             found.append(f"reads {node['Index Name']}")
@@ -281,9 +281,9 @@ def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
                     index = INDEXES[sort.removeprefix("-"), completed is not None]
                     if found := complaints(explained["Plan"], index, limit):
                         wrong[sort, completed, user, number] = found
-                    rows = api.execute(execute).fetchall()
-                    if len(rows) == limit:
-                        position = rows[-1][1:] if "order" in sort else rows[-1][2:]
+                    [(tasks, *last)] = api.execute(execute).fetchall()
+                    if tasks and len(tasks) == limit:
+                        position = tuple(last) if "order" in sort else tuple(last[1:])
                 api.execute("deallocate page")
     return wrong
 
