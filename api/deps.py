@@ -1,13 +1,12 @@
 """What a handler may ask for."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from api.cursor import Cursors
 from api.errors import UnauthorizedError, UnsupportedMediaTypeError
 from db.session import Session
 
@@ -15,43 +14,27 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110, 9.2.1: they change nothin
 
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
-Made = TypeVar("Made")
 
+class Door(SecurityBase):
+    """The dependency that lets a caller in: OpenAPI is told about the token that it wants.
 
-class ForCaller(SecurityBase, Generic[Made]):
-    """What is made for the user whose token came with the request, who is asked for it by OpenAPI, too.
-
-    One dependency, not three that depend on each other: FastAPI walks through all of them in every request.
+    One dependency, not three that depend on each other: see api/routing.py.
     """
 
     scheme_name = "bearer"
     model = HTTPBearer(bearerFormat="JWT", description="A JWT whose `sub` is the user's id.")
 
-    def __init__(self, make: Callable[[Request, str], Awaitable[Made]]) -> None:
-        """Give what `make` returns for the request and the user's id."""
-        self._make = make
+    async def __call__(self, request: Request) -> Session:
+        """Return the caller's session: read-only for requests that may not change anything.
 
-    async def __call__(self, request: Request) -> Made:
-        """Return what is made for the caller. Raises UnauthorizedError."""
+        Raises UnauthorizedError; ClosedError and DatabaseUnavailableError, because the gate is in front of the door.
+        """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
         user_id = await request.state.verifier.user_id(token)
-        return await self._make(request, user_id)
-
-
-async def _session(request: Request, user_id: str) -> Session:
-    """Return the user's door to the database: read-only for requests that may not change anything.
-
-    Raises ClosedError and DatabaseUnavailableError: the gate is in front of the door.
-    """
-    await request.state.gate.admit()
-    return Session(request.state.pool, user_id, read_only=request.method in SAFE_METHODS)
-
-
-async def _cursors(_request: Request, user_id: str) -> Cursors:
-    """Return the user's page cursors."""
-    return Cursors(user_id)
+        await request.state.gate.admit()
+        return Session(request.state.pool, user_id, read_only=request.method in SAFE_METHODS)
 
 
 def body_of(*media_types: str) -> Callable[[Request], Awaitable[None]]:
@@ -65,7 +48,6 @@ def body_of(*media_types: str) -> Callable[[Request], Awaitable[None]]:
     return check
 
 
-CallerSession = Annotated[Session, Depends(ForCaller(_session))]
-CallerCursors = Annotated[Cursors, Depends(ForCaller(_cursors))]
+CallerSession = Annotated[Session, Depends(Door())]
 JsonBody = Depends(body_of("application/json"))
 MergePatchBody = Depends(body_of("application/json", MERGE_PATCH))

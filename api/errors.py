@@ -32,7 +32,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api.jwks import KeysUnavailableError
-from db.session import DatabaseUnavailableError
+from db.pool import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
 

@@ -14,7 +14,7 @@ import asyncpg
 
 from api.errors import ClosedError
 from api.health import NOT_MIGRATED, Probe, schema_revision
-from db.session import DatabaseUnavailableError, Pool
+from db.pool import DatabaseUnavailableError, Pool
 
 log = logging.getLogger("partywall.gate")
 
@@ -103,7 +103,7 @@ class Gate:
             await connection.close()
         elif self.reasons:
             # and so does each request after the gate was closed.
-            await self._pool.expire_connections()
+            self._pool.expire()
             if self.reasons is not NOT_LOOKED:
                 log.warning("the gate is open again")
             self.reasons = reasons

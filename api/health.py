@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.errors import RETRY, problem
 from api.openapi import UNHEALTHY, answers, new_router
-from db.session import SERVER_SETTINGS, DatabaseUnavailableError
+from db.pool import SERVER_SETTINGS, DatabaseUnavailableError
 
 router = new_router("health")
 

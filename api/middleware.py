@@ -135,10 +135,10 @@ class BrowserManners:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head and not scope.get("path", "").endswith("/"):
             await self._app(scope, receive, send)
             return
-        is_head = scope["method"] == "HEAD"
 
         async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if "body" in message else message)

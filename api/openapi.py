@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import examples
 from api.errors import title
+from api.routing import Route
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -107,7 +108,11 @@ REQUEST_ID = {
 def new_router(name: str, *statuses: int) -> APIRouter:
     """Return a router for /name, whose routes can all answer with these errors."""
     return APIRouter(
-        prefix=f"/{name}", tags=[name], responses=problems(*statuses), generate_unique_id_function=operation_id
+        prefix=f"/{name}",
+        tags=[name],
+        route_class=Route,
+        responses=problems(*statuses),
+        generate_unique_id_function=operation_id,
     )
 
 

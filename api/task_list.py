@@ -5,7 +5,6 @@ import re
 from functools import cache
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Query
@@ -13,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from starlette.responses import Response
 
 from api.cursor import Cursors
-from api.deps import CallerCursors, CallerSession
+from api.deps import CallerSession
 from api.errors import InvalidInputError
 from api.openapi import answers, new_router
 from api.responses import document
@@ -101,9 +100,9 @@ def page_query(sort: Sort, *, filtered: bool) -> str:
 
 
 @router.get("", response_model=TaskPage, responses=answers(200, "A page of your tasks.", "Link"))
-async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cursors: CallerCursors) -> Response:
+async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession) -> Response:
     """List your tasks, a page at a time."""
-    sort = SORTS[page.sort]
+    sort, cursors = SORTS[page.sort], Cursors(db.user_id)
     [(tasks, order, task_id)] = await db.fetch(
         page_query(sort, filtered=page.completed is not None),
         page.limit + 1,  # one more than asked for tells whether there is a next page
@@ -122,9 +121,11 @@ async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession, cur
 
 
 def _next(page: PageQuery, cursor: str) -> str:
-    """Return the query of the next page: what was asked for, and the cursor."""
-    asked = page.model_dump(exclude_unset=True) | {"cursor": cursor}
-    return urlencode({name: str(value).lower() if name == "completed" else value for name, value in asked.items()})
+    """Return the query of the next page: what was asked for, and the cursor. Nothing in it needs an escape."""
+    asked = {"limit": page.limit, "completed": str(page.completed).lower(), "sort": page.sort}
+    return "&".join(
+        [*(f"{name}={value}" for name, value in asked.items() if name in page.model_fields_set), f"cursor={cursor}"]
+    )
 
 
 def _position(page: PageQuery, cursors: Cursors) -> tuple[Any, ...] | None:

@@ -11,14 +11,14 @@ connection has nothing to forget: the pool sends no reset query, and PgBouncer i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, Literal, Self, TypeGuard
 
 import asyncpg
+from asyncpg import Connection
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+from db.pool import DatabaseUnavailableError, Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot carry (a lone surrogate).
 # The database has the same rule: constraint tasks_user_id_valid.
@@ -41,13 +41,6 @@ _UNAVAILABLE = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
 )
-
-# The answers' timestamps are rendered by the server, in UTC. PgBouncer knows both parameters.
-SERVER_SETTINGS = {"application_name": "partywall", "timezone": "UTC"}
-
-
-class DatabaseUnavailableError(Exception):
-    """The database cannot be used right now. Its cause says why."""
 
 
 def is_user_id(value: object) -> TypeGuard[str]:
@@ -72,32 +65,11 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
     return f"begin {mode}; set local app.user_id = E'{literal}'"
 
 
-async def _nothing_to_reset(_connection: object) -> None:
-    """Stand in for the pool's reset query, one round trip per request: see the module's docstring."""
-
-
-def create_pool(url: str, *, size: int, statement_cache_size: int = 100) -> Pool:
-    """Return a pool of at most `size` connections to `url`. It connects when first used.
-
-    `statement_cache_size` is 0 behind a PgBouncer older than 1.21 in transaction mode, which cannot hold
-    prepared statements.
-    """
-    return asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=size,
-        statement_cache_size=statement_cache_size,
-        reset=_nothing_to_reset,
-        # A hung server is not a hung client. The server's own limit, statement_timeout, is shorter.
-        command_timeout=15,
-        server_settings=SERVER_SETTINGS,
-    )
-
-
 class Transaction:
-    """A connection inside a user's transaction: committed at the end of the block, rolled back on any exception.
+    """A user's transaction: committed at the end of the block, rolled back on any exception.
 
-    A class, because a generator of `asynccontextmanager` is 5 % of a request.
+    What is kept beyond the block is of no use: the connection is somebody else's by then. It is a class, because a
+    generator of `asynccontextmanager` is 5 % of a request.
     """
 
     __slots__ = ("_begin", "_connection", "_pool")
@@ -106,42 +78,58 @@ class Transaction:
         """Take a connection of `pool` when it is entered, and run `begin`."""
         self._pool = pool
         self._begin = begin
+        self._connection: Connection | None = None
 
-    async def __aenter__(self) -> Connection:
-        """Return the connection. Raises DatabaseUnavailableError."""
-        self._connection = await self._acquire()
-        await self._execute(self._begin)
-        return self._connection
+    async def __aenter__(self) -> Self:
+        """Begin. Raises DatabaseUnavailableError."""
+        self._connection = await self._pool.acquire()
+        try:
+            await self._connection.execute(self._begin)
+        except BaseException as error:
+            await self._leave(self._connection, error)
+            raise
+        return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        """Commit or roll back."""
-        if error is None:
-            await self._execute("commit")
-        await self._leave(error)
+        """Commit or roll back. Raises DatabaseUnavailableError if that, or `error`, means it."""
+        await self._leave(self._open_connection(), error)
 
-    async def _acquire(self) -> Connection:
-        """Return a connection. Whatever the server says to a login that it turns away, it is not available."""
-        try:
-            return await self._pool.acquire(timeout=5)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise DatabaseUnavailableError from error
+    def execute(self, statement: str, *arguments: object) -> Awaitable[str]:
+        """Run a statement; return its status."""
+        return self._open_connection().execute(statement, *arguments)
 
-    async def _execute(self, statement: str) -> None:
+    def fetch(self, query: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
+        """Return all rows of `query`."""
+        return self._open_connection().fetch(query, *arguments)
+
+    def fetchval(self, query: str, *arguments: object) -> Awaitable[Any]:
+        """Return the first column of the first row of `query`, or None."""
+        return self._open_connection().fetchval(query, *arguments)
+
+    def _open_connection(self) -> Connection:
+        if self._connection is None:
+            raise asyncpg.InterfaceError("the transaction is over, or has not begun")
+        return self._connection
+
+    async def _leave(self, connection: Connection, error: BaseException | None) -> None:
+        """End the transaction and give the connection back: clean, if the server has said that it ended."""
+        self._connection = None
+        clean = False
         try:
-            await self._connection.execute(statement)
-        except BaseException as error:
-            await self._leave(error)
+            if error is None:
+                await connection.execute("commit")
+                clean = True
+            elif isinstance(error, Exception) and not isinstance(error, _UNAVAILABLE):
+                with suppress(asyncpg.InterfaceError, *_UNAVAILABLE):
+                    await connection.execute("rollback")
+                    clean = True
+        except _UNAVAILABLE as failure:
+            error = failure
+        except asyncpg.PostgresError:  # the server has rolled back instead
+            clean = True
             raise
-
-    async def _leave(self, error: BaseException | None) -> None:
-        """Give the connection back, with nothing open. Raises DatabaseUnavailableError if `error` means that."""
-        try:
-            # A connection that broke is the pool's again already: nothing left to roll back.
-            with suppress(asyncpg.InterfaceError, *_UNAVAILABLE):
-                if self._connection.is_in_transaction():
-                    await self._connection.execute("rollback")
         finally:
-            await self._pool.release(self._connection)
+            self._pool.release(connection, clean=clean)
         if isinstance(error, _UNAVAILABLE):
             raise DatabaseUnavailableError from error
 
@@ -155,6 +143,7 @@ class Session:
 
     def __init__(self, pool: Pool, user_id: str, *, read_only: bool) -> None:
         """Bind to `user_id`. Raises ValueError for what is not a user id."""
+        self.user_id = user_id
         self._pool = pool
         self._begin = begin_statement(user_id, read_only=read_only)
 
@@ -168,7 +157,7 @@ class Session:
         return await self._run("fetchval", query, arguments)
 
     def transaction(self) -> Transaction:
-        """Return a transaction of the user, for `async with`; it gives a connection."""
+        """Return a transaction of the user, for `async with`."""
         return Transaction(self._pool, self._begin)
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
@@ -179,5 +168,5 @@ class Session:
             return await self._run_once(method, query, arguments)
 
     async def _run_once(self, method: str, query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401
-        async with self.transaction() as connection:
-            return await getattr(connection, method)(query, *arguments)
+        async with self.transaction() as transaction:
+            return await getattr(transaction, method)(query, *arguments)

@@ -12,14 +12,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from db.session import (
-    DatabaseUnavailableError,
-    Pool,
-    Session,
-    begin_statement,
-    create_pool,
-    is_user_id,
-)
+from db.pool import DatabaseUnavailableError, Pool
+from db.session import Session, begin_statement, is_user_id
 from tests.conftest import Url
 from tests.wire import Wire
 
@@ -36,7 +30,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def pool(url: Url) -> AsyncIterator[Pool]:
     """A small pool of the API's role."""
-    async with create_pool(url("app_api"), size=3) as pool:
+    async with Pool(url("app_api"), size=3) as pool:
         yield pool
 
 
@@ -49,10 +43,10 @@ def row(admin: psycopg.Connection) -> None:
 
 async def leftovers(pool: Pool) -> set[tuple[str | None, bool]]:
     """Return the context and the transaction state of every connection that the pool can give."""
-    held = [await pool.acquire() for _ in range(pool.get_max_size())]
+    held = [await pool.acquire() for _ in range(pool.size)]
     found = {(await connection.fetchval(WHO), connection.is_in_transaction()) for connection in held}
     for connection in held:
-        await pool.release(connection)
+        pool.release(connection, clean=True)
     return found
 
 
@@ -151,7 +145,7 @@ async def test_what_cannot_be_a_user_id_never_reaches_the_server(pool: Pool, val
 async def test_one_statement_is_three_round_trips(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
-        async with create_pool(wire.url, size=1) as pool:
+        async with Pool(wire.url, size=1) as pool:
             session = Session(pool, "alice", read_only=True)
             await session.fetchval(WHO)  # connects, and prepares the statement
             before = wire.round_trips
@@ -166,13 +160,17 @@ async def test_a_session_for_reading_cannot_write(pool: Pool) -> None:
 
 async def test_a_transaction_is_committed_whole_or_not_at_all(pool: Pool, admin: psycopg.Connection) -> None:
     session = Session(pool, "alice", read_only=False)
-    async with session.transaction() as connection:
-        for text in ("kept", "kept too"):
-            await connection.execute("insert into app.tasks (text) values ($1)", text)
+    await add(session, "kept", "kept too")
     with pytest.raises(asyncpg.CheckViolationError):
-        async with session.transaction() as connection:
-            await connection.executemany("insert into app.tasks (text) values ($1)", [("lost",), ("",)])
+        await add(session, "lost", "")
     assert admin.execute("select text from app.tasks").fetchall() == [("kept",), ("kept too",)]
+
+
+async def add(session: Session, *texts: str) -> None:
+    """Add tasks in one transaction."""
+    async with session.transaction() as transaction:
+        for text in texts:
+            await transaction.execute("insert into app.tasks (text) values ($1)", text)
 
 
 async def test_a_commit_that_fails_is_an_error(pool: Pool, admin: psycopg.Connection) -> None:
@@ -192,7 +190,7 @@ async def test_no_connection_stumbles_over_a_plan_that_a_migration_made_stale(
     session = Session(pool, "alice", read_only=True)
     held = [await pool.acquire() for _ in range(3)]  # so that each of them prepares the statement
     for connection in held:
-        await pool.release(connection)
+        pool.release(connection, clean=True)
     await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in held))
 
     admin.execute("alter table app.tasks add column colour text")
@@ -258,7 +256,7 @@ async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Conne
 async def test_a_connection_that_breaks_is_unavailability_and_the_next_call_gets_a_new_one(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
-        async with create_pool(wire.url, size=2) as pool:
+        async with Pool(wire.url, size=2) as pool:
             session = Session(pool, "alice", read_only=True)
             assert await session.fetchval(WHO) == "alice"
             asleep = asyncio.create_task(session.fetchval("select pg_sleep(10)"))

@@ -16,7 +16,8 @@ from psycopg import sql
 from starlette.requests import Request
 
 from api.errors import CONSTRAINTS, answer
-from db.session import DatabaseUnavailableError, Session, create_pool
+from db.pool import DatabaseUnavailableError, Pool
+from db.session import Session
 from tests.conftest import Url
 
 NOTES = """
@@ -69,7 +70,7 @@ def told(url: str, *statements: str) -> list[dict[str, Any]]:
         return problem
 
     async def ask_all() -> list[dict[str, Any]]:
-        async with create_pool(url, size=1) as pool:
+        async with Pool(url, size=1) as pool:
             session = Session(pool, "alice", read_only=False)
             return [await ask(session, statement) for statement in statements]
 

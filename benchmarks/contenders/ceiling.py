@@ -1,12 +1,10 @@
 """What is left to gain: Partywall's app, middleware and authentication, constant answers, no database."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api import main, tasks
-from api.deps import ForCaller
+from api.deps import CallerSession
+from api.openapi import new_router
 from api.responses import document
 from api.tasks import NewTask, TaskChange
 
@@ -19,35 +17,29 @@ TASK = (
 PAGE = '{"items":[' + ",".join([TASK] * 50) + f'],"next_cursor":"{"A" * 39}"}}'
 
 
-async def identity(_request: Request, user_id: str) -> str:
-    """Return who is calling, and ask no database."""
-    return user_id
-
-
-Caller = Annotated[str, Depends(ForCaller(identity))]
-router = APIRouter(prefix="/tasks")
+router = new_router("tasks")
 
 
 @router.get("")
-async def list_tasks(_: Caller) -> Response:
+async def list_tasks(_: CallerSession) -> Response:
     """Answer a page."""
     return document(PAGE)
 
 
 @router.get("/{_task_id}")
-async def read_task(_: Caller, _task_id: str) -> Response:
+async def read_task(_: CallerSession, _task_id: str) -> Response:
     """Answer a task."""
     return document(TASK)
 
 
 @router.post("")
-async def create_task(_: Caller, _task: NewTask) -> Response:
+async def create_task(_: CallerSession, _task: NewTask) -> Response:
     """Answer a task."""
     return document(TASK, 201)
 
 
 @router.patch("/{_task_id}")
-async def change_task(_: Caller, _task_id: str, _task: TaskChange) -> Response:
+async def change_task(_: CallerSession, _task_id: str, _task: TaskChange) -> Response:
     """Answer a task."""
     return document(TASK)
 

@@ -33,19 +33,14 @@ def with_user(query: str, parameter: int) -> str:
 class FilteringSession(Session):
     """A door that names the user in each statement."""
 
-    def __init__(self, pool: Any, user_id: str, *, read_only: bool) -> None:  # noqa: ANN401 - passed on
-        """Keep the user's id."""
-        super().__init__(pool, user_id, read_only=read_only)
-        self._user_id = user_id
-
     # Not coroutines themselves: each would be one more than Partywall has.
     def fetch(self, query: str, *arguments: object) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Return all rows of `query` that are the user's."""
-        return super().fetch(with_user(query, len(arguments) + 1), *arguments, self._user_id)
+        return super().fetch(with_user(query, len(arguments) + 1), *arguments, self.user_id)
 
     def fetchval(self, query: str, *arguments: object) -> Coroutine[Any, Any, Any]:
         """Return the first column of the first row of `query` that is the user's."""
-        return super().fetchval(with_user(query, len(arguments) + 1), *arguments, self._user_id)
+        return super().fetchval(with_user(query, len(arguments) + 1), *arguments, self.user_id)
 
 
 find_reasons = gate.find_reasons
