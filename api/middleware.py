@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import metrics
 from api.errors import answer
 
 log = logging.getLogger("partywall.access")
@@ -20,7 +21,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 class RequestLog:
-    """Gives each request an id (its own X-Request-ID, or a new one), returns it, and logs one line.
+    """Gives each request an id (its own X-Request-ID, or a new one), returns it, counts it, and logs one line.
 
     The line has the route's template, never the path, the query, a header or a body.
     """
@@ -51,14 +52,17 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - started
+            route = _template(scope)
+            metrics.count(method, route, status, seconds)
             log.info(
                 "request",
                 extra={
                     "request_id": request_id,
                     "method": method,
-                    "route": _template(scope),
+                    "route": route,
                     "status": status,
-                    "duration_ms": round((time.perf_counter() - started) * 1000, 3),
+                    "duration_ms": round(seconds * 1000, 3),
                 },
             )
 

@@ -18,7 +18,7 @@ from tests.test_tasks import add, path
 ORIGIN = "https://app.example.com"
 UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"
 # Every path that answers GET, whoever added it.
-READABLE = sorted({context.path or "" for context in CONTEXTS if "GET" in (context.methods or ())})
+READABLE = sorted({context.path or "" for context in CONTEXTS if "GET" in (context.methods or ())} - {"/metrics"})
 
 
 @pytest.fixture
@@ -43,6 +43,12 @@ def raw(base_url: str, method: str, target: str, *more: str) -> tuple[bytes, byt
 
 
 # ---- HEAD --------------------------------------------------------------------------------------------
+
+
+def test_head_is_get_without_the_body_where_no_two_answers_are_the_same(alice: httpx2.Client) -> None:
+    head = alice.head("/metrics")
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) > 0
 
 
 def test_head_is_get_without_the_body_on_every_route(alice: httpx2.Client, base_url: str) -> None:

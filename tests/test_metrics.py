@@ -1,0 +1,97 @@
+"""What Prometheus is told about requests."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token
+
+UNKNOWN = "/tasks/01900000-0000-7000-8000-000000000000"
+
+
+def numbers(client: httpx2.Client) -> Counter[tuple[str, str, str]]:
+    """Return how many requests of each kind there were: method, route, status."""
+    answer = client.get("/metrics", headers={"Authorization": ""})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    [seconds] = [
+        family
+        for family in text_string_to_metric_families(answer.text)
+        if family.name == "http_request_duration_seconds"
+    ]
+    return Counter(
+        {
+            (sample.labels["method"], sample.labels["route"], sample.labels["status"]): int(sample.value)
+            for sample in seconds.samples
+            if sample.name.endswith("_count")
+        }
+    )
+
+
+def test_every_request_is_counted_by_method_route_and_status(alice: httpx2.Client) -> None:
+    before = numbers(alice)
+    alice.post("/tasks", json={"text": "Buy milk"})
+    alice.post("/tasks", json={"text": "Buy bread"})
+    alice.post("/tasks", json={"text": ""})
+    alice.head(UNKNOWN)
+    alice.options("/tasks")
+    alice.get("/tasks", headers={"Authorization": ""})
+
+    # A request is counted after its answer, but before the next one of its connection.
+    assert numbers(alice) - before == {
+        ("GET", "/metrics", "200"): 1,
+        ("POST", "/tasks", "201"): 2,
+        ("POST", "/tasks", "422"): 1,
+        ("HEAD", "/tasks/{task_id}", "404"): 1,
+        ("OPTIONS", "/tasks", "204"): 1,
+        ("GET", "/tasks", "401"): 1,
+    }
+
+
+def test_what_a_client_invents_does_not_grow_the_numbers(alice: httpx2.Client) -> None:
+    before = numbers(alice)
+    for invented in ("LINK", "PURGE", "SEARCH"):
+        alice.get(f"/nowhere/{invented}")
+        alice.request(invented, "/tasks")
+
+    assert numbers(alice) - before == {
+        ("GET", "/metrics", "200"): 1,
+        ("GET", "none", "404"): 3,
+        ("other", "/tasks", "405"): 3,
+    }
+
+
+def test_workers_that_share_a_directory_are_counted_together(url: Url, tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    environment = os.environ | {
+        "DATABASE_URL": url("app_api"),
+        "JWT_SECRET": JWT_SECRET,
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+    }
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0", "--workers", "2"]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output) as process,
+    ):
+        try:
+            while not (address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
+                assert process.poll() is None
+                time.sleep(0.02)
+            while log.read_text().count("Application startup complete") < 2:
+                assert process.poll() is None
+                time.sleep(0.02)
+            for _ in range(20):  # each on a connection of its own, for whichever worker takes it
+                httpx2.get(f"{address[0]}/tasks", headers=bearer(make_token("alice")))
+            with httpx2.Client(base_url=address[0]) as scraper:
+                assert numbers(scraper)["GET", "/tasks", "200"] == 20
+        finally:
+            process.terminate()
+    assert len([*(tmp_path / "metrics").glob("histogram_*.db")]) == 2
