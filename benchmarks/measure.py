@@ -30,7 +30,7 @@ class Size:
 
 
 FULL = Size(
-    rounds=7,
+    rounds=5,
     seconds=4,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],

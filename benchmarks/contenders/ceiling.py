@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from api import main, tasks
+from api import main, task_list
 from api.deps import CallerSession
 from api.openapi import new_router
 from api.responses import document
@@ -44,5 +44,5 @@ async def change_task(_: CallerSession, _task_id: str, _task: TaskChange) -> Res
     return document(TASK)
 
 
-tasks.router = router  # comes before the router of lists
+task_list.router = router  # the first one of the app
 app = main.app
