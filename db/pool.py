@@ -80,8 +80,8 @@ class Pool:
         self._free.release()
 
     def expire(self) -> None:
-        """Close all connections; those that are lent, when they come back."""
-        self._valid.clear()
+        """Close all connections; those that are lent or being opened, when they come back."""
+        self._valid = set()
         while self._idle:
             self._close(self._idle.pop()[0])
 
@@ -94,8 +94,9 @@ class Pool:
         return None
 
     async def _open(self) -> Connection:
+        valid = self._valid  # those of before, if they expire while this one is being opened
         connection: Connection = await self._connect()
-        self._valid.add(connection)
+        valid.add(connection)
         return connection
 
     def _close(self, connection: Connection) -> None:

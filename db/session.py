@@ -125,12 +125,18 @@ class Transaction:
                     clean = True
         except _UNAVAILABLE as failure:
             error = failure
+        except asyncpg.InterfaceError as failure:
+            if not connection.is_closed():
+                raise
+            error = failure
         except asyncpg.PostgresError:  # the server has rolled back instead
             clean = True
             raise
         finally:
+            # What asyncpg says when the connection broke between two statements, and of a caller's mistakes.
+            broken = isinstance(error, asyncpg.InterfaceError) and connection.is_closed()
             self._pool.release(connection, clean=clean)
-        if isinstance(error, _UNAVAILABLE):
+        if broken or isinstance(error, _UNAVAILABLE):
             raise DatabaseUnavailableError from error
 
 

@@ -20,6 +20,7 @@ from tests.wire import Wire
 pytestmark = pytest.mark.anyio
 
 WHO = "select app.current_user_id()"
+BACKEND = "select pg_backend_pid()"
 
 
 @pytest.fixture
@@ -180,6 +181,268 @@ async def test_a_commit_that_fails_is_an_error(pool: Pool, admin: psycopg.Connec
     assert await leftovers(pool) == NOTHING
 
 
+# ---- the pool ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a connection."""
+    monkeypatch.setattr("db.pool.PATIENCE", 0.5)
+
+
+async def lendable(pool: Pool) -> int:
+    """Return how many connections the pool lends at once. It should be exactly its size."""
+    found = await asyncio.gather(*(pool.acquire() for _ in range(pool.size + 1)), return_exceptions=True)
+    held = [one for one in found if isinstance(one, asyncpg.Connection)]
+    for connection in held:
+        pool.release(connection, clean=True)
+    return len(held)
+
+
+async def first_of(pool: Pool) -> asyncpg.Connection:
+    """Return the connection that the pool will lend next."""
+    connection = await pool.acquire()
+    pool.release(connection, clean=True)
+    return connection
+
+
+async def kill(admin: psycopg.Connection, connection: asyncpg.Connection) -> None:
+    """Let the server close a connection; wait until the connection knows."""
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _: closed.set())
+    admin.execute("select pg_terminate_backend(%s)", [connection.get_server_pid()])
+    await closed.wait()
+
+
+async def test_a_crowd_shares_the_connections(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=True)
+    backends = await asyncio.gather(*(session.fetchval(f"{BACKEND} from pg_sleep(0.01)") for _ in range(20)))
+    assert len(set(backends)) == pool.size
+    found = admin.execute(
+        "select pid from pg_stat_activity where usename = 'app_api' and datname = current_database()"
+    ).fetchall()
+    assert {pid for (pid,) in found} == set(backends)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_waits_too_long_is_told_so_and_the_next_one_is_served(pool: Pool) -> None:
+    held = [await pool.acquire() for _ in range(pool.size)]
+    with pytest.raises(DatabaseUnavailableError):
+        await Session(pool, "alice", read_only=True).fetchval(WHO)
+    for connection in held:
+        pool.release(connection, clean=True)
+    assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
+    assert await lendable(pool) == pool.size
+
+
+async def test_who_waits_gets_the_connection_that_comes_back(pool: Pool) -> None:
+    held = [await pool.acquire() for _ in range(pool.size)]
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pool.release(held[1], clean=True)
+    assert await waiting is held[1]
+    for connection in held:
+        pool.release(connection, clean=True)
+
+
+async def test_the_connection_that_came_back_last_goes_out_first(pool: Pool) -> None:
+    one, two, three = [await pool.acquire() for _ in range(3)]
+    for connection in (two, one, three):
+        pool.release(connection, clean=True)
+    again = [await pool.acquire() for _ in range(3)]
+    assert again == [three, one, two]
+    for connection in again:
+        pool.release(connection, clean=True)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("moment", ["begin", "query", "commit"])
+async def test_a_connection_whose_answer_nobody_awaited_is_never_used_again(url: Url, moment: str) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            session = Session(pool, "alice", read_only=True)
+            connection = await first_of(pool)
+
+            async def call() -> None:
+                if moment == "begin":
+                    wire.freeze()
+                async with session.transaction() as transaction:
+                    if moment == "query":
+                        wire.freeze()
+                    await transaction.fetchval(WHO)
+                    if moment == "commit":
+                        wire.freeze()
+
+            caller = asyncio.create_task(call())
+            await asyncio.sleep(0.1)
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            assert connection.is_closed()
+            wire.thaw()
+            assert await session.fetchval(WHO) == "alice"
+            assert await lendable(pool) == 1
+
+
+async def test_a_block_that_is_left_while_its_query_runs_is_an_error(pool: Pool) -> None:
+    connection = await first_of(pool)
+    queries = []
+
+    async def call() -> None:
+        async with Session(pool, "alice", read_only=True).transaction() as transaction:
+            queries.append(asyncio.ensure_future(transaction.fetchval("select pg_sleep(1)")))
+            await asyncio.sleep(0)
+
+    with pytest.raises(asyncpg.InterfaceError, match="in progress"):
+        await call()
+    assert connection.is_closed()
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await queries[0]
+
+
+async def test_a_connection_with_a_transaction_open_is_not_clean_whatever_is_said(pool: Pool) -> None:
+    connection = await pool.acquire()
+    await connection.execute("begin")
+    pool.release(connection, clean=True)
+    assert connection.is_closed()
+
+
+async def test_after_an_error_that_ended_the_transaction_the_same_connection_is_used_again(
+    pool: Pool, admin: psycopg.Connection
+) -> None:
+    session = Session(pool, "alice", read_only=False)
+    backend = await session.fetchval(BACKEND)
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await session.fetchval("select 1/0")
+    assert await session.fetchval(BACKEND) == backend
+
+    with pytest.raises(asyncpg.InterfaceError):  # a caller's mistake: where is $1?
+        await session.fetchval("select $1::int")
+    assert await session.fetchval(BACKEND) == backend
+
+    with pytest.raises(ZeroDivisionError):
+        async with session.transaction():
+            raise ZeroDivisionError
+    assert await session.fetchval(BACKEND) == backend
+
+    refuse_at_commit(admin)
+    with pytest.raises(asyncpg.RaiseError, match="refused at commit"):
+        await add(session, "x")
+    assert await session.fetchval(BACKEND) == backend
+
+
+@pytest.mark.parametrize("method", ["execute", "fetch", "fetchval"])
+async def test_a_transaction_is_of_no_use_outside_of_its_block(pool: Pool, method: str) -> None:
+    session = Session(pool, "alice", read_only=True)
+    async with session.transaction() as over:
+        await getattr(over, method)(WHO)
+    with pytest.raises(ZeroDivisionError):
+        async with session.transaction() as failed:
+            raise ZeroDivisionError
+    for transaction in (over, failed, session.transaction()):
+        with pytest.raises(asyncpg.InterfaceError, match="is over, or has not begun"):
+            await getattr(transaction, method)(WHO)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_connections_that_expire_are_closed_at_once_or_when_they_come_back(pool: Pool) -> None:
+    idle, lent = await pool.acquire(), await pool.acquire()
+    pool.release(idle, clean=True)
+    pool.expire()
+    assert idle.is_closed()
+    assert await lent.fetchval("select 1") == 1
+    pool.release(lent, clean=True)
+    assert lent.is_closed()
+    assert await lendable(pool) == pool.size
+
+
+async def test_a_connection_that_was_being_opened_expires_too(url: Url) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            wire.freeze()
+            opening = asyncio.create_task(pool.acquire())
+            await asyncio.sleep(0.1)
+            pool.expire()
+            wire.thaw()
+            connection = await opening
+            assert await connection.fetchval("select 1") == 1
+            pool.release(connection, clean=True)
+            assert connection.is_closed()
+
+
+async def test_a_pool_that_is_left_leaves_nothing_open(url: Url) -> None:
+    async with Pool(url("app_api"), size=1) as pool:
+        connection = await first_of(pool)
+        assert not connection.is_closed()
+    assert connection.is_closed()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_idle_for_too_long_is_not_lent(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = [await pool.acquire() for _ in range(2)]
+    for connection in old:
+        pool.release(connection, clean=True)
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 0.01)
+    assert await first_of(pool) not in old
+    assert all(connection.is_closed() for connection in old)
+    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 300)
+    assert await lendable(pool) == pool.size
+
+
+async def test_what_the_server_has_closed_is_not_lent(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=True)
+    connections = [await pool.acquire() for _ in range(2)]
+    for connection in connections:
+        pool.release(connection, clean=True)
+    await kill(admin, connections[1])
+    assert await session.fetchval(BACKEND) == connections[0].get_server_pid()
+    await kill(admin, connections[0])
+    assert await session.fetchval(WHO) == "alice"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("released", [0, 1])
+async def test_who_is_cancelled_while_waiting_for_a_connection_takes_none_along(pool: Pool, released: int) -> None:
+    held = [await pool.acquire() for _ in range(pool.size)]
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+    for _ in range(released):
+        pool.release(held.pop(), clean=True)  # for the one who waits, and does not know yet
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    for connection in held:
+        pool.release(connection, clean=True)
+    assert await lendable(pool) == pool.size
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_cannot_connect_takes_no_place(url: Url) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        async with Pool(wire.url, size=1) as pool:
+            with pytest.raises(DatabaseUnavailableError):  # refused
+                await pool.acquire()
+            wire.open()
+            assert await lendable(pool) == 1
+
+            pool.expire()
+            wire.freeze()
+            with pytest.raises(DatabaseUnavailableError):  # met with silence
+                await pool.acquire()
+            connecting = asyncio.create_task(pool.acquire())
+            await asyncio.sleep(0.1)
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            wire.thaw()
+            assert await lendable(pool) == 1
+
+
 # ---- the retry ---------------------------------------------------------------------------------------
 
 
@@ -269,6 +532,24 @@ async def test_a_connection_that_breaks_is_unavailability_and_the_next_call_gets
             wire.mend()
             assert await session.fetchval(WHO) == "alice"
             assert await leftovers(pool) == NOTHING
+
+
+@pytest.mark.parametrize("moment", ["query", "commit"])
+async def test_a_connection_that_breaks_between_two_statements_is_unavailability(
+    pool: Pool, admin: psycopg.Connection, moment: str
+) -> None:
+    session = Session(pool, "alice", read_only=True)
+    connection = await first_of(pool)
+
+    async def call() -> None:
+        async with session.transaction() as transaction:
+            await kill(admin, connection)
+            if moment == "query":
+                await transaction.fetchval(WHO)
+
+    with pytest.raises(DatabaseUnavailableError):
+        await call()
+    assert await session.fetchval(WHO) == "alice"
 
 
 async def blocked(admin: psycopg.Connection) -> None:
