@@ -25,7 +25,7 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 	@$(BIN)/mypy
 	@sql=$$($(REVISIONS) 2>/dev/null) || exec $(REVISIONS); printf '%s\n' "$$sql" | $(BIN)/squawk
 
-bench: .venv/bench ## Measure everything, about an hour; needs wrk. To try it: QUICK=1
+bench: .venv/bench ## Measure everything, about half an hour; needs wrk. To try it: QUICK=1
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 schema: .venv/installed ## Write db/schema.sql anew, after a migration

@@ -89,7 +89,7 @@ def page_query(sort: Sort, *, filtered: bool) -> str:
     return f"""
         select array_agg(answer), (array_agg("order"))[$1 - 1], (array_agg(id))[$1 - 1]
         from (
-            select to_json(t)::text as answer, t."order", t.id
+            select to_json(t) as answer, t."order", t.id
             from app.tasks as t
             where ({sort.columns}) {">" if sort.direction == "asc" else "<"} ({position})
                 {f"and t.completed = (select ${len(keys) + 2}::boolean)" if filtered else ""}

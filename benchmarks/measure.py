@@ -31,7 +31,7 @@ class Size:
 
 FULL = Size(
     rounds=5,
-    seconds=4,
+    seconds=3,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],
     lists=[Rows(1, tasks) for tasks in (1000, 10_000, 100_000, 1_000_000)],

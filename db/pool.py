@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg import Connection
 
 PATIENCE = 5.0  # seconds until a caller is told that there is no connection
+CANCEL_WITHIN = 1.0  # seconds in which a query that nobody waits for is cancelled
 IDLE_LIFETIME = 300.0  # seconds after which the network may have forgotten an idle connection
 
 # The answers' timestamps are rendered by the server, in UTC. PgBouncer knows both parameters.
@@ -41,10 +42,11 @@ class Pool:
             command_timeout=15,
             server_settings=SERVER_SETTINGS,
         )
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._free = asyncio.Semaphore(size)
         self._idle: list[tuple[Connection, float]] = []  # and since when
         self._valid: set[Connection] = set()
+        self._doubtful: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -53,6 +55,8 @@ class Pool:
     async def __aexit__(self, *_: object) -> None:
         """Close all connections; those that are lent, when they come back."""
         self.expire()
+        for connection in [*self._doubtful]:
+            self._close(connection)
 
     async def acquire(self) -> Connection:
         """Return a connection that nobody else has, with no transaction open. Raises DatabaseUnavailableError."""
@@ -73,8 +77,13 @@ class Pool:
 
         What the connection says of itself does not count: while an answer is on its way, it says what was before.
         """
-        if clean and connection in self._valid and not connection.is_in_transaction():
-            self._idle.append((connection, self._clock()))
+        if not clean or connection.is_in_transaction():
+            self._valid.discard(connection)
+            self._doubtful.add(connection)
+            # Not at once: asyncpg is asking the server to cancel what still runs.
+            self._loop.call_later(CANCEL_WITHIN, self._close, connection)
+        elif connection in self._valid:
+            self._idle.append((connection, self._loop.time()))
         else:
             self._close(connection)
         self._free.release()
@@ -88,7 +97,7 @@ class Pool:
     def _last_used(self) -> Connection | None:
         while self._idle:
             connection, since = self._idle.pop()
-            if not connection.is_closed() and self._clock() - since < IDLE_LIFETIME:
+            if not connection.is_closed() and self._loop.time() - since < IDLE_LIFETIME:
                 return connection
             self._close(connection)
         return None
@@ -101,4 +110,5 @@ class Pool:
 
     def _close(self, connection: Connection) -> None:
         self._valid.discard(connection)
+        self._doubtful.discard(connection)
         connection.terminate()

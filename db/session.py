@@ -11,7 +11,7 @@ connection has nothing to forget: the pool sends no reset query, and PgBouncer i
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal, Self, TypeGuard
 
@@ -82,6 +82,8 @@ class Transaction:
 
     async def __aenter__(self) -> Self:
         """Begin. Raises DatabaseUnavailableError."""
+        if self._connection:
+            raise asyncpg.InterfaceError("the transaction has begun already")
         self._connection = await self._pool.acquire()
         try:
             await self._connection.execute(self._begin)
@@ -91,20 +93,24 @@ class Transaction:
         return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        """Commit or roll back. Raises DatabaseUnavailableError if that, or `error`, means it."""
+        """Commit or roll back.
+
+        Raises DatabaseUnavailableError if that, or `error`, means it; InFailedSQLTransactionError if there is nothing
+        to commit, because the block went on after an error of PostgreSQL's.
+        """
         await self._leave(self._open_connection(), error)
 
-    def execute(self, statement: str, *arguments: object) -> Awaitable[str]:
+    async def execute(self, statement: str, *arguments: object) -> str:
         """Run a statement; return its status."""
-        return self._open_connection().execute(statement, *arguments)
+        return await self._open_connection().execute(statement, *arguments)
 
-    def fetch(self, query: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""
-        return self._open_connection().fetch(query, *arguments)
+        return await self._open_connection().fetch(query, *arguments)
 
-    def fetchval(self, query: str, *arguments: object) -> Awaitable[Any]:
+    async def fetchval(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the column holds
         """Return the first column of the first row of `query`, or None."""
-        return self._open_connection().fetchval(query, *arguments)
+        return await self._open_connection().fetchval(query, *arguments)
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -117,8 +123,10 @@ class Transaction:
         clean = False
         try:
             if error is None:
-                await connection.execute("commit")
+                status = await connection.execute("commit")
                 clean = True
+                if status == "ROLLBACK":  # the block has swallowed an error of PostgreSQL's
+                    raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
             elif isinstance(error, Exception) and not isinstance(error, _UNAVAILABLE):
                 with suppress(asyncpg.InterfaceError, *_UNAVAILABLE):
                     await connection.execute("rollback")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import asyncpg
 import psycopg
@@ -280,7 +280,7 @@ async def test_a_connection_whose_answer_nobody_awaited_is_never_used_again(url:
             caller.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await caller
-            assert connection.is_closed()
+            await until_closed(connection)
             wire.thaw()
             assert await session.fetchval(WHO) == "alice"
             assert await lendable(pool) == 1
@@ -297,7 +297,7 @@ async def test_a_block_that_is_left_while_its_query_runs_is_an_error(pool: Pool)
 
     with pytest.raises(asyncpg.InterfaceError, match="in progress"):
         await call()
-    assert connection.is_closed()
+    await until_closed(connection)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await queries[0]
 
@@ -306,7 +306,49 @@ async def test_a_connection_with_a_transaction_open_is_not_clean_whatever_is_sai
     connection = await pool.acquire()
     await connection.execute("begin")
     pool.release(connection, clean=True)
-    assert connection.is_closed()
+    assert await first_of(pool) is not connection
+    await until_closed(connection)
+
+
+async def test_a_query_that_nobody_waits_for_any_more_is_cancelled(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=True)
+    caller = asyncio.create_task(session.fetchval("select pg_sleep(60)"))
+    running = "select from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
+
+    async def until(number: int) -> None:
+        async with asyncio.timeout(10):
+            while len(admin.execute(running).fetchall()) != number:
+                admin.rollback()
+                await asyncio.sleep(0.02)
+
+    await until(1)
+    caller.cancel()
+    await until(0)
+
+
+async def test_an_error_that_the_block_swallows_is_told_at_its_end(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=False)
+
+    async def add_and_stumble() -> None:
+        async with session.transaction() as transaction:
+            await transaction.execute("insert into app.tasks (text) values ('x')")
+            with suppress(asyncpg.DivisionByZeroError):
+                await transaction.execute("select 1/0")
+
+    with pytest.raises(asyncpg.InFailedSQLTransactionError, match="nothing is saved"):
+        await add_and_stumble()
+    assert admin.execute("select from app.tasks").fetchall() == []
+    assert await leftovers(pool) == NOTHING
+
+
+async def test_a_transaction_cannot_be_entered_twice(pool: Pool) -> None:
+    async def enter_twice() -> None:
+        async with Session(pool, "alice", read_only=True).transaction() as transaction, transaction:
+            pass
+
+    with pytest.raises(asyncpg.InterfaceError, match="has begun already"):
+        await enter_twice()
+    assert await lendable(pool) == pool.size
 
 
 async def test_after_an_error_that_ended_the_transaction_the_same_connection_is_used_again(
@@ -550,6 +592,14 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
     with pytest.raises(DatabaseUnavailableError):
         await call()
     assert await session.fetchval(WHO) == "alice"
+
+
+async def until_closed(connection: asyncpg.Connection) -> None:
+    """Return when the connection is closed, soon after it came back in doubt."""
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _: closed.set())
+    if not connection.is_closed():
+        await asyncio.wait_for(closed.wait(), 10)
 
 
 async def blocked(admin: psycopg.Connection) -> None:
