@@ -292,7 +292,7 @@ async def test_a_block_that_is_left_while_its_query_runs_is_an_error(pool: Pool)
 
     async def call() -> None:
         async with Session(pool, "alice", read_only=True).transaction() as transaction:
-            queries.append(asyncio.ensure_future(transaction.fetchval("select pg_sleep(1)")))
+            queries.append(asyncio.ensure_future(transaction.fetchval("select pg_sleep(5)")))
             await asyncio.sleep(0)
 
     with pytest.raises(asyncpg.InterfaceError, match="in progress"):

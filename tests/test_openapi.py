@@ -84,7 +84,7 @@ def test_every_route_is_known_here(document: dict[str, Any]) -> None:
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
     ]
 
-    assert others == {"/openapi.json", "/docs", *(f"/docs/assets/{name}" for name in docs.NAMES)}
+    assert others == {"/openapi.json", "/docs", "/metrics", *(f"/docs/assets/{name}" for name in docs.NAMES)}
     assert sorted(documented) == ROUTES
     assert set(ROUTES) > OPEN
     assert len(NEEDS_TOKEN) >= 8
