@@ -1,0 +1,30 @@
+"""docs/performance.md shows what was measured, and nothing that was not."""
+
+import json
+import re
+
+from benchmarks.figures import figures, table
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "performance.md").read_text()
+RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+
+
+def test_the_page_shows_the_tables_of_the_last_run() -> None:
+    shown = re.search(r"<!-- make bench -->\n```\n(.*?)\n```\n", PAGE, re.DOTALL)
+    assert shown
+    assert shown[1] == table(RESULTS).strip("\n")
+
+
+def test_the_figures_follow_from_the_measurements() -> None:
+    assert figures(RESULTS) == RESULTS["figures"]
+
+
+def test_the_readme_repeats_what_was_measured() -> None:
+    value = {each["figure"]: each["value"] for each in RESULTS["figures"]}
+    page, row, new = (value[f"{scenario}: partywall ÷ sqlmodel"] for scenario in ("list_50", "read_one", "create"))
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert (
+        f"a page of 50 {page:.1f} times as often per second, a task {row:.1f} times, a new task {new:.1f} times"
+        in readme
+    )
