@@ -1,5 +1,6 @@
 """The stage: a PostgreSQL, a fresh migrated database per test, the app on a port, Alice, Bob and Charlie."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -32,6 +33,7 @@ JWT_SECRET = secrets.token_urlsafe(32)
 PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATABASE_URL may ask for one
 
 Url = Callable[[str], str]
+AccessLog = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -180,3 +182,9 @@ def charlie(base_url: str) -> Iterator[httpx2.Client]:
     """Charlie, who owns nothing yet."""
     with caller(base_url, "charlie") as client:
         yield client
+
+
+@pytest.fixture
+def access_log(capsys: pytest.CaptureFixture[str]) -> AccessLog:
+    """Return a function that returns what was logged of each request since it was called last."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -1,7 +1,6 @@
 """What a frontend is built of: the types of every route, and the code of docs/frontend.md, in Node and in a browser."""
 
 import json
-import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from playwright.sync_api import Page, expect
 from api.errors import title
 from api.settings import Settings
 from tests.browser import window
-from tests.conftest import JWT_SECRET, bearer, caller, make_token, serving
+from tests.conftest import JWT_SECRET, AccessLog, bearer, caller, make_token, serving
 from tests.node import PAGE, PASSWORD, PROJECT, run, sign_up, trusting
 from tests.test_openapi import ROUTES
 
@@ -32,14 +31,9 @@ def api(settings: Settings, better_auth: str) -> Iterator[str]:
         yield address
 
 
-def test_a_typed_client_compiles_and_calls_every_route(
-    frontend: Path, base_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "partywall.access"):
-        run("node", "dist/every-route.js", base_url, make_token("alice"), at=frontend)
-
-    log = [vars(record) for record in caplog.records if record.name == "partywall.access"]
-    assert {(line["method"], line["route"]) for line in log} == set(ROUTES)
+def test_a_typed_client_compiles_and_calls_every_route(frontend: Path, base_url: str, access_log: AccessLog) -> None:
+    run("node", "dist/every-route.js", base_url, make_token("alice"), at=frontend)
+    assert {(line["method"], line["route"]) for line in access_log()} == set(ROUTES)
 
 
 def test_the_list_of_the_page_keeps_its_promises(frontend: Path, better_auth: str, api: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
+from tests.conftest import JWT_SECRET, ROOT, AccessLog, Url, bearer, make_token, serving
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"
@@ -231,20 +231,28 @@ def test_every_answer_carries_a_request_id(alice: httpx2.Client) -> None:
 # ---- the access log ----------------------------------------------------------------------------------
 
 
-def test_every_request_is_one_line_in_the_log(alice: httpx2.Client, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "partywall.access")
+def test_every_request_is_one_line_in_the_log(alice: httpx2.Client, access_log: AccessLog) -> None:
     answers = [send(alice, request) for request, _, _ in ALL.values()]
     # A request is logged after its answer, but before the next one is answered.
     alice.get("/health/live", headers={"X-Request-ID": "last"})
 
-    records = [vars(record) for record in caplog.records if record.name == "partywall.access"]
-    records = [record for record in records if record["request_id"] != "last"]
-    lines = [(record["request_id"], record["method"], record["route"], record["status"]) for record in records]
-    assert lines == [
+    lines = [line for line in access_log() if line["request_id"] != "last"]
+    assert [(line["request_id"], line["method"], line["route"], line["status"]) for line in lines] == [
         (answer.headers["x-request-id"], method, route, status)
         for answer, ((method, _, _), status, route) in zip(answers, ALL.values(), strict=True)
     ]
-    assert all(0 < record["duration_ms"] < 10_000 for record in records)
+    assert all(0 < line["duration_ms"] < 10_000 for line in lines)
+
+
+def test_a_log_that_cannot_be_written_is_no_reason_not_to_answer(
+    alice: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patch, suppress(BrokenPipeError), os.fdopen(writer, "w") as broken:
+        patch.setattr(sys, "stdout", broken)
+        statuses = [alice.get("/tasks").status_code for _ in range(100)]
+    assert statuses == [200] * 100
 
 
 @contextmanager

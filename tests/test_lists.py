@@ -281,9 +281,10 @@ def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
                     index = INDEXES[sort.removeprefix("-"), completed is not None]
                     if found := complaints(explained["Plan"], index, limit):
                         wrong[sort, completed, user, number] = found
-                    [(tasks, *last)] = api.execute(execute).fetchall()
+                    [(tasks,)] = api.execute(execute).fetchall()
                     if tasks and len(tasks) == limit:
-                        position = tuple(last) if "order" in sort else tuple(last[1:])
+                        last = tasks[-2]
+                        position = (last["order"], last["id"]) if "order" in sort else (last["id"],)
                 api.execute("deallocate page")
     return wrong
 

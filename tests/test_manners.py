@@ -1,6 +1,5 @@
 """HEAD, OPTIONS and slashes at the end: what a browser and a proxy send without being asked to."""
 
-import logging
 import re
 import socket
 from typing import Any
@@ -10,7 +9,7 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import bearer, make_token
+from tests.conftest import AccessLog, bearer, make_token
 from tests.refusals import assert_refused, untouched
 from tests.test_openapi import CONTEXTS, ROUTES
 from tests.test_tasks import add, path
@@ -187,18 +186,14 @@ def test_an_id_that_was_forgotten_deletes_nothing(alice: httpx2.Client, admin: p
 
 
 def test_the_log_names_the_route_and_the_method_as_they_were_asked_for(
-    alice: httpx2.Client, caplog: pytest.LogCaptureFixture
+    alice: httpx2.Client, access_log: AccessLog
 ) -> None:
-    caplog.set_level(logging.INFO, "partywall.access")
     alice.head(f"{UNKNOWN}/")
     alice.options("/tasks/")
     alice.head("/openapi.json/")
     alice.get("/health/live", headers={"X-Request-ID": "last"})
 
-    records = [vars(record) for record in caplog.records if record.name == "partywall.access"]
-    lines = [
-        (record["method"], record["route"], record["status"]) for record in records if record["request_id"] != "last"
-    ]
+    lines = [(line["method"], line["route"], line["status"]) for line in access_log() if line["request_id"] != "last"]
     assert lines == [("HEAD", "/tasks/{task_id}", 404), ("OPTIONS", "/tasks", 204), ("HEAD", "/openapi.json", 200)]
 
 
