@@ -24,7 +24,6 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -122,12 +121,6 @@ HTTP_DETAILS = {
     405: "This path does not answer this method. The header Allow lists those that it does.",
     413: "The body is larger than 64 KiB.",
 }
-
-
-def handle_errors(app: FastAPI) -> None:
-    """Have `answer` speak for everything that a route or FastAPI raises."""
-    for kind in (ApiError, HTTPException, RequestValidationError, asyncpg.PostgresError, *UNAVAILABLE):
-        app.add_exception_handler(kind, answer)
 
 
 def answer(request: Request, error: Exception) -> Response:

@@ -15,11 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from api import health, task_bulk, task_list, tasks
 from api.auth import Verifier
 from api.docs import serve_docs
-from api.errors import handle_errors
 from api.gate import Gate
 from api.logs import configure_logging
 from api.metrics import serve_metrics
-from api.middleware import BrowserManners, CatchErrors, LimitBody, RequestLog
+from api.middleware import Api, BrowserManners, CatchErrors, LimitBody, RequestLog
 from api.openapi import complete_document
 from api.settings import Settings, load_settings
 from db.pool import Pool
@@ -52,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
             gc.freeze()
             yield {"pool": pool, "gate": gate, "probe": probe, "verifier": verifier}
 
-    app = FastAPI(
+    app = Api(
         title="Partywall",
         version="0.1.0",
         description="Tasks, walled in by PostgreSQL's row-level security: what is not yours does not exist.",
@@ -65,15 +64,14 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
-    handle_errors(app)
     complete_document(app)
     serve_docs(app)
     serve_metrics(app)
 
     # The last one added is the outermost.
+    app.add_middleware(CatchErrors)
     app.add_middleware(LimitBody)
     app.add_middleware(BrowserManners)
-    app.add_middleware(CatchErrors)
     if settings.cors_origins:  # else no page may call, and browsers need not be told
         app.add_middleware(
             CORSMiddleware,

@@ -5,6 +5,7 @@ a row. What a route does have is known when it is made.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from inspect import signature
 from typing import Any, TypeAlias
 
@@ -53,7 +54,8 @@ class Route(APIRoute):
             async def handle(_: Request) -> Response:
                 return await self._leave_to_fastapi(request)  # which has the body already
 
-            await request_response(handle)(scope, receive, send)
+            async with AsyncExitStack() as scope["fastapi_middleware_astack"]:  # where FastAPI looks for it
+                await request_response(handle)(scope, receive, send)
             return
         response = await self._handle(**arguments)
         await response(scope, receive, send)

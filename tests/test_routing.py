@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import httpx2
 import pytest
 from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api import examples, routing
 from api.conditions import IfMatch
-from api.errors import UnauthorizedError, handle_errors
+from api.errors import ApiError, UnauthorizedError, answer
 from api.routing import Route
 from api.task_list import PageQuery
 from api.tasks import NewTask, TaskChange, TaskId
@@ -61,7 +63,8 @@ def app_of(route_class: type[APIRoute], handler: Callable[..., object] = echo) -
     router = APIRouter(route_class=route_class)
     router.add_api_route("/tasks/{task_id}", handler, methods=["PATCH"], dependencies=[Depends(note)])
     app = FastAPI(routes=router.routes)
-    handle_errors(app)
+    for kind in (ApiError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
     return app
 
 
