@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from inspect import signature
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, request_response
@@ -80,7 +81,9 @@ def _reader(wanted: Dependant) -> Callable[[Request], Awaitable[Arguments]]:
         for name, alias, validate in path:
             arguments[name] = _valid(validate(request.path_params[alias]))
         for name, validate in query:
-            arguments[name] = _valid(validate(dict(request.query_params)))
+            # As Starlette does it, which makes more of it than is needed here.
+            asked = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            arguments[name] = _valid(validate(dict(asked)))
         for name, alias, validate in headers:
             arguments[name] = _valid(validate(request.headers.get(alias)))
         for name, validate in body:

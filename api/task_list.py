@@ -1,12 +1,12 @@
 """Pages of tasks, in every order. `api/task_bulk.py` changes many at once."""
 
-import json
 import re
 from functools import cache
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
+import orjson
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
@@ -51,7 +51,7 @@ class TaskPage(BaseModel):
 def as_in_json(value: object) -> object:
     """Return the number or the boolean that is written as it is in JSON: 5 and true, not 05, 5.0, yes and True."""
     if isinstance(value, str) and re.fullmatch(r"true|false|0|-?[1-9][0-9]{0,9}", value):
-        return json.loads(value)
+        return orjson.loads(value)
     return value
 
 
@@ -111,7 +111,7 @@ async def list_tasks(page: Annotated[PageQuery, Query()], db: CallerSession) -> 
     items = ",".join(tasks[: page.limit])
     if len(tasks) <= page.limit:
         return document(f'{{"items":[{items}],"next_cursor":null}}')
-    last = json.loads(tasks[page.limit - 1])
+    last = orjson.loads(tasks[page.limit - 1])
     cursor = cursors.encode(LISTS.index((page.sort, page.completed)), last["order"], UUID(last["id"]))
     return document(
         f'{{"items":[{items}],"next_cursor":"{cursor}"}}',
