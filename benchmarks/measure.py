@@ -30,8 +30,8 @@ class Size:
 
 
 FULL = Size(
-    rounds=5,
-    seconds=3,
+    rounds=15,  # many short ones: what is compared runs within seconds of each other
+    seconds=1,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],
     lists=[Rows(1, tasks) for tasks in (1000, 10_000, 100_000, 1_000_000)],

@@ -86,7 +86,9 @@ class Pool:
         What the connection says of itself does not count: while an answer is on its way, it says what was before.
         """
         del self._lent[connection]
-        if not clean or connection.is_in_transaction():
+        if connection.is_closed():
+            self._valid.discard(connection)
+        elif not clean or connection.is_in_transaction():
             self._valid.discard(connection)
             self._doubtful.add(connection)
             # Not at once: asyncpg is asking the server to cancel what still runs.
@@ -119,7 +121,7 @@ class Pool:
 
     def _look(self) -> None:
         """Close what is lent for too long. One timer for all: asyncpg's are three per request, and 5 % of it."""
-        for connection, since in self._lent.items():
+        for connection, since in [*self._lent.items()]:
             if self._loop.time() - since > LENT_FOR:
                 connection.terminate()
         self._next_look = self._loop.call_later(LOOK_EVERY, self._look)

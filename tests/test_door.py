@@ -485,6 +485,50 @@ async def test_who_cannot_connect_takes_no_place(url: Url) -> None:
             assert await lendable(pool) == 1
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("moment", ["begin", "query", "commit"])
+async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    monkeypatch.setattr("db.pool.LENT_FOR", 1)
+    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.05)
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            session = Session(pool, "alice", read_only=True)
+            connection = await first_of(pool)
+
+            async def call() -> None:
+                if moment == "begin":
+                    wire.freeze()
+                async with session.transaction() as transaction:
+                    if moment == "query":
+                        wire.freeze()
+                    await transaction.fetchval(WHO)
+                    if moment == "commit":
+                        wire.freeze()
+
+            with pytest.raises(DatabaseUnavailableError):
+                await asyncio.wait_for(call(), 10)
+            assert connection.is_closed()
+            wire.thaw()
+            assert await session.fetchval(WHO) == "alice"
+            assert await lendable(pool) == 1
+
+
+async def test_who_holds_a_connection_for_too_long_loses_it(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.pool.LENT_FOR", 0.1)
+    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.05)
+
+    async def dawdle(pool: Pool) -> None:
+        async with Session(pool, "alice", read_only=True).transaction():
+            await asyncio.sleep(0.5)
+
+    async with Pool(url("app_api"), size=1) as pool:
+        with pytest.raises(DatabaseUnavailableError):
+            await dawdle(pool)
+        monkeypatch.setattr("db.pool.LENT_FOR", 15)
+        assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
+
+
 # ---- the retry ---------------------------------------------------------------------------------------
 
 
