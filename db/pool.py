@@ -6,6 +6,7 @@ connections, for one transaction each, and because it says whether one came back
 """
 
 import asyncio
+from collections import deque
 from functools import partial
 from typing import Self
 
@@ -43,7 +44,8 @@ class Pool:
             server_settings=SERVER_SETTINGS,
         )
         self._loop = asyncio.get_running_loop()
-        self._free = asyncio.Semaphore(size)
+        self._places = size  # how many more connections may be lent; nobody waits while there are any
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # for a place, and since when
         self._idle: list[tuple[Connection, float]] = []  # and since when
         self._lent: dict[Connection, float] = {}  # and since when
         self._valid: set[Connection] = set()
@@ -64,15 +66,11 @@ class Pool:
     async def acquire(self) -> Connection:
         """Return a connection that nobody else has, with no transaction open. Raises DatabaseUnavailableError."""
         try:
-            if self._free.locked():
-                async with asyncio.timeout(PATIENCE):
-                    await self._free.acquire()
-            else:  # at once: a timer that is not needed is 3 % of a request
-                await self._free.acquire()
+            await self._take_place()
             try:
                 connection = self._last_used() or await self._open()
             except BaseException:
-                self._free.release()
+                self._give_place()
                 raise
         # Whatever the server says to a login that it turns away, it is not available.
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -97,13 +95,35 @@ class Pool:
             self._idle.append((connection, self._loop.time()))
         else:
             self._close(connection)
-        self._free.release()
+        self._give_place()
 
     def expire(self) -> None:
         """Close all connections; those that are lent or being opened, when they come back."""
         self._valid = set()
         while self._idle:
             self._close(self._idle.pop()[0])
+
+    async def _take_place(self) -> None:
+        """Return when one more connection may be lent. Raises TimeoutError."""
+        if self._places:
+            self._places -= 1
+            return
+        turn = self._loop.create_future()
+        self._waiting.append((turn, self._loop.time()))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it has come at the same moment
+                self._give_place()
+            raise
+
+    def _give_place(self) -> None:
+        while self._waiting:
+            turn, _ = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._places += 1
 
     def _last_used(self) -> Connection | None:
         while self._idle:
@@ -120,9 +140,14 @@ class Pool:
         return connection
 
     def _look(self) -> None:
-        """Close what is lent for too long. One timer for all: asyncpg's are three per request, and 5 % of it."""
+        """End what takes too long. One timer for everybody: a timer for each command is a tenth of a request."""
+        now = self._loop.time()
+        while self._waiting and now - self._waiting[0][1] > PATIENCE:
+            turn, _ = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(TimeoutError())
         for connection, since in [*self._lent.items()]:
-            if self._loop.time() - since > LENT_FOR:
+            if now - since > LENT_FOR:
                 connection.terminate()
         self._next_look = self._loop.call_later(LOOK_EVERY, self._look)
 
