@@ -81,8 +81,7 @@ class Gate:
 
     async def admit(self) -> None:
         """Return if the gate is open. Raises ClosedError, or DatabaseUnavailableError before the first look."""
-        if self.reasons:
-            await self.first_look()
+        await self.first_look()
         if self.reasons:
             raise ClosedError("The API is closed: its database is not safe to use. /health says why.")
 

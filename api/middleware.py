@@ -89,7 +89,10 @@ def _template(scope: Scope) -> str | None:
 
 
 class CatchErrors:
-    """Answers whatever a route raises, or the router."""
+    """Answers whatever a route raises, or the router.
+
+    Inside of the others: an error is an answer like any other for CORS, for HEAD and for the log.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
@@ -149,8 +152,8 @@ class BrowserManners:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
-        if not is_head and not scope.get("path", "").endswith("/"):
+        is_head = scope.get("method") == "HEAD"
+        if scope["type"] != "http" or not (is_head or scope["path"].endswith("/")):
             await self._app(scope, receive, send)
             return
 

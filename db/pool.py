@@ -15,7 +15,7 @@ from asyncpg import Connection
 
 PATIENCE = 5.0  # seconds to wait for a connection to come back, and for a new one to be opened
 LENT_FOR = 15.0  # seconds: a hung server is not a hung client. The server's own limit, statement_timeout, is shorter
-LOOK_EVERY = 0.5  # seconds
+LOOK_EVERY = 0.5  # seconds between two looks for what takes longer than that
 CANCEL_WITHIN = 1.0  # seconds in which a query that nobody waits for is cancelled
 IDLE_LIFETIME = 300.0  # seconds after which the network may have forgotten an idle connection
 
@@ -48,8 +48,8 @@ class Pool:
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # for a place, and since when
         self._idle: list[tuple[Connection, float]] = []  # and since when
         self._lent: dict[Connection, float] = {}  # and since when
-        self._valid: set[Connection] = set()
-        self._doubtful: set[Connection] = set()
+        self._valid: set[Connection] = set()  # have not expired
+        self._doubtful: set[Connection] = set()  # are closed in a moment
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -84,9 +84,7 @@ class Pool:
         What the connection says of itself does not count: while an answer is on its way, it says what was before.
         """
         del self._lent[connection]
-        if connection.is_closed():
-            self._valid.discard(connection)
-        elif not clean or connection.is_in_transaction():
+        if not clean or connection.is_closed() or connection.is_in_transaction():
             self._valid.discard(connection)
             self._doubtful.add(connection)
             # Not at once: asyncpg is asking the server to cancel what still runs.
@@ -113,7 +111,7 @@ class Pool:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it has come at the same moment
+            if not (turn.cancelled() or turn.exception()):  # it has come at the same moment
                 self._give_place()
             raise
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -126,6 +127,28 @@ def serving(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def uvicorn_printing_to(log: Path, database_url: str, *, workers: int = 1, **environment: str) -> Iterator[str]:
+    """Run `uvicorn api.main:app` as production does; give its address when all workers have started."""
+    ours = {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "PYTHONUNBUFFERED": ""}
+    environment = os.environ | ours | environment
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
+    command += ["--workers", str(workers)]
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, cwd=log.parent, stdout=output, stderr=output) as process,
+    ):
+        try:
+            while log.read_text().count("Application startup complete") < workers or not (
+                address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+            ):
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield address[0]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 
@@ -208,10 +209,20 @@ async def first_of(pool: Pool) -> asyncpg.Connection:
 
 async def kill(admin: psycopg.Connection, connection: asyncpg.Connection) -> None:
     """Let the server close a connection; wait until the connection knows."""
-    closed = asyncio.Event()
-    connection.add_termination_listener(lambda _: closed.set())
     admin.execute("select pg_terminate_backend(%s)", [connection.get_server_pid()])
-    await closed.wait()
+    await until_closed(connection)
+
+
+async def freeze_at(moment: str, wire: Wire, session: Session) -> None:
+    """Run a transaction; the network freezes before one of its three messages."""
+    if moment == "begin":
+        wire.freeze()
+    async with session.transaction() as transaction:
+        if moment == "query":
+            wire.freeze()
+        await transaction.fetchval(WHO)
+        if moment == "commit":
+            wire.freeze()
 
 
 async def test_a_crowd_shares_the_connections(pool: Pool, admin: psycopg.Connection) -> None:
@@ -264,18 +275,7 @@ async def test_a_connection_whose_answer_nobody_awaited_is_never_used_again(url:
         async with Pool(wire.url, size=1) as pool:
             session = Session(pool, "alice", read_only=True)
             connection = await first_of(pool)
-
-            async def call() -> None:
-                if moment == "begin":
-                    wire.freeze()
-                async with session.transaction() as transaction:
-                    if moment == "query":
-                        wire.freeze()
-                    await transaction.fetchval(WHO)
-                    if moment == "commit":
-                        wire.freeze()
-
-            caller = asyncio.create_task(call())
+            caller = asyncio.create_task(freeze_at(moment, wire, session))
             await asyncio.sleep(0.1)
             caller.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -464,6 +464,23 @@ async def test_who_is_cancelled_while_waiting_for_a_connection_takes_none_along(
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_who_is_cancelled_when_the_patience_ends_takes_none_along(
+    url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.6)
+    async with Pool(url("app_api"), size=1) as pool:
+        held = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.7, waiting.cancel)
+        time.sleep(0.8)  # noqa: ASYNC251 - the look and the cancellation are due at once now, in this order
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        pool.release(held, clean=True)
+        assert await lendable(pool) == 1
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_who_cannot_connect_takes_no_place(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire:
         async with Pool(wire.url, size=1) as pool:
@@ -495,19 +512,8 @@ async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pyte
         async with Pool(wire.url, size=1) as pool:
             session = Session(pool, "alice", read_only=True)
             connection = await first_of(pool)
-
-            async def call() -> None:
-                if moment == "begin":
-                    wire.freeze()
-                async with session.transaction() as transaction:
-                    if moment == "query":
-                        wire.freeze()
-                    await transaction.fetchval(WHO)
-                    if moment == "commit":
-                        wire.freeze()
-
             with pytest.raises(DatabaseUnavailableError):
-                await asyncio.wait_for(call(), 10)
+                await asyncio.wait_for(freeze_at(moment, wire, session), 10)
             assert connection.is_closed()
             wire.thaw()
             assert await session.fetchval(WHO) == "alice"
@@ -527,6 +533,17 @@ async def test_who_holds_a_connection_for_too_long_loses_it(url: Url, monkeypatc
             await dawdle(pool)
         monkeypatch.setattr("db.pool.LENT_FOR", 15)
         assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_was_taken_away_is_not_lent_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = await pool.acquire()
+    monkeypatch.setattr("db.pool.LENT_FOR", -1)
+    await until_closed(connection)
+    monkeypatch.setattr("db.pool.LENT_FOR", 15)
+    pool.release(connection, clean=True)
+    assert await first_of(pool) is not connection
+    assert await lendable(pool) == pool.size
 
 
 # ---- the retry ---------------------------------------------------------------------------------------
@@ -639,7 +656,7 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
 
 
 async def until_closed(connection: asyncpg.Connection) -> None:
-    """Return when the connection is closed, soon after it came back in doubt."""
+    """Return when the connection is closed."""
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _: closed.set())
     if not connection.is_closed():

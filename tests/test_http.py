@@ -5,11 +5,9 @@ import logging
 import os
 import re
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +17,7 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, ROOT, AccessLog, Url, bearer, make_token, serving
+from tests.conftest import AccessLog, Url, bearer, make_token, serving, uvicorn_printing_to
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"
@@ -255,34 +253,17 @@ def test_a_log_that_cannot_be_written_is_no_reason_not_to_answer(
     assert statuses == [200] * 100
 
 
-@contextmanager
-def uvicorn_printing_to(log: Path, database_url: str) -> Iterator[str]:
-    """Run `uvicorn api.main:app` as production does; give its address."""
-    environment = os.environ | {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "CORS_ORIGINS": ORIGIN}
-    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
-    with (
-        log.open("w") as output,
-        subprocess.Popen(command, env=environment, cwd=log.parent, stdout=output, stderr=output) as process,
-    ):
-        try:
-            while not (address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
-                assert process.poll() is None
-                time.sleep(0.02)
-            yield address[0]
-        finally:
-            process.terminate()
-
-
 def test_production_prints_json_only_and_no_secret(url: Url, admin: psycopg.Connection, tmp_path: Path) -> None:
     token = make_token("alice")
     log = tmp_path / "log"
     with (
-        uvicorn_printing_to(log, url("app_api")) as address,
+        uvicorn_printing_to(log, url("app_api"), CORS_ORIGINS=ORIGIN) as address,
         httpx2.Client(base_url=address, headers=bearer(token)) as alice,
     ):
         answers = [send(alice, request) for request, _, _ in ALL.values()]
         task_id = answers[0].json()["id"]
         answers += [alice.get(f"/tasks/{task_id}")]
+        assert answers[-2].headers["x-request-id"] in log.read_text()  # at once, not when the buffer is full
         forget_a_grant(admin)
         answers += [alice.get("/tasks")]
     output = log.read_text()

@@ -1,5 +1,6 @@
 """HEAD, OPTIONS and slashes at the end: what a browser and a proxy send without being asked to."""
 
+import asyncio
 import re
 import socket
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from api.middleware import BrowserManners
 from api.settings import Settings
 from tests.conftest import AccessLog, bearer, make_token
 from tests.refusals import assert_refused, untouched
@@ -195,6 +198,18 @@ def test_the_log_names_the_route_and_the_method_as_they_were_asked_for(
 
     lines = [(line["method"], line["route"], line["status"]) for line in access_log() if line["request_id"] != "last"]
     assert lines == [("HEAD", "/tasks/{task_id}", 404), ("OPTIONS", "/tasks", 204), ("HEAD", "/openapi.json", 200)]
+
+
+def test_what_is_not_http_is_left_alone() -> None:
+    scopes: list[Scope] = [{"type": "lifespan"}, {"type": "websocket", "path": "/tasks/"}]
+    passed = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        passed.append(scope)
+
+    for scope in scopes:
+        asyncio.run(BrowserManners(app)(scope, None, None))  # type: ignore[arg-type]  # nothing is said
+    assert passed == scopes
 
 
 # ---- a browser on another origin ---------------------------------------------------------------------

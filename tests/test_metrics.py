@@ -1,17 +1,12 @@
 """What Prometheus is told about requests."""
 
-import os
-import re
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token
+from tests.conftest import Url, bearer, make_token, uvicorn_printing_to
 
 UNKNOWN = "/tasks/01900000-0000-7000-8000-000000000000"
 
@@ -70,28 +65,10 @@ def test_what_a_client_invents_does_not_grow_the_numbers(alice: httpx2.Client) -
 
 def test_workers_that_share_a_directory_are_counted_together(url: Url, tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
-    environment = os.environ | {
-        "DATABASE_URL": url("app_api"),
-        "JWT_SECRET": JWT_SECRET,
-        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
-    }
-    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0", "--workers", "2"]
-    log = tmp_path / "log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output) as process,
-    ):
-        try:
-            while not (address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
-                assert process.poll() is None
-                time.sleep(0.02)
-            while log.read_text().count("Application startup complete") < 2:
-                assert process.poll() is None
-                time.sleep(0.02)
-            for _ in range(20):  # each on a connection of its own, for whichever worker takes it
-                httpx2.get(f"{address[0]}/tasks", headers=bearer(make_token("alice")))
-            with httpx2.Client(base_url=address[0]) as scraper:
-                assert numbers(scraper)["GET", "/tasks", "200"] == 20
-        finally:
-            process.terminate()
+    shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
+    with uvicorn_printing_to(tmp_path / "log", url("app_api"), workers=2, **shared) as address:
+        for _ in range(20):  # each on a connection of its own, for whichever worker takes it
+            httpx2.get(f"{address}/tasks", headers=bearer(make_token("alice")))
+        with httpx2.Client(base_url=address) as scraper:
+            assert numbers(scraper)["GET", "/tasks", "200"] == 20
     assert len([*(tmp_path / "metrics").glob("histogram_*.db")]) == 2
