@@ -12,15 +12,18 @@ from typing import TypedDict
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import health, task_bulk, task_list, tasks
-from api.auth import Verifier
-from api.docs import serve_docs
-from api.gate import Gate
-from api.logs import configure_logging
-from api.metrics import serve_metrics
-from api.middleware import Api, BrowserManners, CatchErrors, LimitBody, RequestLog
-from api.openapi import complete_document
+from api.auth.tokens import Verifier
+from api.health import routes as health
+from api.health.readiness import Gate
+from api.http.docs_page import serve_docs
+from api.http.middleware import Api, BrowserManners, CatchErrors, LimitBody, RequestLog
+from api.http.openapi import complete_document
+from api.observability.logs import configure_logging
+from api.observability.metrics import serve_metrics
 from api.settings import Settings, load_settings
+from api.tasks import bulk as task_bulk
+from api.tasks import list as task_list
+from api.tasks import routes as tasks
 from db.pool import Pool
 
 

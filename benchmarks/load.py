@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.task_list import SORTS, page_query
-from api.tasks import ADD
+from api.tasks.list import SORTS, page_query
+from api.tasks.routes import ADD
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
 from db.embedded import binary

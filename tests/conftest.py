@@ -27,7 +27,7 @@ from api.main import create_app
 from api.settings import Settings
 from db.embedded import ROLES, Cluster
 
-pytest_plugins = ["tests.node"]
+pytest_plugins = ["tests.support.node"]
 
 ROOT = Path(__file__).parent.parent
 JWT_SECRET = secrets.token_urlsafe(32)

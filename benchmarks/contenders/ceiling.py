@@ -2,11 +2,12 @@
 
 from starlette.responses import Response
 
-from api import main, task_list
-from api.deps import CallerSession
-from api.openapi import new_router
-from api.responses import document
-from api.tasks import NewTask, TaskChange
+from api import main
+from api.auth.caller import CallerSession
+from api.http.openapi import new_router
+from api.http.responses import document
+from api.tasks import list as task_list
+from api.tasks.routes import NewTask, TaskChange
 
 ID = "01900000-0000-7000-8000-000000000000"
 TASK = (

@@ -13,7 +13,9 @@ from typing import Any
 
 import asyncpg
 
-from api import deps, gate, main
+from api import main
+from api.auth import caller as deps
+from api.health import readiness as gate
 from db.session import Session
 
 INSERT = "insert into app.tasks as t ("

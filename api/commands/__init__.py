@@ -1,0 +1,1 @@
+"""The `partywall` command, one file per subcommand."""

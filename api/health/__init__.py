@@ -1,0 +1,1 @@
+"""Whether the API can do its work, and whether it may."""

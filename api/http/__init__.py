@@ -1,0 +1,1 @@
+"""What HTTP is: middleware, errors, responses, ETags, pages, idempotency, the OpenAPI document."""

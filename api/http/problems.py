@@ -1,0 +1,224 @@
+"""What goes wrong, and what the caller is told: always application/problem+json (RFC 9457).
+
+ApiError                        raised by our own code, with a detail for the caller
+├── UnauthorizedError           401
+├── NotFoundError               404
+├── PreconditionFailedError     412, with the current ETag
+├── UnsupportedMediaTypeError   415
+├── InvalidInputError           422, and which parameter
+└── ClosedError                 503
+HTTPException                   Starlette's: 404 for an unknown path, 405, 413
+RequestValidationError          FastAPI's: 422, with every field that is wrong
+asyncpg.PostgresError           by constraint name, then by SQLSTATE
+DatabaseUnavailableError        503
+KeysUnavailableError            503
+anything else                   500: the log has the cause, the caller the request id
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api.auth.jwks import KeysUnavailableError
+from db.pool import DatabaseUnavailableError
+
+log = logging.getLogger("partywall.errors")
+
+RETRY = MappingProxyType({"Retry-After": "1"})
+
+
+class ApiError(Exception):
+    """An error that the caller is told about."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, detail: str, *errors: Mapping[str, str], headers: Mapping[str, str] | None = None) -> None:
+        """Say in `detail` what is wrong and what to do; in `errors`, as FieldError, where."""
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or self.headers
+
+
+class UnauthorizedError(ApiError):
+    """Nobody is calling, or not provably."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})  # RFC 6750, 3
+
+
+class NotFoundError(ApiError):
+    """Invisible and nonexistent are the same answer."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class PreconditionFailedError(ApiError):
+    """The caller has not seen the latest version."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class UnsupportedMediaTypeError(ApiError):
+    """The body is not JSON, by its own account."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class InvalidInputError(ApiError):
+    """A value that the schema of the route cannot judge."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class ClosedError(ApiError):
+    """The gate is closed: nobody is served from this database as it is."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = RETRY
+
+
+# The database's rules in the caller's words. Routes check the same before; this is for what slips past them.
+CONSTRAINTS = {
+    "tasks_text_length": {"pointer": "#/text", "detail": "must have 1 to 500 characters"},
+    "tasks_text_not_blank": {"pointer": "#/text", "detail": "must not be only white space"},
+}
+
+# SQLSTATE, or its first two characters: https://www.postgresql.org/docs/18/errcodes-appendix.html
+SQLSTATES = {
+    "22": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value is not one that the database can hold."),
+    "23503": (HTTPStatus.CONFLICT, "What this refers to does not exist, or is still referred to."),
+    "23505": (HTTPStatus.CONFLICT, "This exists already."),
+    "23514": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value breaks a rule of the database."),
+    "40": (HTTPStatus.SERVICE_UNAVAILABLE, "Others changed the same rows at the same time. Try again."),
+    "55P03": (HTTPStatus.SERVICE_UNAVAILABLE, "The database is busy. Try again."),
+    "57014": (HTTPStatus.SERVICE_UNAVAILABLE, "The database took too long. Try again."),
+}
+
+UNAVAILABLE = {
+    DatabaseUnavailableError: "The database cannot be reached. Try again in a moment.",
+    KeysUnavailableError: "The token cannot be verified now: the key server does not answer. Try again in a moment.",
+}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+MOST_ERRORS = 50  # of one request: a small body can have thousands
+INVALID = "The request is not valid: errors says what and where."
+# RFC 9110, 15.5; Python names some of them differently from one version to the next.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+HTTP_DETAILS = {
+    404: "Nothing is at this path. /docs lists what there is.",
+    405: "This path does not answer this method. The header Allow lists those that it does.",
+    413: "The body is larger than 64 KiB.",
+}
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """Return what the caller is told about `error`; what it must not be told goes to the log."""
+    match error:
+        case ApiError():
+            return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
+        case RequestValidationError():
+            return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
+        case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
+            return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "This is not readable JSON"}])
+        case HTTPException(status_code=405) if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": _allowed(request)})
+        case HTTPException():
+            detail = HTTP_DETAILS.get(error.status_code, error.detail)
+            headers = (
+                {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+            )
+            return problem(request, error.status_code, detail, headers=headers)
+        case asyncpg.PostgresError():
+            return _database_error(request, error)
+        case DatabaseUnavailableError() | KeysUnavailableError():
+            log.warning("unavailable", exc_info=error, extra=_identify(request))
+            return problem(request, 503, UNAVAILABLE[type(error)], headers=RETRY)
+    return _internal_error(request, error)
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, object] | None = None,
+) -> Response:
+    """Return an error in the one shape that all errors have, `api.http.openapi.Problem`.
+
+    `extensions` are members beside it (RFC 9457, 3.2).
+    """
+    content: dict[str, object] = {
+        "type": "about:blank",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "request_id": request.state.request_id,
+        **(extensions or {}),
+    }
+    if errors:
+        content["errors"] = errors
+    return Response(json.dumps(content), status, headers, media_type="application/problem+json")
+
+
+def title(status: int) -> str:
+    """Return a status in words."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def _database_error(request: Request, error: asyncpg.PostgresError) -> Response:
+    if field_error := CONSTRAINTS.get(error.constraint_name or ""):
+        return problem(request, 422, INVALID, errors=[field_error])
+    # 42501 is two things: a row that a policy refuses (the caller's doing) and a grant that we forgot (ours).
+    if error.sqlstate == "42501" and error.server_source_function == "ExecWithCheckOptions":
+        return problem(request, 403, "This row would not be yours.")
+    state = error.sqlstate or ""
+    if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
+        return _internal_error(request, error)
+    status, detail = known
+    log.warning("refused by the database", exc_info=error, extra=_identify(request))
+    return problem(request, status, detail, headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+
+
+def _internal_error(request: Request, error: Exception) -> Response:
+    log.error("internal error", exc_info=error, extra=_identify(request))
+    return problem(request, 500, "Something went wrong on our side. Report the request_id.")
+
+
+def _identify(request: Request) -> dict[str, str]:
+    return {"request_id": request.state.request_id}
+
+
+def _allowed(request: Request) -> str:
+    """Return all methods of the path. Starlette names only those of the first route that has it."""
+
+    def is_answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    methods = [method for method in METHODS if is_answered("GET" if method == "HEAD" else method)]
+    return ", ".join([*methods, "OPTIONS"])
+
+
+def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
+    place, *path = error["loc"]
+    detail = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "json_invalid":
+        return {"pointer": "#", "detail": f"This is not JSON: {error['ctx']['error']} at character {path[0]}"}
+    if place == "body":
+        steps = (quote(str(step).replace("~", "~0").replace("/", "~1")) for step in path)  # RFC 6901, 6
+        return {"pointer": "/".join(("#", *steps)), "detail": detail}
+    return {"parameter": str(path[0]), "detail": detail}

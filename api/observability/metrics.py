@@ -1,0 +1,42 @@
+"""What Prometheus reads at /metrics: how many requests there were, of which kind, and how long they took."""
+
+import os
+from functools import cache
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.problems import METHODS
+
+_KNOWN = frozenset({*METHODS, "OPTIONS"})
+_SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "Seconds until a request was answered, by the route's template.",
+    ("method", "route", "status"),
+)
+_kind = cache(_SECONDS.labels)
+
+
+def count(method: str, route: str | None, status: int | None, seconds: float) -> None:
+    """Count a request. What a client can invent is one kind: each kind stays in memory for good."""
+    _kind(method if method in _KNOWN else "other", route or "none", str(status)).observe(seconds)
+
+
+def serve_metrics(app: FastAPI) -> None:
+    """Add /metrics."""
+    app.add_route("/metrics", _metrics, include_in_schema=False)
+
+
+async def _metrics(_request: Request) -> Response:
+    """Return the numbers of this process; of all workers, if they share a directory.
+
+    https://prometheus.github.io/client_python/multiprocess/
+    """
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the one thing there without types
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

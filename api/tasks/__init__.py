@@ -1,0 +1,1 @@
+"""Tasks: one resource, with its models, routes and SQL."""

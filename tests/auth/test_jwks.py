@@ -1,0 +1,372 @@
+"""Public keys from JWT_JWKS_URL: which tokens they verify, and what happens when the key server does not help."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt import encode
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from api.auth.jwks import COOL_DOWN, EARLY, LIFETIME, LONGEST, SHORTEST, TIMEOUT, lifetime, parse
+from api.settings import Settings
+from tests.conftest import JWT_SECRET, bearer, make_token, serving
+from tests.support.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
+from tests.support.keyserver import (
+    ALGORITHMS,
+    EC,
+    ED,
+    JWKS,
+    OCT,
+    RSA,
+    RSA_JWK,
+    Clock,
+    KeyServer,
+    eventually,
+    key_set,
+    running,
+    simulated_clock,
+    token,
+)
+from tests.support.refusals import assert_refused, untouched
+
+Serve = Callable[..., AbstractContextManager[httpx2.Client]]
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def serve(settings: Settings, key_server: KeyServer) -> Serve:
+    """Start an app that takes its keys from the key server, and from `secret`."""
+
+    @contextmanager
+    def start(secret: str | None = None) -> Iterator[httpx2.Client]:
+        chosen = {"jwt_jwks_url": key_server.url} | ({} if secret else {"jwt_secret": None})
+        with serving(settings.model_copy(update=chosen)) as base_url, httpx2.Client(base_url=base_url) as client:
+            yield client
+
+    return start
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the app that is served next."""
+    return simulated_clock(monkeypatch)
+
+
+def call(client: httpx2.Client, with_token: str) -> httpx2.Response:
+    return client.get("/tasks", headers=bearer(with_token))
+
+
+def test_each_algorithm_works_and_the_keys_are_fetched_once(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        for algorithm in ALGORITHMS * 2:
+            answer = client.post("/tasks", json={"text": "Buy milk"}, headers=bearer(token(algorithm)))
+            assert answer.status_code == 201, algorithm
+            assert answer.json()["user_id"] == "alice"
+    assert key_server.requests == 1
+
+
+def test_a_secret_and_a_key_server_serve_side_by_side(serve: Serve) -> None:
+    with serve(JWT_SECRET) as client:
+        assert call(client, make_token("alice")).status_code == 200
+        assert call(client, token("RS256")).status_code == 200
+
+
+def test_the_secret_of_nobody_verifies_nothing(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        assert_unauthorized(call(client, make_token("alice")))
+        assert_unauthorized(call(client, forge(key=b"")))
+        eventually(lambda: key_server.requests == 1)
+    assert key_server.requests == 1
+
+
+@pytest.mark.parametrize("secret", [None, JWT_SECRET], ids=["key server alone", "key server and secret"])
+def test_a_public_key_is_no_secret(
+    serve: Serve, admin: psycopg.Connection, subtests: pytest.Subtests, secret: str | None
+) -> None:
+    spki, pkcs1 = PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1
+    public = {
+        "RSA PEM": RSA.public_key().public_bytes(Encoding.PEM, spki),
+        "RSA PEM, stripped": RSA.public_key().public_bytes(Encoding.PEM, spki).strip(),
+        "RSA DER": RSA.public_key().public_bytes(Encoding.DER, spki),
+        "RSA PKCS1": RSA.public_key().public_bytes(Encoding.PEM, pkcs1),
+        "RSA modulus": RSA_JWK["n"],
+        "EC PEM": EC.public_key().public_bytes(Encoding.PEM, spki),
+        "oct": OCT,
+    }
+    headers = (
+        *({"alg": "HS256"} | kid for kid in ({}, {"kid": "RS256"}, {"kid": "oct"}, {"kid": "unknown"})),
+        {"alg": "RS256", "kid": "RS256"},
+        {"alg": "RS256", "kid": "oct RS256"},
+    )
+    with serve(secret) as client:
+        assert call(client, token("RS256")).status_code == 200
+        forged = ((f"{name}, {header}", forge(header, key=key)) for name, key in public.items() for header in headers)
+        assert_all_unauthorized(admin, client, subtests, forged)
+
+
+def test_a_token_that_does_not_fit_its_key_is_refused(
+    serve: Serve, admin: psycopg.Connection, subtests: pytest.Subtests, key_server: KeyServer
+) -> None:
+    stranger = generate_private_key(public_exponent=65537, key_size=2048)
+    pairs = [(algorithm, kid) for algorithm in ALGORITHMS for kid in ALGORITHMS if algorithm != kid]
+    tokens = {
+        **{f"{algorithm} with the key {kid}": token(algorithm, kid=kid) for algorithm, kid in pairs},
+        **{f"{each} with the key RS256": token(each, kid="RS256") for each in ("RS512", "PS256")},
+        "an algorithm that is not ours": token("RS512"),
+        "a key for another algorithm": token("RS256", kid="RS512"),
+        "a key for encryption": token("RS256", kid="for encryption"),
+        "somebody else's key": encode(claims(), stranger, "RS256", headers={"kid": "RS256"}),
+        "a key in the header": encode(claims(), stranger, "RS256", headers={"kid": "x", "jwk": {"kty": "RSA"}}),
+        "a key server in the header": token("RS256", kid="x", jku=key_server.url, x5u=key_server.url),
+        "no key id": token("RS256", kid=""),
+        "alg none": forge({"alg": "none", "kid": "RS256"}).rpartition(".")[0] + ".",
+    }
+    with serve() as client:
+        assert_all_unauthorized(admin, client, subtests, tokens.items())
+    assert key_server.requests == 2
+
+
+def test_made_up_key_ids_cause_one_fetch_per_cool_down(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
+    with serve() as client, ThreadPoolExecutor(8) as threads:
+        assert call(client, token("RS256")).status_code == 200
+        for fetches in (2, 3, 4):
+            for answer in threads.map(lambda n: call(client, token("RS256", kid=f"made up {n}")), range(40)):
+                assert_unauthorized(answer)
+            assert call(client, token("RS256")).status_code == 200
+            assert key_server.requests == fetches
+            clock.now += COOL_DOWN
+
+
+def test_a_new_key_is_found_with_its_first_token(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = key_set(*JWKS[:1])
+    with serve() as client:
+        assert call(client, token("EdDSA")).status_code == 200
+        key_server.document = key_set(*JWKS)
+
+        assert call(client, token("RS256")).status_code == 200
+    assert key_server.requests == 2
+
+
+def test_the_keys_are_there_before_anybody_asks(serve: Serve, key_server: KeyServer) -> None:
+    with serve() as client:
+        eventually(lambda: key_server.requests == 1)
+        key_server.stop()
+
+        for algorithm in ALGORITHMS:
+            assert call(client, token(algorithm)).status_code == 200
+
+
+LIFETIMES = {
+    **dict.fromkeys(("", "public", "max-age=", "max-age=-1", "s-maxage=90", "x-max-age=90"), LIFETIME),
+    **dict.fromkeys(("max-age=90", 'MAX-AGE="90"', "public, max-age=90, must-revalidate", "s-maxage=1,max-age=90"), 90),
+    **dict.fromkeys(("max-age=0", "max-age=59", "no-store", "No-Cache", "no-cache, max-age=3600"), SHORTEST),
+    **dict.fromkeys(("max-age=3601", "max-age=31536000, immutable", f"max-age={'9' * 5000}"), LONGEST),
+}
+
+
+def test_an_answer_is_kept_for_as_long_as_it_says_within_bounds(subtests: pytest.Subtests) -> None:
+    for cache_control, seconds in LIFETIMES.items():
+        with subtests.test(cache_control=cache_control[:40]):
+            assert lifetime(cache_control) == seconds
+
+
+def test_keys_are_refreshed_before_they_expire(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
+    seconds = 300
+    key_server.headers = {"Cache-Control": f"max-age={seconds}"}
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        for fetches in (1, 2, 3):
+            clock.now += EARLY * seconds - 1
+            time.sleep(0.05)
+            assert key_server.requests == fetches
+            clock.now += 1
+            eventually(lambda fetches=fetches: key_server.requests == fetches + 1)  # type: ignore[misc]
+
+
+def test_nobody_who_has_a_known_key_waits_for_a_refresh(serve: Serve, key_server: KeyServer, clock: Clock) -> None:
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        key_server.answering.clear()
+        clock.now += LIFETIME
+        eventually(lambda: key_server.requests == 2)
+
+        started = time.monotonic()
+        for algorithm in ALGORITHMS:
+            assert call(client, token(algorithm, typ="another token")).status_code == 200
+        assert time.monotonic() - started < TIMEOUT / 2
+
+
+def test_the_app_stops_at_once_while_the_key_server_hangs(serve: Serve, key_server: KeyServer) -> None:
+    key_server.answering.clear()
+    with serve():
+        eventually(lambda: key_server.requests == 1)
+        started = time.monotonic()
+    assert time.monotonic() - started < TIMEOUT / 2
+
+
+REPLACED: dict[str, Callable[[], dict[str, Any]]] = {
+    "EdDSA": lambda: OKPAlgorithm.to_jwk(ed25519.Ed25519PrivateKey.generate().public_key(), as_dict=True),
+    "ES256": lambda: ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True),
+    "RS256": lambda: RSAAlgorithm.to_jwk(generate_private_key(65537, 2048).public_key(), as_dict=True),
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced under its name", "withdrawn"])
+def test_a_token_that_worked_stops_working_with_its_key(
+    serve: Serve, key_server: KeyServer, clock: Clock, algorithm: str, *, replaced: bool
+) -> None:
+    others = [jwk for jwk in JWKS if jwk["kid"] != algorithm]
+    with serve() as client:
+        known = token(algorithm)
+        for _ in range(2):  # verified, then remembered
+            assert call(client, known).status_code == 200
+        key_server.document = key_set(*([REPLACED[algorithm]() | {"kid": algorithm}] if replaced else []), *others)
+        clock.now += LIFETIME
+
+        eventually(lambda: call(client, known).status_code != 200)
+        assert_unauthorized(call(client, known))
+        for other in ALGORITHMS:
+            assert call(client, token(other)).status_code == (401 if other == algorithm else 200)
+
+
+def assert_unavailable(answer: httpx2.Response) -> None:
+    assert_refused(answer, 503)
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_key_that_cannot_be_asked_for_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, admin: psycopg.Connection
+) -> None:
+    key_server.stop()
+    with serve(JWT_SECRET) as client, untouched(admin):
+        for algorithm in ALGORITHMS:
+            headers = bearer(token(algorithm))
+            assert_unavailable(client.post("/tasks", json={"text": "Buy milk"}, headers=headers))
+        assert_unauthorized(call(client, "malformed"))
+        assert call(client, make_token("alice")).status_code == 200
+
+
+def test_known_keys_work_for_a_day_without_the_key_server(
+    serve: Serve, key_server: KeyServer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failures() -> int:
+        return [record.name for record in caplog.records].count("partywall.jwks")
+
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+        key_server.stop()
+        for hour in range(24):
+            clock.now += 3600
+            eventually(lambda hour=hour: failures() > hour)  # type: ignore[misc]
+            for algorithm in ALGORITHMS:  # a new token each time: the key is needed
+                assert call(client, token(algorithm, hour=hour)).status_code == 200
+        assert_unavailable(call(client, token("RS256", kid="unknown")))
+        assert call(client, token("RS256")).status_code == 200
+
+        with running(key_server.server_port) as revived:
+            revived.document = key_set(*JWKS[:1])
+            clock.now += COOL_DOWN
+            eventually(lambda: revived.requests == 1)
+            eventually(lambda: call(client, token("RS256")).status_code == 401)
+            assert call(client, token("EdDSA")).status_code == 200
+
+
+GOOD = json.dumps({"keys": JWKS})
+NO_KEY_SETS = (
+    *("", "<!doctype html>", GOOD[:-1], "[" * 60_000, '{"keys":' + "[" * 20_000 + "]" * 20_000 + "}"),
+    *("[]", "{}", "null", '"keys"', "1", *(f'{{"keys": {keys}}}' for keys in ("null", "1", '"RS256"', "{}"))),
+)
+
+
+def test_what_is_no_key_set_is_not_taken_for_one(subtests: pytest.Subtests) -> None:
+    for document in NO_KEY_SETS:
+        with subtests.test(document=document[:40]), pytest.raises(ValueError, match=r".+"):
+            parse(document.encode())
+    with pytest.raises(ValueError, match=r".+"):
+        parse(b"\xff")
+
+
+BAD_ANSWERS = {
+    "too large": (200, GOOD.ljust(64 * 1024 + 1)),
+    "much too large": (200, GOOD.ljust(10 * 1024 * 1024)),
+    "no JSON": (200, "<!doctype html>"),
+    "wrong shape": (200, "[]"),
+    "deep": (200, "[" * 60_000),
+    **{f"status {status}": (status, GOOD) for status in (302, 404, 500)},
+}
+
+
+def test_an_answer_that_is_no_key_set_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, subtests: pytest.Subtests
+) -> None:
+    for name, (status, document) in BAD_ANSWERS.items():
+        key_server.status, key_server.document = status, document.encode()
+        with subtests.test(name), serve() as client:
+            assert_unavailable(call(client, token("RS256")))
+
+
+def test_an_answer_that_unfolds_is_nobodys_fault(serve: Serve, key_server: KeyServer) -> None:
+    key_server.headers = {"Content-Encoding": "gzip"}
+    key_server.document = gzip.compress(GOOD.encode())
+    with serve() as client:
+        assert_unavailable(call(client, token("RS256")))
+
+
+def test_an_answer_that_trickles_is_nobodys_fault(
+    serve: Serve, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.auth.jwks.TIMEOUT", 0.3)
+    key_server.pause = 0.01
+    with serve() as client:
+        started = time.monotonic()
+        assert_unavailable(call(client, token("RS256")))
+        assert time.monotonic() - started < 2
+
+
+USELESS: list[Any] = [
+    *(None, 1, "RS256", [], {}),
+    *({"kty": kty, "kid": "x"} for kty in ("RSA", "EC", "OKP", "oct", "new")),
+    *({"kty": 1, "kid": "x"}, {"kty": ["RSA"], "kid": "x"}, {"kty": {"a": 1}, "kid": "x"}, {"kid": "x"}),
+    *(RSA_JWK | {"kid": kid} for kid in (None, "", 1, [], ["RS256"], {"a": 1})),
+    *(RSA_JWK | {"kid": "x", "n": n} for n in (1, None, "", "AQ", "é", "!")),
+    *(RSA_JWK | {"kid": "x", "alg": alg} for alg in ("none", "HS256", "ES256", "new", 1, ["RS256"], {"a": 1})),
+    *(RSA_JWK | {"kid": "x", "use": use} for use in ("enc", 1, ["sig"], {"a": 1})),
+    *(JWKS[1] | {"kid": "x", "y": y} for y in ("AQ", 1, "A" * 43)),
+    *(JWKS[1] | {"kid": "x", "crv": crv} for crv in ("P-384", "new", 1, ["P-256"])),
+    *(JWKS[0] | {"kid": "x", "x": x} for x in ("AQ", 1, "é")),
+    *(jwk | {"kid": "x"} for jwk in (OKPAlgorithm.to_jwk(ED, as_dict=True), RSAAlgorithm.to_jwk(RSA, as_dict=True))),
+]
+
+
+def test_a_useless_key_is_left_out(subtests: pytest.Subtests) -> None:
+    for entry in USELESS:
+        with subtests.test(entry=str(entry)[-60:]):
+            assert list(parse(json.dumps({"keys": [entry, *JWKS]}).encode())) == list(ALGORITHMS)
+
+
+def test_useless_keys_do_not_spoil_the_others(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = json.dumps({"keys": [*USELESS, *JWKS]}).encode()
+    with serve() as client:
+        assert call(client, token("RS256")).status_code == 200
+
+
+def test_a_key_set_may_be_empty(serve: Serve, key_server: KeyServer) -> None:
+    key_server.document = b'{"keys": []}'
+    with serve() as client:
+        assert_unauthorized(call(client, token("RS256")))

@@ -1,0 +1,303 @@
+"""What load balancers are told, whatever state the database is in."""
+
+import asyncio
+import socketserver
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import asyncpg
+import httpx2
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg import sql
+
+from api.health.routes import NOT_MIGRATED, PATIENCE, Probe
+from api.settings import Settings
+from db.embedded import Cluster
+from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
+from tests.support.wire import Wire
+
+HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
+HEALTHY = {"status": "ok", "database": "ok", "revision": HEAD}
+DOWN = {"database": "unavailable"}
+ROUTES = ("/health", "/health/db", "/health/live")
+
+
+@pytest.fixture
+def wire(url: Url) -> Iterator[Wire]:
+    """The network between the API and its database, not open yet."""
+    with closing(Wire(url("app_api"))) as wire:
+        yield wire
+
+
+@contextmanager
+def calling(database_url: str) -> Iterator[httpx2.Client]:
+    """Serve the app on this database; give a client without a token."""
+    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
+    with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+def list_tasks(client: httpx2.Client) -> httpx2.Response:
+    return client.get("/tasks", headers=bearer(make_token("alice")))
+
+
+def assert_unavailable(answer: httpx2.Response, **members: object) -> None:
+    """The answer is 503 in the one shape of errors, and says more in these members."""
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    problem = answer.json()
+    assert problem.keys() - members.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert {name: problem.get(name, "absent") for name in members} == members
+
+
+def eventually(ask: Callable[[], httpx2.Response], status: int, seconds: float = 5) -> httpx2.Response:
+    """Ask until the answer has this status; return the last answer when patience ends."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()).status_code != status and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
+
+
+# ---- all is well -------------------------------------------------------------------------------------
+
+
+def test_health_says_that_all_is_well_and_which_revision_the_schema_has(anonymous: httpx2.Client) -> None:
+    assert HEAD
+    answers = [anonymous.get(route) for route in ROUTES]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.json() for answer in answers] == [HEALTHY, {"database": "ok"}, {"status": "ok"}]
+
+
+def test_health_routes_do_not_look_at_tokens(anonymous: httpx2.Client) -> None:
+    for route in ROUTES:
+        assert anonymous.get(route, headers=bearer("not a token")).status_code == 200
+
+
+def test_liveness_never_touches_the_database(wire: Wire) -> None:
+    wire.open()
+    with calling(wire.url) as client:
+        before = wire.connections, wire.round_trips  # those of the gate, which has looked
+        assert client.get("/health/live").status_code == 200
+        assert (wire.connections, wire.round_trips) == before
+
+        assert client.get("/health").status_code == 200
+        assert (wire.connections, wire.round_trips) > before
+
+
+def test_whoever_asks_at_the_same_time_gets_the_same_answer(url: Url) -> None:
+    async def crowd() -> list[str]:
+        async with aclosing(Probe(url("app_api"), answer_slowly, give_up=5)) as probe:
+            return await asyncio.gather(*(probe.ask(patience=5) for _ in range(20)))
+
+    async def answer_slowly(connection: asyncpg.Connection) -> str:
+        answer: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
+        return answer
+
+    assert len(set(asyncio.run(crowd()))) == 1
+
+
+def test_a_schema_that_goes_is_missed_at_once(anonymous: httpx2.Client, admin: psycopg.Connection) -> None:
+    assert anonymous.get("/health").json() == HEALTHY
+    admin.execute("drop schema migrations cascade")
+    admin.commit()
+
+    assert_unavailable(anonymous.get("/health"), database="ok", revision=None, reasons=[NOT_MIGRATED])
+
+
+def test_a_busy_api_is_not_an_ill_one(admin: psycopg.Connection, url: Url) -> None:
+    requests = 8  # more than the pool has connections
+    with calling(url("app_api")) as client, ThreadPoolExecutor(requests) as threads:
+        admin.execute("lock table app.tasks in access exclusive mode")
+        pages = [threads.submit(list_tasks, client) for _ in range(requests)]
+        waiting = "select count(*) from pg_locks where not granted and relation = 'app.tasks'::regclass"
+        while admin.execute(waiting).fetchone() != (2,):
+            assert not any(page.done() for page in pages)
+            time.sleep(0.01)
+
+        assert client.get("/health").json() == HEALTHY
+        assert not any(page.done() for page in pages)
+
+        admin.rollback()
+        assert {page.result().status_code for page in pages} == {200}
+
+
+# ---- the database is not there -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A PostgreSQL of our own to stop and to start, on which one role needs a password."""
+    directory = tmp_path_factory.mktemp("locked", numbered=False)
+    cluster = Cluster(directory)
+    cluster.create()
+    rules = directory / "postgres" / "pg_hba.conf"
+    rules.write_text(f"local all locked_out scram-sha-256\n{rules.read_text()}")
+    cluster.start("fsync=off")
+    with psycopg.connect(cluster.url("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute("create role locked_out login password 'right'")
+    url = cluster.url("locked_out", "postgres")
+    yield SimpleNamespace(cluster=cluster, right=url.replace("@", ":right@"), wrong=url.replace("@", ":wrong@"))
+    if cluster.is_running:
+        cluster.stop()
+
+
+def unknown_role(url: Url, _nowhere: Path) -> str:
+    return url("nobody_of_that_name")
+
+
+def role_that_may_not_log_in(url: Url, _nowhere: Path) -> str:
+    return url("app_owner")
+
+
+def unknown_database(url: Url, _nowhere: Path) -> str:
+    return url("app_api").replace("?", "_that_never_existed?", 1)
+
+
+def no_socket(_url: Url, nowhere: Path) -> str:
+    return f"postgresql://app_api@/partywall?host={nowhere}"
+
+
+@pytest.mark.parametrize("name", [unknown_role, role_that_may_not_log_in, unknown_database, no_socket])
+def test_a_database_that_cannot_be_reached_is_unavailable(
+    name: Callable[[Url, Path], str], url: Url, tmp_path: Path
+) -> None:
+    with calling(name(url, tmp_path)) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert client.get("/health/live").json() == {"status": "ok"}
+        assert_unavailable(list_tasks(client))
+
+
+def test_what_is_no_postgresql_is_unavailable() -> None:
+    class Impostor(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            """Let everybody in, and do not say which version this is."""
+            self.request.recv(1024)
+            self.request.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\5I")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Impostor) as server:
+        Thread(target=server.serve_forever, args=[0.02]).start()
+        try:
+            with calling(f"postgresql://app_api@127.0.0.1:{server.server_address[1]}/x?sslmode=disable") as client:
+                assert_unavailable(client.get("/health"), **DOWN)
+                assert_unavailable(client.get("/health/db"), database="unavailable")
+                assert_unavailable(list_tasks(client))
+        finally:
+            server.shutdown()
+
+
+def test_a_wrong_password_is_unavailable(locked_cluster: SimpleNamespace) -> None:
+    with calling(locked_cluster.wrong) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+    with calling(locked_cluster.right) as client:
+        assert client.get("/health/db").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "closed", ["revoke connect on database {} from public", "alter database {} connection limit 0"]
+)
+def test_a_database_that_lets_nobody_in_is_unavailable(closed: str, url: Url, admin: psycopg.Connection) -> None:
+    admin.rollback()
+    admin.autocommit = True
+    admin.execute(sql.SQL(closed).format(sql.Identifier(admin.info.dbname)))
+
+    with calling(url("app_api")) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert_unavailable(list_tasks(client))
+
+
+def test_a_server_that_is_stopped_and_started_is_noticed_both_times(locked_cluster: SimpleNamespace) -> None:
+    with calling(locked_cluster.right) as client:
+        assert client.get("/health/db").status_code == 200
+
+        locked_cluster.cluster.stop()
+        assert_unavailable(client.get("/health"), **DOWN)
+        assert_unavailable(client.get("/health/db"), database="unavailable")
+
+        locked_cluster.cluster.start("fsync=off")
+        assert eventually(lambda: client.get("/health/db"), 200).status_code == 200
+
+
+def test_a_database_without_a_schema_answers_but_cannot_serve(url: Url, admin: psycopg.Connection) -> None:
+    empty = f"{admin.info.dbname}_empty"
+    admin.rollback()
+    admin.autocommit = True
+    admin.execute(f'create database "{empty}" template template0')
+    try:
+        with calling(url("app_api").replace(f"/{admin.info.dbname}?", f"/{empty}?")) as client:
+            answer = client.get("/health")
+            assert_unavailable(answer, database="ok", revision=None, reasons=answer.json()["reasons"])
+            assert any("alembic upgrade head" in reason for reason in answer.json()["reasons"])
+            assert client.get("/health/db").json() == {"database": "ok"}
+    finally:
+        admin.execute(f'drop database "{empty}" with (force)')
+
+
+def test_the_api_starts_before_its_database_and_works_when_that_comes(wire: Wire) -> None:
+    with calling(wire.url) as client:
+        assert_unavailable(client.get("/health"), **DOWN)
+        answer = list_tasks(client)
+        assert_unavailable(answer)
+        assert int(answer.headers["retry-after"]) > 0
+
+        wire.open()
+        assert client.get("/health").json() == HEALTHY
+        assert list_tasks(client).status_code == 200
+
+
+# ---- the database hangs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connected_before", [True, False])
+def test_each_health_route_answers_while_the_database_hangs(
+    connected_before: bool,  # noqa: FBT001 - a test parameter
+    wire: Wire,
+) -> None:
+    """That takes PATIENCE and no more than that: nothing else is waited for, or the client would give up."""
+    wire.open()
+    with calling(wire.url) as client:
+        if connected_before:
+            assert client.get("/health").status_code == 200
+        wire.freeze()
+
+        for _ in range(5):
+            assert_unavailable(client.get("/health"), **DOWN)
+            assert_unavailable(client.get("/health/db"), database="unavailable")
+            assert client.get("/health/live").status_code == 200
+        wire.thaw()
+
+    assert PATIENCE < 0.1
+
+
+def test_health_recovers_when_the_database_does(wire: Wire) -> None:
+    wire.open()
+    with calling(wire.url) as client:
+        assert client.get("/health").status_code == 200
+        wire.freeze()
+        assert client.get("/health").status_code == 503
+
+        wire.thaw()
+        assert eventually(lambda: client.get("/health"), 200).json() == HEALTHY
+
+
+def test_health_recovers_when_the_connection_does_not(wire: Wire) -> None:
+    wire.open()
+    with calling(wire.url) as client:
+        assert client.get("/health").status_code == 200
+        wire.freeze()
+        assert client.get("/health").status_code == 503
+
+        wire.replace()
+        answer = eventually(lambda: client.get("/health"), 200, seconds=10)
+        wire.thaw()
+        assert answer.json() == HEALTHY

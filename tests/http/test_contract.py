@@ -1,0 +1,98 @@
+"""The whole of /openapi.json against the app: Schemathesis sends what it allows and what it does not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.health.routes import Probe
+from api.http.examples import TASK_ID
+from tests.conftest import ROOT, bearer, make_token
+from tests.http.test_openapi import NEEDS_TOKEN, OPEN, ROUTES
+from tests.support.refusals import untouched
+
+CONDITIONAL = [("PUT", "/tasks/{task_id}"), ("PATCH", "/tasks/{task_id}"), ("DELETE", "/tasks/{task_id}")]
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that shares its processor with the suite may take its time to answer /health."""
+    monkeypatch.setattr(Probe.ask, "__defaults__", (10.0,))
+
+
+@pytest.fixture
+def run(base_url: str, tmp_path: Path) -> Run:
+    """Return a function that has Schemathesis call as tests/contract/{who}.toml says, and gives its report."""
+
+    def run(who: str, **environment: str) -> dict[str, Any]:
+        report = tmp_path / "report.json"
+        command: list[str | Path] = [
+            *(Path(sys.executable).with_name("schemathesis"), "--no-color"),
+            *("--config-file", ROOT / "tests" / "contract" / f"{who}.toml"),
+            *("run", f"{base_url}/openapi.json", "--checks", "all", "--phases", ",".join(PHASES)),
+            *("--seed", "1", "--max-examples", "25", "--generation-database", "none"),
+            *("--report-json-path", report),
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(report.read_text())
+        return found
+
+    return run
+
+
+def names(routes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return routes as Schemathesis calls them."""
+    return sorted(" ".join(route) for route in routes)
+
+
+def accepted(report: Mapping[str, Any]) -> list[str]:
+    """Return the operations that did at least once what they were asked to do."""
+    rates = report["valid_rates"].items()
+    return sorted(name for name, phases in rates if any(phase["accepted"] for phase in phases.values()))
+
+
+def assert_whole(report: Mapping[str, Any], **warnings: list[str]) -> None:
+    """All operations were called in all phases, nothing was left out, and there are no warnings but these."""
+    tested = {"total": len(ROUTES), "selected": len(ROUTES), "tested": len(ROUTES), "errored": 0, "skipped": 0}
+    assert report["operations"] == tested | {"skip_reasons": []}
+    assert {phase: each["status"] for phase, each in report["phases"].items()} == dict.fromkeys(PHASES, "success")
+    assert (report["complete"], report["failures"], report["errors"]) == (True, [], [])
+    assert {kind: operations for kind, operations in report["warnings"].items() if operations} == warnings
+
+
+def test_what_the_document_says_is_what_alice_gets(run: Run, admin: psycopg.Connection, tmp_path: Path) -> None:
+    admin.execute("insert into app.tasks (id, user_id, text) values (%s, 'alice', 'Buy milk')", [TASK_ID])
+    admin.commit()
+    users = [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": value}]}
+        for name in ("alice", "bob")
+        for value in bearer(make_token(name, lifetime=3600)).values()
+    ]
+    tokens = tmp_path / "tokens.json"
+    tokens.write_text(json.dumps({"auth": users}))
+
+    report = run("alice", CONTRACT_TOKENS=str(tokens))
+
+    # Few ETags that are made up are the task's.
+    assert_whole(report, validation_mismatch=names(CONDITIONAL))
+    assert accepted(report) == names(ROUTES)
+
+
+def test_whoever_has_no_token_gets_nothing_but_health(run: Run, admin: psycopg.Connection) -> None:
+    with untouched(admin):
+        report = run("nobody")
+
+    assert_whole(report, missing_auth=names(NEEDS_TOKEN))
+    assert accepted(report) == names(OPEN)

@@ -1,0 +1,195 @@
+"""ETag, If-None-Match and If-Match: nobody downloads what they have, nobody overwrites what they have not seen."""
+
+import re
+from functools import partial
+from typing import NamedTuple
+
+import httpx2
+import psycopg
+import pytest
+
+from tests.support.refusals import assert_refused, untouched
+from tests.support.waiting import at_once
+from tests.tasks.test_tasks import Json, add, path
+
+UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"
+WHOLE: Json = {"text": "Buy bread", "completed": True, "order": 1}
+
+
+def etag(client: httpx2.Client, where: str) -> str:
+    """Return the ETag of what is there now."""
+    return client.get(where).headers["etag"]
+
+
+class Write(NamedTuple):
+    """A way to write to a task."""
+
+    method: str
+    json: Json | None
+    success: int
+
+    def send(self, client: httpx2.Client, where: str, **headers: str) -> httpx2.Response:
+        names = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        return client.request(self.method, where, json=self.json, headers=names)
+
+
+WRITES = (Write("PUT", WHOLE, 200), Write("PATCH", {"order": 5}, 200), Write("DELETE", None, 204))
+EVERY_WRITE = pytest.mark.parametrize("write", WRITES, ids=lambda write: write.method)
+
+
+@pytest.fixture
+def task(alice: httpx2.Client) -> str:
+    """Where a task of Alice's is."""
+    return path(add(alice))
+
+
+# ---- ETag --------------------------------------------------------------------------------------------
+
+
+def test_every_answer_with_a_task_has_its_etag(alice: httpx2.Client) -> None:
+    created = alice.post("/tasks", json={"text": "Buy milk"})
+    where = created.headers["location"]
+    assert re.fullmatch(r'"[0-9]+"', created.headers["etag"])
+    assert etag(alice, where) == created.headers["etag"]
+
+    for write in WRITES[:2]:
+        answer = write.send(alice, where)
+        assert answer.headers["etag"] == etag(alice, where)
+
+
+def test_the_etag_changes_with_every_write_and_with_nothing_else(alice: httpx2.Client, task: str) -> None:
+    other = path(add(alice))
+    same = {"order": alice.get(task).json()["order"]}
+    writes = [
+        partial(alice.patch, task, json={"order": 7}),
+        partial(alice.patch, task, json={"order": 7}),
+        partial(alice.put, task, json=WHOLE),
+        partial(alice.patch, "/tasks", json={"tasks": [{"id": task.removeprefix("/tasks/"), **same}]}),
+    ]
+    tags = [etag(alice, task)]
+    for write in writes:
+        write()
+        tags.append(etag(alice, task))
+    assert len(set(tags)) == len(writes) + 1
+
+    alice.patch(other, json={"order": 7})
+    alice.get("/tasks")
+    missing = {"tasks": [{"id": each.removeprefix("/tasks/"), "order": 1} for each in (task, UNKNOWN)]}
+    assert alice.patch("/tasks", json=missing).status_code == 404
+    assert alice.put(task, json=WHOLE, headers={"If-Match": '"0"'}).status_code == 412
+    assert etag(alice, task) == tags[-1]
+
+
+# ---- If-None-Match -----------------------------------------------------------------------------------
+
+
+def test_what_the_client_has_already_is_not_sent_again(alice: httpx2.Client, task: str) -> None:
+    tag = etag(alice, task)
+    for method in ("GET", "HEAD"):
+        for seen in (tag, f"W/{tag}", f'"x", {tag}', f'"x",W/{tag} , "y"', "*"):
+            answer = alice.request(method, task, headers={"If-None-Match": seen})
+
+            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), seen
+            assert "content-type" not in answer.headers
+            assert "content-length" not in answer.headers
+
+
+def test_what_the_client_does_not_have_is_sent(alice: httpx2.Client, task: str) -> None:
+    tag = etag(alice, task)
+    for seen in ('"0"', '""', tag.strip('"'), f'"{tag}"', tag.replace('"', "'"), "W/", "garbage", ""):
+        answer = alice.get(task, headers={"If-None-Match": seen})
+
+        assert (answer.status_code, answer.headers["etag"]) == (200, tag), seen
+
+    alice.patch(task, json={"order": 3})
+    assert alice.get(task, headers={"If-None-Match": tag}).json()["order"] == 3
+
+
+def test_what_is_not_there_is_not_unchanged(alice: httpx2.Client, bob: httpx2.Client, task: str) -> None:
+    tag = etag(alice, task)
+    for seen in (tag, "*"):
+        assert_refused(bob.get(task, headers={"If-None-Match": seen}), 404)
+        assert_refused(bob.get(UNKNOWN, headers={"If-None-Match": seen}), 404)
+    alice.delete(task)
+    assert_refused(alice.get(task, headers={"If-None-Match": tag}), 404)
+
+
+# ---- If-Match ----------------------------------------------------------------------------------------
+
+
+@EVERY_WRITE
+def test_who_has_seen_the_latest_version_may_write(write: Write, alice: httpx2.Client) -> None:
+    for form in ("{}", '"0", {}', 'W/"0",{}', ",{} ,", "*", '{},""'):
+        task = path(add(alice))
+        answer = write.send(alice, task, If_Match=form.format(etag(alice, task)))
+
+        assert answer.status_code == write.success, form
+
+
+@EVERY_WRITE
+def test_who_has_not_is_told_the_current_etag_and_nothing_is_written(
+    write: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str
+) -> None:
+    stale = etag(alice, task)
+    alice.patch(task, json={"order": 3})
+    tag = etag(alice, task)
+    for seen in (stale, '"0"', '""', f'{stale}, "0"', f"W/{tag}", f'"W/{tag[1:]}'):
+        with untouched(admin):
+            answer = write.send(alice, task, If_Match=seen)
+
+        assert_refused(answer, 412)
+        assert answer.headers["etag"] == tag, seen
+
+    assert write.send(alice, task, If_Match=answer.headers["etag"]).status_code == write.success
+
+
+@EVERY_WRITE
+def test_an_if_match_that_is_no_etag_is_refused_as_such(
+    write: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str
+) -> None:
+    tag = etag(alice, task)
+    for seen in ("", tag.strip('"'), tag[1:], tag[:-1], f"w/{tag}", f"{tag} x", f"*, {tag}", "**", "é", '"\t"'):
+        with untouched(admin):
+            assert_refused(write.send(alice, task, If_Match=seen), 422, "If-Match")
+
+
+@EVERY_WRITE
+def test_what_is_not_the_callers_is_not_found_whatever_it_is_compared_with(
+    write: Write, alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection, task: str
+) -> None:
+    for seen in (etag(alice, task), '"0"', "*"):
+        with untouched(admin):
+            theirs, unknown = (write.send(bob, where, If_Match=seen) for where in (task, UNKNOWN))
+        for answer in (theirs, unknown):
+            assert_refused(answer, 404)
+            assert "etag" not in answer.headers
+
+
+@pytest.mark.parametrize("others", WRITES, ids=lambda write: write.method)
+@EVERY_WRITE
+def test_of_writers_at_once_who_have_seen_the_same_exactly_one_wins(
+    write: Write, others: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str
+) -> None:
+    """Each waits for the row in the statement that compares: comparing before it would let all of them pass."""
+    tag = etag(alice, task)
+    calls = [partial(each.send, alice, task, If_Match=tag) for each in (write, others, others)]
+
+    first, *rest = at_once(admin, "select from app.tasks for update", calls)
+
+    assert first.status_code == write.success
+    for answer in rest:
+        assert_refused(answer, 404 if write.method == "DELETE" else 412)
+        assert answer.headers.get("etag") == first.headers.get("etag")
+    if write.method != "DELETE":
+        assert alice.get(task).json() == first.json()
+
+
+def test_without_if_match_every_writer_wins_and_the_last_one_stays(
+    alice: httpx2.Client, admin: psycopg.Connection, task: str
+) -> None:
+    calls = [partial(alice.patch, task, json={"order": n}) for n in range(3)]
+
+    answers = at_once(admin, "select from app.tasks for update", calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [answer.json() for answer in answers].count(alice.get(task).json()) == 1

@@ -1,0 +1,144 @@
+"""A real key server on this machine, the private halves of what it publishes, and a clock for who asks it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from api.auth.tokens import Verifier
+from tests.support.forgery import base64url, claims
+
+ED = ed25519.Ed25519PrivateKey.generate()
+EC = ec.generate_private_key(ec.SECP256R1())
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+SIGNERS: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
+    "EdDSA": ED,
+    "ES256": EC,
+    "RS256": RSA,
+    "RS512": RSA,
+    "PS256": RSA,
+}
+ALGORITHMS = ("EdDSA", "ES256", "RS256")
+OCT = b"a symmetric key has no place in a public document"
+
+RSA_JWK = RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True)
+JWKS: list[Any] = [
+    OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True) | {"kid": "EdDSA", "use": "sig", "alg": "EdDSA"},
+    ECAlgorithm.to_jwk(EC.public_key(), as_dict=True) | {"kid": "ES256", "use": "sig", "alg": "ES256"},
+    RSA_JWK | {"kid": "RS256"},  # `use` and `alg` are optional: RFC 7517, 4
+    RSA_JWK | {"kid": "RS512", "alg": "RS512"},
+    RSA_JWK | {"kid": "for encryption", "use": "enc"},
+    {"kty": "oct", "kid": "oct", "k": base64url(OCT)},
+    {"kty": "oct", "kid": "oct RS256", "alg": "RS256", "k": base64url(OCT)},
+]
+
+
+def token(algorithm: str, **header: object) -> str:
+    """Return a good token of Alice whose `kid` is its algorithm, unless `header` says otherwise."""
+    return jwt.encode(claims(), SIGNERS[algorithm], algorithm, headers={"kid": algorithm} | header)
+
+
+def key_set(*keys: object) -> bytes:
+    """Return what a key server answers that publishes `keys`."""
+    return json.dumps({"keys": keys}).encode()
+
+
+class KeyServer(ThreadingHTTPServer):
+    """Answers every path with `status`, `headers` and `document`, and counts how often.
+
+    It waits until `answering` is set, and for `pause` seconds before each byte of the document.
+    """
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+    document = key_set(*JWKS)
+    pause = 0.0
+    requests = 0
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Answer)
+        self.answering = threading.Event()
+        self.answering.set()
+
+    @property
+    def url(self) -> str:
+        """Where the keys are."""
+        return f"http://127.0.0.1:{self.server_port}/jwks.json"
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        self.shutdown()
+        self.server_close()
+        self.answering.set()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: KeyServer
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.requests += 1
+        server.answering.wait()
+        # The client may have lost its patience.
+        with suppress(OSError):
+            self.send_response(server.status)
+            for name, value in {"Content-Length": str(len(server.document)), **server.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if not server.pause:
+                self.wfile.write(server.document)
+                return
+            for byte in server.document:
+                time.sleep(server.pause)
+                self.wfile.write(bytes([byte]))
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def running(port: int = 0) -> Iterator[KeyServer]:
+    """Run a key server on `port` of 127.0.0.1; 0 picks a free one."""
+    server = KeyServer(port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
+
+
+class Clock:
+    """What an app takes for the time, in seconds, between two fetches. A token's `exp` goes by the real one."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def simulated_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of the app that is served next; it stands still until a test moves it."""
+    clock = Clock()
+    monkeypatch.setattr("api.main.Verifier", partial(Verifier, clock=clock))
+    monkeypatch.setattr("api.auth.jwks.TICK", 0.005)
+    return clock
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in the background."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
