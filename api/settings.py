@@ -7,6 +7,8 @@ import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.connect import plain_url
+
 SECRET_BYTES = 32  # RFC 7518, 3.2: a key of the size of the hash output or larger
 
 
@@ -53,8 +55,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _names_postgresql(cls, value: SecretStr) -> SecretStr:
-        # SQLAlchemy's spelling is welcome: one URL then serves every tool.
-        url = value.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
+        url = plain_url(value.get_secret_value())
         if not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
         try:

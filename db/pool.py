@@ -10,21 +10,15 @@ from collections import deque
 from functools import partial
 from typing import Self
 
-import asyncpg
 from asyncpg import Connection
+
+from db.connect import DatabaseUnavailableError, connect
 
 PATIENCE = 5.0  # seconds to wait for a connection to come back, and for a new one to be opened
 LENT_FOR = 15.0  # seconds: a hung server is not a hung client. The server's own limit, statement_timeout, is shorter
 LOOK_EVERY = 0.5  # seconds between two looks for what takes longer than that
 CANCEL_WITHIN = 1.0  # seconds in which a query that nobody waits for is cancelled
 IDLE_LIFETIME = 300.0  # seconds after which the network may have forgotten an idle connection
-
-# The answers' timestamps are rendered by the server, in UTC. PgBouncer knows both parameters.
-SERVER_SETTINGS = {"application_name": "partywall", "timezone": "UTC"}
-
-
-class DatabaseUnavailableError(Exception):
-    """The database cannot be used right now. Its cause says why."""
 
 
 class Pool:
@@ -37,12 +31,7 @@ class Pool:
         statements.
         """
         self.size = size
-        self._connect = partial(
-            asyncpg.connect,
-            url,
-            statement_cache_size=statement_cache_size,
-            server_settings=SERVER_SETTINGS,
-        )
+        self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
         self._places = size  # how many more connections may be lent; nobody waits while there are any
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # for a place, and since when
@@ -65,16 +54,12 @@ class Pool:
 
     async def acquire(self) -> Connection:
         """Return a connection that nobody else has, with no transaction open. Raises DatabaseUnavailableError."""
+        await self._take_place()
         try:
-            await self._take_place()
-            try:
-                connection = self._last_used() or await self._open()
-            except BaseException:
-                self._give_place()
-                raise
-        # Whatever the server says to a login that it turns away, it is not available.
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise DatabaseUnavailableError from error
+            connection = self._last_used() or await self._open()
+        except BaseException:
+            self._give_place()
+            raise
         self._lent[connection] = self._loop.time()
         return connection
 
@@ -102,7 +87,7 @@ class Pool:
             self._close(self._idle.pop()[0])
 
     async def _take_place(self) -> None:
-        """Return when one more connection may be lent. Raises TimeoutError."""
+        """Return when one more connection may be lent. Raises DatabaseUnavailableError."""
         if self._places:
             self._places -= 1
             return
@@ -133,7 +118,7 @@ class Pool:
 
     async def _open(self) -> Connection:
         valid = self._valid  # those of before, if they expire while this one is being opened
-        connection: Connection = await self._connect(timeout=PATIENCE)
+        connection = await self._connect(seconds=PATIENCE)
         valid.add(connection)
         return connection
 
@@ -143,7 +128,7 @@ class Pool:
         while self._waiting and now - self._waiting[0][1] > PATIENCE:
             turn, _ = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(TimeoutError())
+                turn.set_exception(DatabaseUnavailableError("all connections are in use"))
         for connection, since in [*self._lent.items()]:
             if now - since > LENT_FOR:
                 connection.terminate()

@@ -18,7 +18,8 @@ from typing import Any, Literal, Self, TypeGuard
 import asyncpg
 from asyncpg import Connection
 
-from db.pool import DatabaseUnavailableError, Pool
+from db.connect import UNAVAILABLE, DatabaseUnavailableError
+from db.pool import Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot carry (a lone surrogate).
 # The database has the same rule: constraint tasks_user_id_valid.
@@ -30,16 +31,6 @@ RETRYABLE = (
     asyncpg.InvalidCachedStatementError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
-)
-
-# Nothing is wrong with the request: the database is away, starting, stopping or full.
-_UNAVAILABLE = (
-    OSError,  # TimeoutError too
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
 )
 
 
@@ -127,11 +118,11 @@ class Transaction:
                 clean = True
                 if status == "ROLLBACK":  # the block has swallowed an error of PostgreSQL's
                     raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
-            elif isinstance(error, Exception) and not isinstance(error, _UNAVAILABLE):
-                with suppress(asyncpg.InterfaceError, *_UNAVAILABLE):
+            elif isinstance(error, Exception) and not isinstance(error, UNAVAILABLE):
+                with suppress(asyncpg.InterfaceError, *UNAVAILABLE):
                     await connection.execute("rollback")
                     clean = True
-        except _UNAVAILABLE as failure:
+        except UNAVAILABLE as failure:
             error = failure
         except asyncpg.InterfaceError as failure:
             if not connection.is_closed():
@@ -144,7 +135,7 @@ class Transaction:
             # What asyncpg says when the connection broke between two statements, and of a caller's mistakes.
             broken = isinstance(error, asyncpg.InterfaceError) and connection.is_closed()
             self._pool.release(connection, clean=clean)
-        if broken or isinstance(error, _UNAVAILABLE):
+        if broken or isinstance(error, UNAVAILABLE):
             raise DatabaseUnavailableError from error
 
 

@@ -12,14 +12,13 @@ from typing import cast
 import asyncpg
 from alembic import context
 from alembic.util import CommandError
-from pydantic import AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import AdaptedConnection, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from db import audit, schema
+from db.connect import DatabaseUnavailableError, connect, url_from_environment
 
 # Session-level, so that they span the revisions' transactions; they end with the connection.
 # The wait for another pipeline may be long, a migration's wait for a table's lock may not:
@@ -55,15 +54,6 @@ $$""",
     "set role app_owner",
     "comment on schema migrations is 'The revision of the schema, kept by Alembic.'",
 )
-
-
-class MigrationSettings(BaseSettings):
-    """Where to migrate."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
-
-    url: str = Field(validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "DATABASE_URL"))
-    """A login that is a member of app_owner. A direct connection: the settings above outlive a transaction."""
 
 
 def is_ours(name: str | None, type_: str, _parents: object) -> bool:
@@ -128,19 +118,17 @@ def migrate(connection: Connection) -> None:
 
 async def online() -> None:
     """Migrate the database of MIGRATION_DATABASE_URL. Raises CommandError when it cannot be reached."""
-    try:
-        url = MigrationSettings().url.replace("postgresql+asyncpg://", "postgresql://")
-    except ValidationError:
-        raise CommandError("MIGRATION_DATABASE_URL is not set (nor DATABASE_URL): nothing to migrate") from None
+    # A direct connection, by a login that is a member of app_owner: the settings above outlive a transaction.
+    if (url := url_from_environment("MIGRATION_DATABASE_URL", "DATABASE_URL")) is None:
+        raise CommandError("MIGRATION_DATABASE_URL is not set (nor DATABASE_URL): nothing to migrate")
 
-    async def connect() -> asyncpg.Connection:
-        """Connect by the URL as libpq reads it: sslmode, a unix socket as host, a service file."""
+    async def open_connection() -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(url, server_settings={"application_name": "partywall migrations"})
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return await connect(url, application_name="partywall migrations")
+        except DatabaseUnavailableError as error:
             raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL: {error}") from error
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
 

@@ -1,16 +1,15 @@
 """`partywall audit`: what audit.findings says, with an exit code that a pipeline can believe."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import asyncpg
 import click
 from click.core import ParameterSource
-from dotenv import dotenv_values
 
 from db.audit import Finding, NotInstalledError, find, report
 from db.audit.prove import Attempt, prove
+from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.embedded import Cluster, EmbeddedPostgresError
 
 LEVELS = ("error", "warning", "info")
@@ -40,12 +39,13 @@ def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *,
 
     Exit code 0: none. 1: findings of the level --fail-on or worse. 2: could not look.
     """
-    url = None if context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE else _url()
+    given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+    url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
     try:
         findings, attempts = asyncio.run(_look(url or _development_url(data_dir), proving=proving))
     except (
+        DatabaseUnavailableError,
         OSError,
-        ValueError,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         EmbeddedPostgresError,
@@ -55,12 +55,6 @@ def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *,
     click.echo(FORMATS[format_](findings, attempts))
     failing = LEVELS[: LEVELS.index(fail_on) + 1]
     context.exit(any(finding.level in failing for finding in findings))
-
-
-def _url() -> str | None:
-    settings = {**dotenv_values(".env"), **os.environ}
-    url = settings.get("DATABASE_URL") or settings.get("MIGRATION_DATABASE_URL")
-    return url and url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
 def _development_url(data_dir: Path) -> str:
@@ -73,9 +67,7 @@ def _development_url(data_dir: Path) -> str:
 
 
 async def _look(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]]:
-    connection = await asyncpg.connect(
-        url, timeout=10, statement_cache_size=0, server_settings={"application_name": "partywall audit"}
-    )
+    connection = await connect(url, application_name="partywall audit")
     try:
         findings = await find(connection)
         if not proving:

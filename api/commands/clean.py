@@ -1,13 +1,12 @@
 """`partywall clean`: forgets what has expired. A scheduler runs it, once a day or so."""
 
 import asyncio
-import os
 
 import asyncpg
 import click
-from dotenv import dotenv_values
 
 from api.http.idempotency import EXPIRED
+from db.connect import DatabaseUnavailableError, connect, url_from_environment
 
 
 @click.command()
@@ -17,20 +16,18 @@ def clean() -> None:
     On the database of MIGRATION_DATABASE_URL (in the environment or .env), as app_owner, to whom no other row is
     visible. Exit code 0: done. 1: not done; the reason is on stderr.
     """
-    url = {**dotenv_values(".env"), **os.environ}.get("MIGRATION_DATABASE_URL")
+    url = url_from_environment("MIGRATION_DATABASE_URL")
     if not url:
         raise click.ClickException("cannot clean: set MIGRATION_DATABASE_URL, in the environment or in .env")
     try:
-        deleted = asyncio.run(_delete_expired(url.replace("postgresql+asyncpg://", "postgresql://", 1)))
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        deleted = asyncio.run(_delete_expired(url))
+    except (DatabaseUnavailableError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise click.ClickException(f"cannot clean: {str(error) or type(error).__name__}") from error
     click.echo(f"{deleted} expired idempotency {'key' if deleted == 1 else 'keys'} deleted")
 
 
 async def _delete_expired(url: str) -> int:
-    connection = await asyncpg.connect(
-        url, timeout=10, statement_cache_size=0, server_settings={"application_name": "partywall clean"}
-    )
+    connection = await connect(url, application_name="partywall clean")
     try:
         async with connection.transaction():
             await connection.execute("set local role app_owner")

@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 import jwt
 import uvicorn
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from api.commands.audit import audit
@@ -24,6 +23,7 @@ from api.commands.clean import clean
 from api.main import create_app
 from api.observability.logs import configure_logging
 from api.settings import Settings, load_settings
+from db.connect import environment
 from db.embedded import Cluster, EmbeddedPostgresError, binary
 from db.session import is_user_id
 
@@ -135,8 +135,7 @@ def dev_environment(data_dir: Path) -> dict[str, str]:
         draft.write_text(secrets.token_urlsafe(48))
         draft.rename(file)
     generated = {"JWT_SECRET": file.read_text(), "CORS_ORIGINS": "http://localhost:3000"}
-    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**generated, **from_file, **os.environ}
+    return generated | environment()
 
 
 def make_token(subject: str, environment: Mapping[str, str]) -> str:

@@ -14,7 +14,8 @@ import asyncpg
 
 from api.health.routes import NOT_MIGRATED, Probe, schema_revision
 from api.http.problems import ClosedError
-from db.pool import DatabaseUnavailableError, Pool
+from db.connect import UNAVAILABLE, DatabaseUnavailableError
+from db.pool import Pool
 
 log = logging.getLogger("partywall.gate")
 
@@ -41,11 +42,9 @@ select concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findi
 # A migration that installs the audit locks its views one by one, and so does a look: shorter than deadlock_timeout.
 BEGIN = "begin read only; set local lock_timeout = '100ms'"
 # What says nothing about the walls. Any other error does: they could not be examined.
-AWAY_OR_BUSY = (
-    OSError,
+UNAVAILABLE_OR_BUSY = (
+    *UNAVAILABLE,
     asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
@@ -123,9 +122,9 @@ async def _broken_walls(connection: asyncpg.Connection) -> list[str]:
         await connection.execute(BEGIN)
         sentences = [sentence for (sentence,) in await connection.fetch(BROKEN_WALLS)]
         await connection.execute("commit")  # after an error there is nothing to roll back: the connection is closed
-    except AWAY_OR_BUSY:
+    except UNAVAILABLE_OR_BUSY:
         raise
-    except Exception as error:  # noqa: BLE001 - see AWAY_OR_BUSY
+    except Exception as error:  # noqa: BLE001 - see UNAVAILABLE_OR_BUSY
         return [f"The walls cannot be examined ({error}): run alembic upgrade head."]
     return sentences
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.http.openapi import UNHEALTHY, answers, new_router
 from api.http.problems import RETRY, problem
-from db.pool import SERVER_SETTINGS, DatabaseUnavailableError
+from db.connect import DatabaseUnavailableError, connect
 
 router = new_router("health")
 
@@ -93,10 +93,10 @@ class Probe(Generic[Answer]):
         try:
             async with asyncio.timeout(self._give_up):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(
+                    self._connection = await connect(
                         self._url,
+                        application_name="partywall health",
                         statement_cache_size=self._statement_cache_size,
-                        server_settings=SERVER_SETTINGS | {"application_name": "partywall health"},
                     )
                 return await self._question(self._connection)
         except Exception as error:  # asyncpg raises anything when it meets what is no PostgreSQL

@@ -31,7 +31,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api.auth.jwks import KeysUnavailableError
-from db.pool import DatabaseUnavailableError
+from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from db.pool import DatabaseUnavailableError, Pool
+from db.connect import DatabaseUnavailableError
+from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
 from tests.conftest import Url
 from tests.support.wire import Wire

@@ -16,7 +16,8 @@ from psycopg import sql
 from starlette.requests import Request
 
 from api.http.problems import CONSTRAINTS, answer
-from db.pool import DatabaseUnavailableError, Pool
+from db.connect import DatabaseUnavailableError
+from db.pool import Pool
 from db.session import Session
 from tests.conftest import Url
 
