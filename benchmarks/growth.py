@@ -7,7 +7,9 @@ control: a database of the first step's size, which does not grow. What is repor
 import click
 import psycopg
 
-from benchmarks.load import LAST_ID, LIST, READ, READS
+from api.http.pages import ID
+from api.tasks.routes import READ
+from benchmarks.load import LIST, READS
 from benchmarks.measure import Part, Size, in_turns, run_wrk, spread
 from benchmarks.servers import PARTYWALL, serving
 from benchmarks.stage import Rows, Stage
@@ -35,8 +37,8 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
             GROWING: run_wrk(stage, growing, GROWING, rows, callers=1),
         }
         measured = in_turns(f"{rows.total:,} rows", runs, READS, size)
-    newest = f"51, '{LAST_ID}'"
-    one = f"'{rows.task_id(0, rows.tasks // 2)}'"
+    newest = f"'bench-0', 51, '{ID.highest}'"
+    one = f"'bench-0', '{rows.task_id(0, rows.tasks // 2)}'"
     for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", READ, one)):
         pace = {name: measured[scenario][name]["requests_per_second"]["rounds"] for name in runs}
         measured[scenario]["time_ratio"] = spread(

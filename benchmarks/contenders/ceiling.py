@@ -4,9 +4,11 @@ from starlette.responses import Response
 
 from api import main
 from api.auth.caller import CallerSession
+from api.health.routes import HEALTH
 from api.http.openapi import new_router
 from api.http.responses import json_response
 from api.tasks.models import TaskCreate, TaskUpdate
+from api.tasks.resource import TASKS
 
 ID = "01900000-0000-7000-8000-000000000000"
 TASK = (
@@ -44,5 +46,5 @@ async def change_task(_: CallerSession, _task_id: str, _task: TaskUpdate) -> Res
     return json_response(TASK)
 
 
-main.RESOURCES = (main.TASKS._replace(routers=(router,)), main.HEALTH)
+main.RESOURCES = (TASKS._replace(routers=(router,)), HEALTH)
 app = main.app

@@ -74,9 +74,7 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
         elsewhere.patch(f"/tasks/{second['id']}", json={"text": "Call Charlie"})
 
         bob.get_by_role("checkbox").click()
-        expect(page.get_by_role("alert")).to_have_text(
-            "The task has changed since you read it. Read it again, then decide."
-        )
+        expect(page.get_by_role("alert")).to_have_text("It has changed since you read it. Read it again, then decide.")
         expect(tasks).to_have_text(["Buy milkDelete", "Call CharlieDelete"])
         expect(tasks.last.get_by_role("checkbox")).not_to_be_checked()
 
