@@ -1,10 +1,10 @@
-"""Partywall without its walls: what `where user_id = …` in each query costs, by a login that bypasses policies.
+"""Partywall without row-level security: `where user_id = …` in each query, and a login that bypasses policies.
 
-Everything is Partywall's own: middleware, handlers, the door's three round trips. Two things are replaced:
+Middleware, handlers and the session's three round trips are Partywall's own. Two things are replaced:
 
-- the door adds the user's id to each statement that a handler runs, as its last parameter: a `where` gets
-  `user_id = $n and`, an insert gets the column. A statement that is anything else is an error, never run as it is;
-- the gate looks at the database as often as ever, but opens whatever it finds: to refuse this login is its purpose.
+- the session adds the user's id to each statement, as its last parameter: a `where` gets `user_id = $n and`, an insert
+  gets the column. Any other statement is an error;
+- the readiness check runs as often as ever, but its findings are ignored: it would refuse this login.
 """
 
 from collections.abc import Coroutine
@@ -14,8 +14,8 @@ from typing import Any
 import asyncpg
 
 from api import main
-from api.auth import caller as deps
-from api.health import readiness as gate
+from api.auth import caller
+from api.health import readiness
 from db.session import Session
 
 INSERT = "insert into app.tasks as t ("
@@ -33,9 +33,9 @@ def with_user(query: str, parameter: int) -> str:
 
 
 class FilteringSession(Session):
-    """A door that names the user in each statement."""
+    """A session that names the user in each statement."""
 
-    # Not coroutines themselves: each would be one more than Partywall has.
+    # Not `async def`, which would be one coroutine more than Partywall has.
     def fetch(self, query: str, *arguments: object) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Return all rows of `query` that are the user's."""
         return super().fetch(with_user(query, len(arguments) + 1), *arguments, self.user_id)
@@ -45,15 +45,15 @@ class FilteringSession(Session):
         return super().fetchval(with_user(query, len(arguments) + 1), *arguments, self.user_id)
 
 
-find_reasons = gate.find_reasons
+find_reasons = readiness.find_reasons
 
 
 async def find_no_reasons(connection: asyncpg.Connection) -> list[str]:
-    """Look, and think nothing of it."""
+    """Run the check, and ignore what it finds."""
     await find_reasons(connection)
     return []
 
 
-deps.Session = FilteringSession  # type: ignore[attr-defined]
-gate.find_reasons = find_no_reasons
+caller.Session = FilteringSession  # type: ignore[attr-defined]
+readiness.find_reasons = find_no_reasons
 app = main.app

@@ -1,10 +1,7 @@
 """What docs/pipeline.md shows was run: its commands run again, and must print and return what the page says."""
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,8 +12,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from api.settings import Settings
-from db.embedded import binary
 from tests.conftest import JWT_SECRET, PASSWORD, ROOT, serving
+from tests.support.shell import environment, run, shows
 
 TEXT = (ROOT / "docs/pipeline.md").read_text()
 DATABASE = "db.example.com/partywall?sslmode=verify-full"  # of every URL on the page
@@ -30,12 +27,9 @@ HEALTH = re.compile(r"^(?:200|503) \{.*\n(?: .*\n)*", re.MULTILINE)
 Environment = Mapping[str, str]
 
 
-def environment(info: psycopg.ConnectionInfo, dbname: str) -> Environment:
+def of_an_administrator(info: psycopg.ConnectionInfo, dbname: str) -> Environment:
     """Return the environment in which an administrator and a pipeline work on this database."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
-    programs = [Path(sys.executable).parent, Path(binary("psql")).parent]
-    return kept | {
-        "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+    return environment() | {
         "PGOPTIONS": "-c client_min_messages=warning",  # read by psql only: the roles are there already
         "ADMIN_DATABASE_URL": make_conninfo(info.dsn, dbname=dbname, password=info.password),
         "APP_API_PASSWORD": PASSWORD,
@@ -51,39 +45,25 @@ def empty(admin: psycopg.Connection) -> Iterator[Environment]:
     admin.autocommit = True
     name = f"{admin.info.dbname}_empty"
     admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    yield environment(admin.info, name)
+    yield of_an_administrator(admin.info, name)
     admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
 def pipeline(admin: psycopg.Connection) -> Environment:
     """Return the environment of a migrated database."""
-    return environment(admin.info, admin.info.dbname)
-
-
-def run(commands: Sequence[str], environment: Environment) -> list[tuple[str, int]]:
-    """Run commands in one shell; return what each printed, and its exit code."""
-    script = "\n".join(f"{command}\nstatus=$?; printf '\\036%s\\036' $status; (exit $status)" for command in commands)
-    script = script.replace(DATABASE, environment["DATABASE"])
-    command = ["bash", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    printed = done.stdout.split("\036")
-    return [(output, int(status)) for output, status in zip(printed[::2], printed[1::2], strict=False)]
-
-
-def matches(shown: str, actual: str) -> bool:
-    """Return whether the page shows what there is: … on it is anything, and how wide a space is does not matter."""
-    pattern = re.sub(r"\s+", r"\\s+", re.sub(r"[^\s…]+", lambda word: re.escape(word[0]), shown)).replace("…", ".*")
-    return re.fullmatch(pattern, actual, re.DOTALL) is not None
+    return of_an_administrator(admin.info, admin.info.dbname)
 
 
 def test_the_commands_of_the_page_print_what_it_shows(empty: Environment) -> None:
     shown = [pair for block in CONSOLE.findall(TEXT) for pair in COMMAND.findall(block)]
     assert len(shown) > 10
-    commands = [f"{command} 2>&1" for command, _ in shown]
+    commands = [command.replace(DATABASE, empty["DATABASE"]) for command, _ in shown]
     following = [command for command, _ in shown[1:]] + [""]
-    for (command, expected), (output, status), next_one in zip(shown, run(commands, empty), following, strict=True):
-        assert matches(expected, output), f"$ {command}\n{output}"
+    for (command, expected), (output, status), next_one in zip(
+        shown, run(commands, empty, ROOT), following, strict=True
+    ):
+        assert shows(expected, output), f"$ {command}\n{output}"
         assert (status != 0) == (next_one == "echo $?"), f"$ {command}\nexit code {status}"
 
 
@@ -91,26 +71,26 @@ def test_the_three_steps_pass_on_a_safe_database_and_stop_on_one_that_is_not(
     pipeline: Environment, admin: psycopg.Connection
 ) -> None:
     [script] = SCRIPT.findall(TEXT)
-    script += "echo rolling out"
-    [(output, status)] = run([f"(\n{script}\n)"], pipeline)
+    script = "(\n" + script.replace(DATABASE, pipeline["DATABASE"]) + "echo rolling out\n)"
+    [(output, status)] = run([script], pipeline, ROOT)
     assert (output.splitlines()[-1], status) == ("rolling out", 0)
 
     admin.execute("alter table app.tasks no force row level security")
     admin.commit()
-    [(output, status)] = run([f"(\n{script}\n)"], pipeline)
+    [(output, status)] = run([script], pipeline, ROOT)
     assert "rls_not_forced" in output
     assert "rolling out" not in output
     assert status == 1
 
 
 def test_the_steps_of_the_job_run(pipeline: Environment, tmp_path: Path) -> None:
-    [job] = JOB.findall(TEXT)
+    [job] = JOB.findall(TEXT.replace(DATABASE, pipeline["DATABASE"]))
     urls = dict(re.findall(r"^ +(\w*DATABASE_URL): (.+)$", job, re.MULTILINE))
     exports = [f"export {name}='{value}'" for name, value in urls.items()]
     steps = [f"(export PGPASSWORD=${password}; {command})" for command, password in STEP.findall(job)]
     assert (len(exports), len(steps)) == (2, 2)
     file = tmp_path / "audit.sarif"
-    results = run([*exports, *(step.replace(file.name, str(file)) for step in steps)], pipeline)
+    results = run([*exports, *(step.replace(file.name, str(file)) for step in steps)], pipeline, ROOT)
     assert [status for _, status in results] == [0, 0, 0, 0]
     assert '"version": "2.1.0"' in file.read_text()
 
@@ -124,7 +104,7 @@ def test_the_health_checks_respond_as_the_page_shows(settings: Settings, admin: 
     shown = HEALTH.findall(TEXT)
     assert len(shown) == len(actual)
     for line, found in zip(shown, actual, strict=True):
-        assert matches(line, found), found
+        assert shows(line, found), found
 
 
 def health(settings: Settings) -> str:
