@@ -20,8 +20,8 @@ def environment() -> dict[str, str]:
 def run(commands: Sequence[str], environment: Mapping[str, str], cwd: Path) -> list[tuple[str, int]]:
     """Run commands one after another in one shell; return what each printed, errors included, and its exit code."""
     script = "exec 2>&1\n"
-    for command in commands:
-        script += f"{command}\nstatus=$?; printf '\\036%s\\036' $status; (exit $status)\n"
+    for each in commands:
+        script += f"{each}\nstatus=$?; printf '\\036%s\\036' $status; (exit $status)\n"
     command = ["bash", "-c", script]
     done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     printed = done.stdout.split("\036")
