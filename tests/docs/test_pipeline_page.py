@@ -12,8 +12,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, PASSWORD, ROOT, serving
+from tests.support.database import PASSWORD, ROOT
+from tests.support.servers import serving
 from tests.support.shell import environment, run, shows
+from tests.support.tokens import JWT_SECRET
 
 TEXT = (ROOT / "docs/pipeline.md").read_text()
 DATABASE = "db.example.com/partywall?sslmode=verify-full"  # of every URL on the page

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 from tests.support.shell import environment, run, shows
 
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ import pytest
 
 from api.commands.settings_page import page
 from api.settings import Settings
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 
 SETTINGS = {name.upper() for name in Settings.model_fields}
 
