@@ -1,4 +1,4 @@
-"""What is left to gain: Partywall's app, middleware and authentication, constant answers, no database."""
+"""Partywall's app, middleware and authentication with constant responses: what is left without the database."""
 
 from starlette.responses import Response
 
