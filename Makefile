@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint bench schema openapi lock
+.PHONY: help dev test lint bench schema openapi settings lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -33,6 +33,9 @@ schema: .venv/installed ## Write db/schema.sql anew, after a migration
 
 openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API
 	@json=$$($(BIN)/partywall openapi) && printf '%s\n' "$$json" > api/openapi.json
+
+settings: .venv/installed ## Write docs/settings.md anew, after a change of a setting
+	@md=$$($(BIN)/python -m api.commands.settings_page) && printf '%s\n' "$$md" > docs/settings.md
 
 lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt

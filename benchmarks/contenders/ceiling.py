@@ -1,4 +1,4 @@
-"""What is left to gain: Partywall's app, middleware and authentication, constant answers, no database."""
+"""Partywall's app, middleware and authentication with constant responses: what is left without the database."""
 
 from starlette.responses import Response
 
@@ -24,25 +24,25 @@ router = new_router("tasks")
 
 @router.get("")
 async def list_tasks(_: CallerSession) -> Response:
-    """Answer a page."""
+    """Return a page."""
     return json_response(PAGE)
 
 
 @router.get("/{_task_id}")
 async def read_task(_: CallerSession, _task_id: str) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK)
 
 
 @router.post("")
 async def create_task(_: CallerSession, _task: TaskCreate) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK, 201)
 
 
 @router.patch("/{_task_id}")
 async def change_task(_: CallerSession, _task_id: str, _task: TaskUpdate) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK)
 
 
