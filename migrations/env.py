@@ -2,23 +2,42 @@
 
 One transaction per revision; one pipeline at a time; no statement waits long for a lock that the running
 API would then queue behind. `alembic upgrade head --sql` prints the same statements for a DBA to run.
+Whatever arrives at the newest revision installs the audit of this version.
 """
 
 import asyncio
+import io
 import logging
-from collections.abc import Callable
-from typing import cast
+import re
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import TypeVar, cast
 
 import asyncpg
-from alembic import context
+from alembic import command, context
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import AdaptedConnection, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from db import audit, schema
+from db import audit, drift, schema
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
+from db.revision import (
+    BrokenChainError,
+    ForeignSchemaError,
+    read_migrations,
+    read_schema,
+    record,
+    require_ours,
+)
+
+Result = TypeVar("Result")
+
+log = logging.getLogger("partywall.migrations")
+reached: set[str] = set()  # the revisions of the schema after the last step of this run, if there was one
 
 # Session-level, so that they span the revisions' transactions; they end with the connection.
 # The wait for another pipeline may be long, a migration's wait for a table's lock may not:
@@ -76,25 +95,64 @@ def configure(execute: Callable[[str], object], **target: object) -> None:
         include_schemas=True,
         include_name=is_ours,
         compare_server_default=defaults_differ,
+        process_revision_directives=report_drift,
+        on_version_apply=record_revisions,  # type: ignore[arg-type]  # it is called with keywords
         **target,  # type: ignore[arg-type]  # either of two keyword arguments
     )
     for statement in PREAMBLE:
         execute(statement)
 
 
-def upgrades_to_head() -> bool:
-    """Return whether the alembic command is `upgrade head`: then the audit of this version is installed."""
+def record_revisions(*, ctx: MigrationContext, heads: Collection[str], **_: object) -> None:
+    """Record in the database which revisions the schema includes now, in the transaction of the step."""
+    reached.clear()
+    reached.update(heads)
+    included = [script.revision for script in context.script.iterate_revisions(tuple(heads), "base")] if heads else []
+    ctx.execute(record(reversed(included)))
+
+
+def report_drift(migration_context: MigrationContext, _revision: object, scripts: list[MigrationScript]) -> None:
+    """Print how the database and db/schema.py differ, for `alembic check`. Raises CommandError if they do."""
+    (operations,) = scripts[0].upgrade_ops_list
+    blocks = drift.differences(operations, migration_context.dialect)
+    if blocks:
+        context.config.print_stdout("%s", "\n\n".join(blocks))
+        raise CommandError(f"{len(blocks)} objects differ between the database and db/schema.py: see above")
+
+
+def arrived() -> bool:
+    """Return whether the run leaves the schema at the newest revision. If it was to go elsewhere, say so."""
     try:
-        return context.get_revision_argument() == context.get_head_revision()
-    except KeyError:  # it has no destination: check, current
+        context.get_revision_argument()
+    except KeyError:  # the command has no destination: check, current
         return False
+    revisions = reached or context.get_context().get_current_heads()
+    heads = context.script.get_heads()
+    if set(revisions) == set(heads):
+        return True
+    log.info(
+        "stopped at %s: the audit is left as it was, and installed when %s is reached: alembic upgrade head",
+        ", ".join(sorted(revisions)) or "base",
+        ", ".join(heads),
+    )
+    return False
 
 
-def install_audit(connection: Connection) -> None:
-    """Install the audit of this version. One message, hence all of it or nothing."""
+def run(connection: Connection, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+    """Return what `work` returns on the driver's connection, outside of any transaction."""
     connection.commit()
     adapted = cast("AdaptedConnection", connection.connection.dbapi_connection)
-    adapted.run_async(lambda driver: driver.execute(audit.installation()))
+    return adapted.run_async(work)
+
+
+def require_our_schema(connection: Connection) -> None:
+    """Return if the migrations may change the schema. Raises CommandError."""
+    try:
+        ours = read_migrations(Path(__file__).with_name("versions"))
+        if not context.get_context().purge:  # `alembic stamp --purge` overrules what the database says
+            require_ours(run(connection, read_schema), ours)
+    except (BrokenChainError, ForeignSchemaError) as error:
+        raise CommandError(f"{error}; nothing was done") from error
 
 
 def migrate(connection: Connection) -> None:
@@ -103,11 +161,12 @@ def migrate(connection: Connection) -> None:
     connection.dialect.supports_comments = False
     try:
         configure(connection.exec_driver_sql, connection=connection)
-        connection.commit()
+        require_our_schema(connection)
         with context.begin_transaction():
             context.run_migrations()
-        if upgrades_to_head():
-            install_audit(connection)
+        if arrived():
+            # One message, hence all of it or nothing.
+            run(connection, lambda driver: driver.execute(audit.installation()))
     except asyncpg.PostgresError as error:
         raise CommandError(f"the audit cannot be installed: {error}") from error
     except DBAPIError as error:
@@ -133,12 +192,49 @@ async def online() -> None:
         await connection.run_sync(migrate)
 
 
-logging.basicConfig(format="%(message)s")
-logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
-if context.is_offline_mode():
+def offline() -> None:
+    """Print the SQL of what the alembic command asks for."""
     configure(context.execute, dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
     context.run_migrations()
-    if upgrades_to_head():
+    if arrived():
         context.execute(f"begin;\n{audit.installation()}\ncommit")
+
+
+def makes_a_file() -> bool:
+    """Return whether the alembic command is `revision` or `merge`, which need no database."""
+    return getattr(context.config.cmd_opts, "cmd", [None])[0] in {command.revision, command.merge}
+
+
+def make_a_file() -> None:
+    """Let Alembic make the file of a new revision, numbered if it can be."""
+    if getattr(context.config.cmd_opts, "autogenerate", False):
+        raise CommandError("migrations are SQL, written by hand: without --autogenerate")
+    context.configure(
+        dialect_name="postgresql", as_sql=True, output_buffer=io.StringIO(), process_revision_directives=give_number
+    )
+    context.run_migrations()
+
+
+def give_number(_context: object, _revision: object, scripts: list[MigrationScript]) -> None:
+    """Give a new revision the next number as its id. One that has an id keeps it; hashes are followed by a hash."""
+    (script,) = scripts
+    if not script.message:
+        raise CommandError('say what the revision is for: alembic revision -m "add notes"')
+    ids = [revision.revision for revision in context.script.walk_revisions()]
+    followed = context.script.get_revisions(script.head or "head")
+    if not getattr(context.config.cmd_opts, "rev_id", None) and all(is_number(one.revision) for one in followed):
+        script.rev_id = f"{max((int(id_) for id_ in ids if is_number(id_)), default=0) + 1:04}"
+
+
+def is_number(revision: str) -> bool:
+    """Return whether a revision's id is a number as we give them: 0001."""
+    return re.fullmatch(r"[0-9]{4}", revision) is not None
+
+
+logging.basicConfig(format="%(message)s")
+log.setLevel(logging.INFO)
+if makes_a_file():
+    make_a_file()
 else:
-    asyncio.run(online())
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+    offline() if context.is_offline_mode() else asyncio.run(online())
