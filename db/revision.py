@@ -82,8 +82,7 @@ def _read_revision(file: Path) -> tuple[str, tuple[str, ...]]:
 
 def record(revisions: Iterable[str]) -> str:
     """Return the SQL that records which revisions the schema includes, to be run after each migration."""
-    text = RECORD + " ".join(revisions)
-    return "comment on table migrations.alembic_version is '{}'".format(text.replace("'", "''"))
+    return f"comment on table migrations.alembic_version is '{RECORD}{' '.join(revisions)}'"
 
 
 async def read_schema(connection: asyncpg.Connection) -> Schema:
@@ -118,8 +117,10 @@ def require_ours(schema: Schema, ours: Migrations) -> None:
     if schema.revision <= ours.revisions & schema.included:
         return
     if _is_newer(schema, ours):
-        raise ForeignSchemaError(f"the schema is at revision {schema}, and this version's newest is {ours.head}")
-    raise ForeignSchemaError(f"the schema is at revision {schema} of another program, or of an abandoned version")
+        raise ForeignSchemaError(f"the schema (revision {schema}) was made by a newer version than this ({ours.head})")
+    raise ForeignSchemaError(
+        f"the schema (revision {schema}) was made by another program, or by migrations that were rewritten since"
+    )
 
 
 def _is_newer(schema: Schema, ours: Migrations) -> bool:

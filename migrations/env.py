@@ -6,15 +6,12 @@ Whatever arrives at the newest revision installs the audit of this version.
 """
 
 import asyncio
-import io
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection
-from pathlib import Path
 from typing import TypeVar, cast
 
 import asyncpg
-from alembic import command, context
+from alembic import context
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -25,54 +22,13 @@ from sqlalchemy.pool import NullPool
 
 from db import audit, drift, schema
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
-from db.revision import (
-    BrokenChainError,
-    ForeignSchemaError,
-    read_migrations,
-    read_schema,
-    record,
-    require_ours,
-)
+from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
+from migrations import new_revision, preamble
 
 Result = TypeVar("Result")
 
 log = logging.getLogger("partywall.migrations")
-reached: set[str] = set()  # the revisions of the schema after the last step of this run, if there was one
-
-# Session-level, so that they span the revisions' transactions; they end with the connection.
-# The wait for another pipeline may be long, a migration's wait for a table's lock may not:
-# every request that comes after it queues behind it.
-PREAMBLE = (
-    "set lock_timeout = '10min'",
-    "set statement_timeout = 0",
-    "select pg_advisory_lock(hashtextextended('partywall migrations', 0))",
-    "set lock_timeout = '5s'",
-    "set statement_timeout = '5min'",
-    """
-do $$
-begin
-    if not exists (select from pg_roles where rolname = 'app_owner' and pg_has_role(oid, 'member')) then
-        raise exception 'login "%" is not a member of app_owner', current_user
-            using hint = 'Run db/roles.sql as an administrator, then: grant app_owner to the login.';
-    end if;
-end
-$$""",
-    # Before `set role`: the right to create schemas may be the login's, as the database's owner.
-    """
-do $$
-declare
-    name text;
-begin
-    foreach name in array array['app', 'audit', 'migrations'] loop
-        if to_regnamespace(name) is null then
-            execute format('create schema %I authorization app_owner', name);
-        end if;
-    end loop;
-end
-$$""",
-    "set role app_owner",
-    "comment on schema migrations is 'The revision of the schema, kept by Alembic.'",
-)
+steps: list[Collection[str]] = []  # the revisions of the schema after each step of this run
 
 
 def is_ours(name: str | None, type_: str, _parents: object) -> bool:
@@ -86,6 +42,21 @@ def defaults_differ(*arguments: object) -> bool:
     return str(inspected).replace("app.uuidv7()", "uuidv7()") != str(expected)
 
 
+def report_drift(migration_context: MigrationContext, _revision: object, scripts: list[MigrationScript]) -> None:
+    """Print how the database and db/schema.py differ, for `alembic check`. Raises CommandError if they do."""
+    (operations,) = scripts[0].upgrade_ops_list
+    if blocks := drift.differences(operations, migration_context.dialect):
+        context.config.print_stdout("%s", "\n\n".join(blocks))
+        raise CommandError(f"{len(blocks)} objects differ between the database and db/schema.py: see above")
+
+
+def record_step(*, ctx: MigrationContext, heads: Collection[str], **_: object) -> None:
+    """Record in the database, in the transaction of a step, which revisions the schema includes after it."""
+    steps.append(heads)
+    included = [script.revision for script in context.script.iterate_revisions(tuple(heads), "base")] if heads else []
+    ctx.execute(record(reversed(included)))
+
+
 def configure(execute: Callable[[str], object], **target: object) -> None:
     """Configure Alembic for `target`, a connection or a dialect, and prepare its session."""
     context.configure(
@@ -96,28 +67,11 @@ def configure(execute: Callable[[str], object], **target: object) -> None:
         include_name=is_ours,
         compare_server_default=defaults_differ,
         process_revision_directives=report_drift,
-        on_version_apply=record_revisions,  # type: ignore[arg-type]  # it is called with keywords
+        on_version_apply=record_step,  # type: ignore[arg-type]  # it is called with keywords
         **target,  # type: ignore[arg-type]  # either of two keyword arguments
     )
-    for statement in PREAMBLE:
+    for statement in preamble.STATEMENTS:
         execute(statement)
-
-
-def record_revisions(*, ctx: MigrationContext, heads: Collection[str], **_: object) -> None:
-    """Record in the database which revisions the schema includes now, in the transaction of the step."""
-    reached.clear()
-    reached.update(heads)
-    included = [script.revision for script in context.script.iterate_revisions(tuple(heads), "base")] if heads else []
-    ctx.execute(record(reversed(included)))
-
-
-def report_drift(migration_context: MigrationContext, _revision: object, scripts: list[MigrationScript]) -> None:
-    """Print how the database and db/schema.py differ, for `alembic check`. Raises CommandError if they do."""
-    (operations,) = scripts[0].upgrade_ops_list
-    blocks = drift.differences(operations, migration_context.dialect)
-    if blocks:
-        context.config.print_stdout("%s", "\n\n".join(blocks))
-        raise CommandError(f"{len(blocks)} objects differ between the database and db/schema.py: see above")
 
 
 def arrived() -> bool:
@@ -126,15 +80,11 @@ def arrived() -> bool:
         context.get_revision_argument()
     except KeyError:  # the command has no destination: check, current
         return False
-    revisions = reached or context.get_context().get_current_heads()
-    heads = context.script.get_heads()
-    if set(revisions) == set(heads):
+    revisions = steps[-1] if steps else context.get_context().get_current_heads()
+    if set(revisions) == {ours.head}:
         return True
-    log.info(
-        "stopped at %s: the audit is left as it was, and installed when %s is reached: alembic upgrade head",
-        ", ".join(sorted(revisions)) or "base",
-        ", ".join(heads),
-    )
+    at = ", ".join(revisions) or "base"
+    log.info("stopped at %s: the audit stays as it is until %s is reached: alembic upgrade head", at, ours.head)
     return False
 
 
@@ -145,33 +95,26 @@ def run(connection: Connection, work: Callable[[asyncpg.Connection], Awaitable[R
     return adapted.run_async(work)
 
 
-def require_our_schema(connection: Connection) -> None:
-    """Return if the migrations may change the schema. Raises CommandError."""
-    try:
-        ours = read_migrations(Path(__file__).with_name("versions"))
-        if not context.get_context().purge:  # `alembic stamp --purge` overrules what the database says
-            require_ours(run(connection, read_schema), ours)
-    except (BrokenChainError, ForeignSchemaError) as error:
-        raise CommandError(f"{error}; nothing was done") from error
-
-
 def migrate(connection: Connection) -> None:
     """Run what the alembic command asks for. Raises CommandError with what PostgreSQL said."""
     # The prose of the schema stands once, in `comment on`; the metadata does not repeat it.
     connection.dialect.supports_comments = False
     try:
         configure(connection.exec_driver_sql, connection=connection)
-        require_our_schema(connection)
+        if not context.get_context().purge:  # `alembic stamp --purge` overrules what the database says
+            require_ours(run(connection, read_schema), ours)
         with context.begin_transaction():
             context.run_migrations()
         if arrived():
             # One message, hence all of it or nothing.
             run(connection, lambda driver: driver.execute(audit.installation()))
+    except ForeignSchemaError as error:
+        raise CommandError(f"{error}: nothing was done") from error
     except asyncpg.PostgresError as error:
         raise CommandError(f"the audit cannot be installed: {error}") from error
     except DBAPIError as error:
         reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
-        statement = "" if error.statement in PREAMBLE else f"\nThe statement was: {error.statement}"
+        statement = "" if error.statement in preamble.STATEMENTS else f"\nThe statement was: {error.statement}"
         raise CommandError(f"{reason}{statement}") from error
 
 
@@ -200,41 +143,17 @@ def offline() -> None:
         context.execute(f"begin;\n{audit.installation()}\ncommit")
 
 
-def makes_a_file() -> bool:
-    """Return whether the alembic command is `revision` or `merge`, which need no database."""
-    return getattr(context.config.cmd_opts, "cmd", [None])[0] in {command.revision, command.merge}
-
-
-def make_a_file() -> None:
-    """Let Alembic make the file of a new revision, numbered if it can be."""
-    if getattr(context.config.cmd_opts, "autogenerate", False):
-        raise CommandError("migrations are SQL, written by hand: without --autogenerate")
-    context.configure(
-        dialect_name="postgresql", as_sql=True, output_buffer=io.StringIO(), process_revision_directives=give_number
-    )
-    context.run_migrations()
-
-
-def give_number(_context: object, _revision: object, scripts: list[MigrationScript]) -> None:
-    """Give a new revision the next number as its id. One that has an id keeps it; hashes are followed by a hash."""
-    (script,) = scripts
-    if not script.message:
-        raise CommandError('say what the revision is for: alembic revision -m "add notes"')
-    ids = [revision.revision for revision in context.script.walk_revisions()]
-    followed = context.script.get_revisions(script.head or "head")
-    if not getattr(context.config.cmd_opts, "rev_id", None) and all(is_number(one.revision) for one in followed):
-        script.rev_id = f"{max((int(id_) for id_ in ids if is_number(id_)), default=0) + 1:04}"
-
-
-def is_number(revision: str) -> bool:
-    """Return whether a revision's id is a number as we give them: 0001."""
-    return re.fullmatch(r"[0-9]{4}", revision) is not None
-
-
 logging.basicConfig(format="%(message)s")
-log.setLevel(logging.INFO)
-if makes_a_file():
-    make_a_file()
+if new_revision.is_wanted():
+    new_revision.make()
 else:
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
-    offline() if context.is_offline_mode() else asyncio.run(online())
+    for logger in (log, logging.getLogger("alembic.runtime.migration")):
+        logger.setLevel(logging.INFO)
+    try:
+        ours = read_migrations()
+    except BrokenChainError as error:
+        raise CommandError(str(error)) from error
+    if context.is_offline_mode():
+        offline()
+    else:
+        asyncio.run(online())
