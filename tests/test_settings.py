@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import load_settings
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 
 SECRET = "neither-printed-nor-long-enough"  # 31 bytes  # noqa: S105
 DATABASE_URL = "postgresql://app_api:hunter2@localhost/partywall"

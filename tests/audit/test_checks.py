@@ -19,7 +19,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from db import audit
 from db.audit import CHECKS, Finding
 from db.embedded import binary
-from tests.conftest import url_of
+from tests.support.database import url_of
 
 DATABASE = "partywall_checks"
 ERROR, WARNING = "error", "warning"

@@ -13,7 +13,7 @@ import pytest
 
 from db.audit import Finding, find
 from db.audit.prove import prove
-from tests.conftest import Url
+from tests.support.database import Url
 
 SECOND_TABLE = """
 create table app."Meeting notes" (

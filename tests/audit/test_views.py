@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors, sql
 
 from db.audit import CHECKS
-from tests.conftest import Url, alembic
+from tests.support.database import Url, alembic
 
 OWN = "(user_id = app.current_user_id())"
 EXPLAINING = (

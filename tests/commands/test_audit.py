@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from db.audit import CHECKS
-from tests.conftest import ROOT, Url
+from tests.support.database import ROOT, Url
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 

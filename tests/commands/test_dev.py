@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from db.embedded import Cluster, binary
-from tests.conftest import JWT_SECRET, Url, bearer
+from tests.support.database import Url
+from tests.support.tokens import JWT_SECRET, bearer
 
 PARTYWALL = str(Path(sys.executable).with_name("partywall"))
 

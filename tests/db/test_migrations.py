@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from db.embedded import ROLES
-from tests.conftest import PASSWORD, ROOT, Url, alembic, url_of
+from tests.support.database import PASSWORD, ROOT, Url, alembic, url_of
 
 DESCRIBE = """
     select 'table', relname, relrowsecurity::text, relforcerowsecurity::text, relacl::text

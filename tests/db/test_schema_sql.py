@@ -9,7 +9,7 @@ import pytest
 
 from db import dump
 from db.embedded import EmbeddedPostgresError
-from tests.conftest import ROOT, Url
+from tests.support.database import ROOT, Url
 
 COMMITTED = ROOT / "db/schema.sql"
 

@@ -11,10 +11,11 @@ from playwright.sync_api import Page, expect
 
 from api.http.problems import title
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, AccessLog, bearer, caller, make_token, serving
-from tests.http.test_openapi import ROUTES
 from tests.support.browser import window
 from tests.support.node import PAGE, PASSWORD, PROJECT, run, sign_up, trusting
+from tests.support.routes import ROUTES
+from tests.support.servers import AccessLog, caller, serving
+from tests.support.tokens import JWT_SECRET, bearer, make_token
 
 TEXT = PAGE.read_text()
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)

@@ -4,7 +4,7 @@ import json
 import re
 
 from benchmarks.figures import figures, table
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 
 PAGE = (ROOT / "docs" / "performance.md").read_text()
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text())

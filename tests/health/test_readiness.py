@@ -13,9 +13,11 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from api.health.readiness import CLOSED_PAUSE, HEAD, NOT_LOOKED, OPEN_PAUSE, REVISIONS
-from tests.conftest import PASSWORD, ROOT, Url, alembic, bearer, make_token
-from tests.health.test_health import HEALTHY, assert_unavailable, calling, eventually, list_tasks
-from tests.http.test_openapi import NEEDS_TOKEN, SOME_ID
+from tests.support.database import PASSWORD, ROOT, Url, alembic
+from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
+from tests.support.routes import NEEDS_TOKEN, SOME_ID
+from tests.support.servers import calling
+from tests.support.tokens import bearer, make_token
 from tests.support.wire import Wire
 
 ALICE = bearer(make_token("alice", lifetime=3600))
@@ -72,7 +74,7 @@ def assert_closed(client: httpx2.Client) -> str:
 
 
 def assert_opens(client: httpx2.Client) -> None:
-    assert eventually(lambda: client.get("/health"), 200, OPENS).status_code == 200
+    assert wait_for_status(lambda: client.get("/health"), 200, OPENS).status_code == 200
     assert list_tasks(client).status_code == 200
 
 
@@ -291,7 +293,7 @@ def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(u
         breaks, mends, _ = BROKEN["a login that acts as another"]
         with broken(dba, breaks, mends) as mend:
             assert add_task(client).status_code == 403  # app_owner's: it began before the gate noticed
-            assert eventually(lambda: add_task(client), 503, CLOSES).status_code == 503
+            assert wait_for_status(lambda: add_task(client), 503, CLOSES).status_code == 503
 
             mend()
             assert_opens(client)

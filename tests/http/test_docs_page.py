@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 from api.main import create_app
 from api.settings import Settings
-from tests.conftest import make_token
 from tests.support.browser import window
+from tests.support.tokens import make_token
 
 FILES = {
     "/docs/assets/docs.js": "text/javascript; charset=utf-8",

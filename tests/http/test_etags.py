@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tests.support.refusals import assert_refused, untouched
+from tests.support.tasks import Json, add, path
 from tests.support.waiting import at_once
-from tests.tasks.test_tasks import Json, add, path
 
 UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"
 WHOLE: Json = {"text": "Buy bread", "completed": True, "order": 1}

@@ -17,7 +17,9 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import AccessLog, Url, bearer, make_token, serving, uvicorn_printing_to
+from tests.support.database import Url
+from tests.support.servers import AccessLog, serving, uvicorn_printing_to
+from tests.support.tokens import bearer, make_token
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"

@@ -10,9 +10,10 @@ import pytest
 from psycopg import sql
 
 from api.http.examples import PROBLEMS, REQUEST_ID, TASK, TASK_ID, UNHEALTHY, Problems
-from tests.conftest import ROOT, Url, bearer, make_token
-from tests.health.test_health import calling
-from tests.http.test_openapi import NEEDS_TOKEN, ROUTES, operation, resolve, response
+from tests.support.database import ROOT, Url
+from tests.support.routes import NEEDS_TOKEN, ROUTES, operation, resolve, response
+from tests.support.servers import calling
+from tests.support.tokens import bearer, make_token
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "api" / "openapi.json").read_text())
 ONE, MANY = "/tasks/{task_id}", "/tasks"

@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.middleware import BrowserManners
 from api.settings import Settings
-from tests.conftest import AccessLog, bearer, make_token
-from tests.http.test_openapi import CONTEXTS, ROUTES
 from tests.support.refusals import assert_refused, untouched
-from tests.tasks.test_tasks import add, path
+from tests.support.routes import CONTEXTS, ROUTES
+from tests.support.servers import AccessLog
+from tests.support.tasks import add, path
+from tests.support.tokens import bearer, make_token
 
 ORIGIN = "https://app.example.com"
 UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.conftest import PASSWORD, ROOT, Url
+from tests.support.database import PASSWORD, ROOT, Url
 from tests.support.refusals import assert_refused, untouched
+from tests.support.tasks import Json, add, page
 from tests.support.waiting import at_once
-from tests.tasks.test_tasks import Json, add, page
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 MILK: Json = {"text": "Buy milk"}

@@ -8,37 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.health.routes import DatabaseHealth, Health, Liveness
 from api.http import docs_page as docs
 from api.http.openapi import FieldError, HealthProblem, Problem
-from api.main import create_app
-from api.settings import Settings
 from api.tasks.bulk import ChangedTasks, Cleared
 from api.tasks.list import TaskPage
 from api.tasks.routes import Task, Text
-from tests.conftest import JWT_SECRET, ROOT
-
-APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
-CONTEXTS = [*iter_route_contexts(APP.routes)]
-# (method, path) of every route of ours, whoever adds it.
-ROUTES = sorted(
-    (method, context.path or "")
-    for context in CONTEXTS
-    if isinstance(context.original_route, APIRoute)
-    for method in context.methods or ()
-)
-OPEN = {("GET", "/health"), ("GET", "/health/db"), ("GET", "/health/live")}
-NEEDS_TOKEN = [route for route in ROUTES if route not in OPEN]
-
-SOME_ID = UUID(int=7)
+from tests.support.database import ROOT
+from tests.support.routes import APP, CONTEXTS, NEEDS_TOKEN, OPEN, ROUTES, SOME_ID, operation, resolve, response
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +30,6 @@ def document() -> dict[str, Any]:
     """The document as a code generator reads it."""
     document: dict[str, Any] = json.loads(json.dumps(APP.openapi()))
     return document
-
-
-def operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = document["paths"][path][method.lower()]
-    return found
-
-
-def resolve(document: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return what is described, or the component that is referred to."""
-    if reference := described.get("$ref"):
-        *_, kind, name = reference.split("/")
-        found: dict[str, Any] = document["components"][kind][name]
-        return found
-    return described
-
-
-def response(document: dict[str, Any], method: str, path: str, status: int | str) -> dict[str, Any]:
-    return resolve(document, operation(document, method, path)["responses"][str(status)])
 
 
 def values_of(key: str, tree: object) -> Iterator[object]:

@@ -19,7 +19,7 @@ from api.http.problems import CONSTRAINTS, answer
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session
-from tests.conftest import Url
+from tests.support.database import Url
 
 NOTES = """
 create table app.locked_away (number int);

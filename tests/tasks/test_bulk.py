@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import Url, caller, serving
+from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
+from tests.support.servers import caller, serving
+from tests.support.tasks import Json, add, page, path
 from tests.support.waiting import at_once, held, wait_for
 from tests.support.wire import Wire
-from tests.tasks.test_tasks import Json, add, page, path
 
 
 def change(client: httpx2.Client, *tasks: Json) -> httpx2.Response:

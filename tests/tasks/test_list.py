@@ -16,9 +16,10 @@ from psycopg import sql
 from api.http.pages import Cursors
 from api.http.problems import InvalidInputError
 from api.tasks.list import LISTS, SORTS, page_query
-from tests.conftest import Url, caller
+from tests.support.database import Url
 from tests.support.refusals import assert_refused
-from tests.tasks.test_tasks import Json, add, page, path
+from tests.support.servers import caller
+from tests.support.tasks import Json, add, page, path
 
 Key = Callable[[Json], Any]
 Listing = tuple[str, bool | None]  # sort, completed
