@@ -23,6 +23,8 @@ select coalesce(string_agg(version_num, ' ' order by version_num), ''),
 from migrations.alembic_version
 """
 
+NOT_MIGRATED = "The database has no schema yet: run alembic upgrade head."
+
 
 class BrokenChainError(Exception):
     """The revisions do not lead to one newest revision. The message names those that are in the way."""
@@ -95,18 +97,16 @@ async def read_schema(connection: asyncpg.Connection) -> Schema:
     return Schema(frozenset(revision.split()), frozenset(included.split()))
 
 
-def why_not_served(schema: Schema, ours: Migrations) -> str | None:
-    """Return why the API of this version cannot serve on `schema`; None when it can: equal or newer."""
+def why_not_served(schema: Schema, ours: Migrations) -> list[str]:
+    """Return the reason for which the API of this version cannot serve on `schema`; none if it is equal or newer."""
     if not schema.revision:
-        return "The database has no schema yet: run alembic upgrade head."
+        return [NOT_MIGRATED]
     if schema.revision == {ours.head} or _is_newer(schema, ours):
-        return None
+        return []
     if schema.revision <= ours.revisions:
-        return f"The schema is at revision {schema}, and this version needs {ours.head}: run alembic upgrade head."
-    return (
-        f"The schema is at revision {schema}, which is not one of this version's and not recorded as newer than"
-        f" {ours.head}: is DATABASE_URL that of another program?"
-    )
+        return [f"The schema is at revision {schema}, and this version needs {ours.head}: run alembic upgrade head."]
+    unknown = f"The schema is at revision {schema}, which this version does not know, and which is not newer than"
+    return [f"{unknown} {ours.head}: is DATABASE_URL that of another program?"]
 
 
 def require_ours(schema: Schema, ours: Migrations) -> None:

@@ -20,10 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from db import audit, drift, schema
+from db import audit, schema
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
-from migrations import new_revision, preamble
+from migrations import drift, new_revision, preamble
 
 Result = TypeVar("Result")
 
