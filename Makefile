@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint bench schema openapi settings lock
+.PHONY: help dev test lint bench revision schema openapi settings lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -28,8 +28,11 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 bench: .venv/bench ## Measure everything, about half an hour; needs wrk. To try it: QUICK=1
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-schema: .venv/installed ## Write db/schema.sql anew, after a migration
-	@sql=$$($(BIN)/python -m db.dump) && printf '%s\n' "$$sql" > db/schema.sql
+revision: .venv/installed ## A new migration, to be filled in; NAME="add notes"
+	@$(BIN)/alembic revision --message "$$NAME"
+
+schema: .venv/installed ## Write db/schema.sql anew, after a migration; say whether db/schema.py agrees
+	@$(BIN)/python -m migrations.dump db/schema.sql
 
 openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API
 	@json=$$($(BIN)/partywall openapi) && printf '%s\n' "$$json" > api/openapi.json

@@ -149,6 +149,8 @@ CREATE TABLE migrations.alembic_version (
 
 ALTER TABLE migrations.alembic_version OWNER TO app_owner;
 
+COMMENT ON TABLE migrations.alembic_version IS 'The revision of the schema, kept by Alembic. The schema includes these revisions: 0001 0002 0003';
+
 ALTER TABLE ONLY app.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 

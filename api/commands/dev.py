@@ -1,11 +1,10 @@
 """`partywall dev`: PostgreSQL, migrations and the API on this machine."""
 
+import asyncio
 import fcntl
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,10 @@ from api.commands.token import dev_environment, make_token
 from api.main import create_app
 from api.observability.logs import configure_logging
 from api.settings import load_settings
+from db.connect import connect
 from db.embedded import Cluster, EmbeddedPostgresError
-
-ROOT = Path(__file__).parent.parent.parent
+from db.revision import ForeignSchemaError, Schema, read_migrations, read_schema, require_ours
+from migrations import alembic
 
 
 @click.command()
@@ -45,6 +45,7 @@ def dev(port: int, data_dir: Path) -> None:
             "MIGRATION_DATABASE_URL": cluster.url("app_migrator"),
         }
         with locked(data_dir), listening(port) as listener, running(cluster):
+            require_our_schema(cluster, data_dir)
             serve(environment | urls, listener)
     except KeyboardInterrupt:
         say("stopped")
@@ -63,8 +64,7 @@ def serve(environment: Mapping[str, str], listener: socket.socket) -> None:
     settings = load_settings()
     if "MIGRATION_DATABASE_URL" in environment:
         say("migrations: alembic upgrade head")
-        alembic = [sys.executable, "-m", "alembic", "--config", str(ROOT / "alembic.ini"), "upgrade", "head"]
-        if subprocess.run(alembic, check=False).returncode:  # noqa: S603
+        if alembic(environment["MIGRATION_DATABASE_URL"], "upgrade", "head"):
             raise click.ClickException("the migrations failed: see above")
     else:
         say("MIGRATION_DATABASE_URL is not set: no migrations")
@@ -147,3 +147,19 @@ def running(cluster: Cluster) -> Iterator[None]:
         if cluster.is_running:
             say("stopping PostgreSQL")
             cluster.stop()
+
+
+def require_our_schema(cluster: Cluster, data_dir: Path) -> None:
+    """Return if the migrations of this version made the cluster's schema, or if it has none yet."""
+    try:
+        require_ours(asyncio.run(_read_schema(cluster.url("app_migrator"))), read_migrations())
+    except ForeignSchemaError as error:
+        raise click.ClickException(f"{error}: delete {data_dir}, or choose another with DATA_DIR=") from error
+
+
+async def _read_schema(url: str) -> Schema:
+    connection = await connect(url, application_name="partywall dev")
+    try:
+        return await read_schema(connection)
+    finally:
+        await connection.close()

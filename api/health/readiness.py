@@ -7,7 +7,6 @@ fail by themselves meanwhile.
 import asyncio
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import Self
 
 import asyncpg
@@ -16,13 +15,11 @@ from api.health.probe import Probe
 from api.http.problems import NotReadyError
 from db.connect import UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
+from db.revision import read_migrations, read_schema, why_not_served
 
 log = logging.getLogger("partywall.readiness")
 
-# From the names of the files, such as 0001_tasks.py: importing Alembic would cost each worker 20 MB.
-MIGRATIONS = Path(__file__).parent.parent.parent / "migrations" / "versions"
-REVISIONS = sorted(file.name.partition("_")[0] for file in MIGRATIONS.glob("[!_]*.py"))
-HEAD = REVISIONS[-1]
+MIGRATIONS = read_migrations()
 
 READY_INTERVAL = 5.0  # seconds between two checks, hence the longest life of a hole; one costs the server about 10 ms
 NOT_READY_INTERVAL = 1.0  # the same while not ready, or while the database is unavailable
@@ -30,7 +27,6 @@ CHECK_TIMEOUT = 10.0  # seconds until a check is dropped: as many as app_api has
 FIRST_CHECK_TIMEOUT = 1.0  # seconds that a start or a request waits for the first check
 
 NOT_CHECKED = ["The first check of the database is still under way."]
-NOT_MIGRATED = "The database has no schema yet: run alembic upgrade head."
 
 WRONG_LOGIN = """
 select concat('DATABASE_URL logs in as ', session_user, ' and acts as ' || nullif(current_user, session_user),
@@ -112,20 +108,14 @@ async def find_reasons(connection: asyncpg.Connection) -> list[str]:
     """Return why the API may not serve by the login of this connection: what is wrong, and what to do."""
     return [
         *[sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)],
-        *_wrong_revision(await schema_revision(connection)),
+        *why_not_served(await read_schema(connection), MIGRATIONS),
         *await _errors(connection),
     ]
 
 
 async def schema_revision(connection: asyncpg.Connection) -> str | None:
     """Return the schema's revision, None if there is none that the API may read."""
-    try:
-        revision: str | None = await connection.fetchval(
-            "select string_agg(version_num, ', ') from migrations.alembic_version"
-        )
-    except asyncpg.SyntaxOrAccessError:
-        return None
-    return revision
+    return str(await read_schema(connection)) or None
 
 
 async def _errors(connection: asyncpg.Connection) -> list[str]:
@@ -138,14 +128,3 @@ async def _errors(connection: asyncpg.Connection) -> list[str]:
     except Exception as error:  # noqa: BLE001 - see UNAVAILABLE_OR_BUSY
         return [f"The audit cannot be read ({error}): run alembic upgrade head."]
     return sentences
-
-
-def _wrong_revision(revision: str | None) -> list[str]:
-    if revision is None:
-        return [NOT_MIGRATED]
-    if revision in REVISIONS[:-1]:
-        return [f"The schema is at revision {revision}, and this version needs {HEAD}: run alembic upgrade head."]
-    # An older API runs on a newer schema: while a release rolls out, and after it was rolled back.
-    if revision == HEAD or (revision.isdecimal() and int(revision) > int(HEAD)):
-        return []
-    return [f"The schema is at revision {revision}, which is unknown here: is DATABASE_URL that of another program?"]

@@ -7,12 +7,12 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.health.readiness import NOT_MIGRATED
 from api.http.openapi import UNHEALTHY, new_router, success
 from api.http.problems import RETRY, problem
 from api.http.resource import Resource
 from api.http.responses import json_response
 from db.connect import DatabaseUnavailableError
+from db.revision import NOT_MIGRATED
 
 router = new_router("health")
 
