@@ -7,8 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.tasks.list import SORTS, page_query
-from api.tasks.routes import ADD
+from api.http.pages import ID, statement
+from api.tasks.list import TASKS
+from api.tasks.routes import INSERT, READ, UPDATE
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
 from db.embedded import binary
@@ -18,15 +19,7 @@ READS = ("list_50", "read_one")
 WRITES = ("create", "patch", "mixed")
 SCENARIOS = READS + WRITES
 
-LIST = page_query(SORTS["-created"], filtered=False)
-LAST_ID = SORTS["-created"].before[0]
-READ = "select to_json(t)::text, t.xmin::text from app.tasks as t where id = $1"
-PATCH = """
-update app.tasks as t set
-    text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
-where id = $1 and ($5::text[] is null or xmin::text = any ($5))
-returning to_json(t)::text, t.xmin::text
-"""
+LIST = statement(TASKS, "-created", ())
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ def check_wrk() -> None:
 
 
 def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
-    """Return a script of three round trips, as the door makes them.
+    """Return a script of three round trips, as the session makes them.
 
     A utility statement takes no parameters, and a text with many users' literals could not be prepared. Hence
     `set_config()`, sent together with `begin`.
@@ -98,12 +91,13 @@ def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
 
 
 _ID = "('01900000-0000-7000-8000-' || lpad(to_hex(:task::int), 12, '0'))::uuid"
+_USER = "('bench-' || :user)"
 _TEXT = "'Call the plumber about the leak, 00000000'"
 TRANSACTIONS = {
-    "list_50": _transaction(LIST, "51", f"'{LAST_ID}'"),
-    "read_one": _transaction(READ, _ID),
-    "create": _transaction(ADD, _TEXT, "false", "1000", mode="read write"),
-    "patch": _transaction(PATCH, _ID, _TEXT, "null::boolean", "null::int", "null", mode="read write"),
+    "list_50": _transaction(LIST, _USER, "51", f"'{ID.highest}'"),
+    "read_one": _transaction(READ, _USER, _ID),
+    "create": _transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
+    "patch": _transaction(UPDATE, _USER, _ID, "null", _TEXT, "null::boolean", "null::int", mode="read write"),
 }
 
 
