@@ -27,6 +27,7 @@ def test_the_committed_schema_is_that_of_a_freshly_migrated_database(url: Url) -
     assert not different, "\n".join(["db/schema.sql is not what the migrations make: make schema", *different])
 
 
+@pytest.mark.slow("`make`")
 def test_what_make_schema_writes_is_what_is_committed() -> None:
     command = [sys.executable, "-m", "db.dump"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

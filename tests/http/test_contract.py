@@ -18,6 +18,8 @@ from tests.support.refusals import untouched
 from tests.support.routes import NEEDS_TOKEN, OPEN, ROUTES
 from tests.support.tokens import bearer, make_token
 
+pytestmark = pytest.mark.slow("Schemathesis")
+
 CONDITIONAL = [("PUT", "/tasks/{task_id}"), ("PATCH", "/tasks/{task_id}"), ("DELETE", "/tasks/{task_id}")]
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 

@@ -97,6 +97,7 @@ def page() -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.slow("a browser")
 def test_the_page_works_without_the_internet(page: Page, base_url: str, alice: httpx2.Client) -> None:
     alice.post("/tasks", json={"text": "Buy milk"})
     asked: list[str] = []
