@@ -7,8 +7,8 @@ from difflib import unified_diff
 import psycopg
 import pytest
 
-from db import dump
 from db.embedded import EmbeddedPostgresError
+from migrations import dump
 from tests.support.database import ROOT, Url
 
 COMMITTED = ROOT / "db/schema.sql"
