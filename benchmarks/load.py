@@ -24,7 +24,7 @@ LIST = statement(TASKS, "-created", ())
 
 @dataclass(frozen=True)
 class Load:
-    """What one run measured. pgbench tells no percentiles."""
+    """The result of one run. pgbench reports no percentiles."""
 
     requests: int
     per_second: float
@@ -33,7 +33,7 @@ class Load:
 
 
 def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int, callers: int | None = None) -> Load:
-    """Ask a server for a scenario, as all users or the first few. Raises BenchmarkError if one answer was wrong."""
+    """Send the requests of a scenario, as all users or the first few. Raises BenchmarkError for a wrong response."""
     script = Path(__file__).with_name("load.lua")
     command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s", "--timeout=10s"]
     command += [f"--script={script}", server.url, "--", scenario]
@@ -42,7 +42,7 @@ def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int
     result = json.loads(output.splitlines()[-1])
     if result["failures"] or not result["requests"]:
         raise BenchmarkError(
-            f"{server.contender.name}, {scenario}: {result['failures']} wrong answers, such as: {result['failure']}"
+            f"{server.contender.name}, {scenario}: {result['failures']} wrong responses, such as: {result['failure']}"
         )
     return Load(result["requests"], result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])
 
@@ -65,15 +65,15 @@ def pgbench(stage: Stage, database: str, scenario: str, rows: Rows, *, seconds: 
 
 
 def check_wrk() -> None:
-    """Raise BenchmarkError if wrk is not here."""
+    """Raise BenchmarkError if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise BenchmarkError("wrk is missing: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
 
 
 def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
-    """Return a script of three round trips, as the session makes them.
+    """Return a script of three round trips, like those of a session.
 
-    A utility statement takes no parameters, and a text with many users' literals could not be prepared. Hence
+    `set local` takes no parameters, and with a literal for each user it could not be a prepared statement. Hence
     `set_config()`, sent together with `begin`.
     """
     for number, argument in reversed([*enumerate(arguments, 1)]):
@@ -104,7 +104,7 @@ TRANSACTIONS = {
 def _find(pattern: str, output: str) -> str:
     match = re.search(pattern, output)
     if match is None:
-        raise BenchmarkError(f"pgbench says nothing of {pattern}:\n{output}")
+        raise BenchmarkError(f"pgbench printed nothing like {pattern}:\n{output}")
     return match[1]
 
 

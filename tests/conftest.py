@@ -19,7 +19,7 @@ from tests.support.database import Url, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET
 
-pytest_plugins = ["tests.support.node"]
+pytest_plugins = ["pytester", "tests.support.node", "tests.support.reporting"]
 
 
 @pytest.hookimpl(optionalhook=True)

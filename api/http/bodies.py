@@ -41,7 +41,9 @@ class Update(Body):
     @model_validator(mode="after")
     def _changes_something(self) -> "Update":
         if not self.model_fields_set:
-            raise ValueError(f"at least one of {', '.join(type(self).model_fields)} is needed")
+            raise ValueError(
+                f"at least one of {' and '.join(', '.join(type(self).model_fields).rsplit(', ', 1))} is needed"
+            )
         return self
 
 

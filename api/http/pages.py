@@ -71,7 +71,7 @@ def as_in_json(value: object) -> object:
     return value
 
 
-Limit = Annotated[int, BeforeValidator(as_in_json), Field(ge=1, le=200, description="How many at most.")]
+Limit = Annotated[int, Field(ge=1, le=200, description="How many at most."), BeforeValidator(as_in_json)]
 Cursor = Annotated[
     str | None,
     WithJsonSchema({"type": "string"}),
@@ -103,7 +103,7 @@ async def page(db: Session, path: str, listing: Listing, tenant: object, query: 
     sort = listing.sorts[query.sort]
     filters = {name: value for name in listing.filters if (value := getattr(query, name)) is not None}
     name = "&".join([f"{path}?sort={query.sort}", *(f"{each}={value}" for each, value in _as_text(filters).items())])
-    position = _decode(query.cursor, db.user_id, name, sort) if query.cursor else _start(sort)
+    position = start(sort) if query.cursor is None else decode_cursor(query.cursor, db.user_id, name, sort)
     rows = await db.fetchval(
         statement(listing, query.sort, (*filters,)),
         tenant,
@@ -116,7 +116,7 @@ async def page(db: Session, path: str, listing: Listing, tenant: object, query: 
     if len(rows) <= query.limit:
         return json_response(f'{{"items":[{items}],"next_cursor":null}}')
     last = orjson.loads(rows[query.limit - 1])
-    cursor = _encode(db.user_id, name, [last[key.column] for key in sort.keys])
+    cursor = encode_cursor(db.user_id, name, [last[key.column] for key in sort.keys])
     return json_response(
         f'{{"items":[{items}],"next_cursor":"{cursor}"}}',
         headers={"Link": f'<{path}?{_next(query, cursor)}>; rel="next"'},
@@ -156,7 +156,7 @@ def statement(listing: Listing, sort_name: str, filters: tuple[str, ...]) -> str
     """  # noqa: S608 - put together from constants
 
 
-def _start(sort: Sort) -> list[object]:
+def start(sort: Sort) -> list[object]:
     """Return the position before the first row."""
     return [key.highest if sort.descending else key.lowest for key in sort.keys]
 
@@ -170,7 +170,8 @@ def _next(query: PageQuery, cursor: str) -> str:
     return urlencode(_as_text(query.model_dump(exclude_unset=True, exclude={"cursor"})) | {"cursor": cursor})
 
 
-def _encode(user_id: str, name: str, position: list[object]) -> str:
+def encode_cursor(user_id: str, name: str, position: list[object]) -> str:
+    """Return the cursor of the page after `position` in the list of this name."""
     content = orjson.dumps([name, *position])
     return base64.urlsafe_b64encode(_checksum(content, user_id) + content).decode().rstrip("=")
 
@@ -179,11 +180,11 @@ def _checksum(content: bytes, user_id: str) -> bytes:
     return hashlib.blake2b(content + user_id.encode(), digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _decode(cursor: str, user_id: str, name: str, sort: Sort) -> list[object]:
+def decode_cursor(cursor: str, user_id: str, name: str, sort: Sort) -> list[object]:
     """Return the position that was encoded. Raises InvalidInputError unless it is of this list and user."""
     try:
         its_name, *position = orjson.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"==")[_CHECKSUM_BYTES:])
-        is_ours = _encode(user_id, its_name, position) == cursor
+        is_ours = encode_cursor(user_id, its_name, position) == cursor
         parsed = [key.parse(value) for key, value in zip(sort.keys, position, strict=True)] if its_name == name else []
     except (UnicodeEncodeError, binascii.Error, ValueError, TypeError, AttributeError):
         is_ours = False

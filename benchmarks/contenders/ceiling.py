@@ -1,12 +1,14 @@
-"""What is left to gain: Partywall's app, middleware and authentication, constant answers, no database."""
+"""Partywall's app, middleware and authentication with constant responses: what is left without the database."""
 
 from starlette.responses import Response
 
 from api import main
 from api.auth.caller import CallerSession
+from api.health.routes import HEALTH
 from api.http.openapi import new_router
 from api.http.responses import json_response
 from api.tasks.models import TaskCreate, TaskUpdate
+from api.tasks.resource import TASKS
 
 ID = "01900000-0000-7000-8000-000000000000"
 TASK = (
@@ -22,27 +24,27 @@ router = new_router("tasks")
 
 @router.get("")
 async def list_tasks(_: CallerSession) -> Response:
-    """Answer a page."""
+    """Return a page."""
     return json_response(PAGE)
 
 
 @router.get("/{_task_id}")
 async def read_task(_: CallerSession, _task_id: str) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK)
 
 
 @router.post("")
 async def create_task(_: CallerSession, _task: TaskCreate) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK, 201)
 
 
 @router.patch("/{_task_id}")
 async def change_task(_: CallerSession, _task_id: str, _task: TaskUpdate) -> Response:
-    """Answer a task."""
+    """Return a task."""
     return json_response(TASK)
 
 
-main.RESOURCES = (main.TASKS._replace(routers=(router,)), main.HEALTH)
+main.RESOURCES = (TASKS._replace(routers=(router,)), HEALTH)
 app = main.app

@@ -19,6 +19,8 @@ from tests.support.servers import serving
 from tests.support.tokens import bearer
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow("Node")
+
 GRACE_PERIOD = 24 * 60 * 60
 
 

@@ -18,6 +18,8 @@ from db.embedded import Cluster, binary
 from tests.support.database import Url
 from tests.support.tokens import JWT_SECRET, bearer
 
+pytestmark = pytest.mark.slow("the development server")
+
 PARTYWALL = str(Path(sys.executable).with_name("partywall"))
 
 

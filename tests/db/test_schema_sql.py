@@ -28,6 +28,7 @@ def test_the_committed_schema_is_that_of_a_freshly_migrated_database(url: Url) -
     assert not different, "\n".join(["db/schema.sql is not what the migrations make: make schema", *different])
 
 
+@pytest.mark.slow("`make`")
 def test_make_schema_writes_what_is_committed_and_says_whether_the_metadata_agrees(tree: Path) -> None:
     (tree / "db/schema.sql").unlink()
     command = [sys.executable, "-m", "migrations.dump", "db/schema.sql"]

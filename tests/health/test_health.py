@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.health.routes import NOT_MIGRATED, PATIENCE, Probe
+from api.health.probe import RESPOND_WITHIN, Probe
+from api.health.readiness import NOT_MIGRATED
 from db.embedded import Cluster
 from tests.support.database import Url
 from tests.support.health import HEAD, HEALTHY, assert_unavailable, list_tasks, wait_for_status
@@ -64,8 +65,8 @@ def test_liveness_never_touches_the_database(wire: Wire) -> None:
 
 def test_whoever_asks_at_the_same_time_gets_the_same_answer(url: Url) -> None:
     async def crowd() -> list[str]:
-        async with aclosing(Probe(url("app_api"), answer_slowly, give_up=5)) as probe:
-            return await asyncio.gather(*(probe.ask(patience=5) for _ in range(20)))
+        async with aclosing(Probe(url("app_api"), answer_slowly, timeout=5)) as probe:
+            return await asyncio.gather(*(probe.ask(seconds=5) for _ in range(20)))
 
     async def answer_slowly(connection: asyncpg.Connection) -> str:
         answer: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
@@ -246,7 +247,7 @@ def test_each_health_route_answers_while_the_database_hangs(
             assert client.get("/health/live").status_code == 200
         wire.thaw()
 
-    assert PATIENCE < 0.1
+    assert RESPOND_WITHIN < 0.1
 
 
 def test_health_recovers_when_the_database_does(wire: Wire) -> None:

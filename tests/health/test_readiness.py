@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from api.health.readiness import CLOSED_PAUSE, HEAD, NOT_LOOKED, OPEN_PAUSE, REVISIONS
+from api.health.readiness import HEAD, NOT_CHECKED, NOT_READY_INTERVAL, READY_INTERVAL, REVISIONS
 from tests.support.database import PASSWORD, ROOT, Url, alembic
 from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
 from tests.support.routes import NEEDS_TOKEN, SOME_ID
@@ -22,8 +22,8 @@ from tests.support.wire import Wire
 
 ALICE = bearer(make_token("alice", lifetime=3600))
 A_LOOK = 5.0  # seconds that one may take on a slow machine
-OPENS = CLOSED_PAUSE + A_LOOK
-CLOSES = OPEN_PAUSE + A_LOOK
+OPENS = NOT_READY_INTERVAL + A_LOOK
+CLOSES = READY_INTERVAL + A_LOOK
 
 Dba = Callable[[str], None]
 
@@ -59,14 +59,14 @@ def assert_closed(client: httpx2.Client) -> str:
     answer = client.get("/health")
     revision, reasons = answer.json()["revision"], answer.json()["reasons"]
     assert_unavailable(answer, database="ok", revision=revision, reasons=reasons)
-    assert answer.json()["detail"].startswith("The API is closed: ")
+    assert answer.json()["detail"].startswith("Not ready: ")
     for method, template in NEEDS_TOKEN:
         path = template.format(task_id=SOME_ID)
         body = None if method in {"GET", "DELETE"} else {"text": "Buy milk", "completed": False, "order": 0}
         assert client.request(method, path, json=body).status_code == 401
         refused = client.request(method, path, json=body, headers=ALICE)
         assert_unavailable(refused)
-        assert refused.json()["detail"] == "The API is closed: its database is not safe to use. /health says why."
+        assert refused.json()["detail"] == "Not ready: the database failed the readiness check. /health says why."
         assert refused.headers["retry-after"] == answer.headers["retry-after"] == "1"
     assert client.get("/health/db").json() == {"database": "ok"}
     assert client.get("/health/live").json() == {"status": "ok"}
@@ -264,7 +264,7 @@ def test_it_stays_closed_while_the_first_look_takes_long(url: Url, dba: Dba) -> 
     dba(SLOW)
     with calling(url("app_api")) as client:
         answer = client.get("/health")
-        assert_unavailable(answer, database="ok", revision=HEAD, reasons=NOT_LOOKED)
+        assert_unavailable(answer, database="ok", revision=HEAD, reasons=NOT_CHECKED)
         assert_unavailable(list_tasks(client))
         assert_opens(client)
 
@@ -278,14 +278,14 @@ def test_it_closes_by_itself_without_any_request(url: Url, dba: Dba, caplog: pyt
 
         dba("alter table app.tasks disable row level security")
         deadline = time.monotonic() + CLOSES
-        while "the gate is closed" not in caplog.messages:
+        while "not ready" not in caplog.messages:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert "Row-level security is off" in assert_closed(client)
 
         dba("alter table app.tasks enable row level security")
         assert_opens(client)
-        assert "the gate is open again" in caplog.messages
+        assert "ready again" in caplog.messages
 
 
 def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(url: Url, dba: Dba) -> None:
@@ -303,7 +303,7 @@ def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(u
 @pytest.fixture
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate looks more often than it does in earnest."""
-    monkeypatch.setattr("api.health.readiness.OPEN_PAUSE", 0.5)
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.5)
 
 
 @pytest.mark.usefixtures("restless")
@@ -313,7 +313,7 @@ def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogC
         with calling(wire.url) as client:
             assert add_task(client).status_code == 201
             wire.cut()
-            deadline = time.monotonic() + 3 * CLOSED_PAUSE  # time for some looks
+            deadline = time.monotonic() + 3 * NOT_READY_INTERVAL  # time for some looks
             while time.monotonic() < deadline:
                 answer = add_task(client)
                 assert_unavailable(answer)
@@ -322,7 +322,7 @@ def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogC
 
             wire.mend()
             assert add_task(client).status_code == 201
-            assert "the gate is closed" not in caplog.messages
+            assert "not ready" not in caplog.messages
 
 
 @pytest.mark.usefixtures("restless")
@@ -342,7 +342,7 @@ def test_a_look_that_is_cut_off_does_not_close_it(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert list_tasks(client).status_code == 200
-        assert "the gate is closed" not in caplog.messages
+        assert "not ready" not in caplog.messages
 
 
 @pytest.mark.usefixtures("restless")
@@ -356,25 +356,25 @@ def test_a_look_does_not_wait_for_a_lock(
     with calling(url("app_api")) as client, admin.transaction():
         dba("alter view audit.findings set (security_barrier = false)")  # locked until the end
         looks: set[tuple[object, ...]] = set()
-        deadline = time.monotonic() + OPEN_PAUSE
+        deadline = time.monotonic() + READY_INTERVAL
         while len(looks) < 2:  # the first one has given up when there is a second one
             looks.update(admin.execute(waiting).fetchall())
             admin.execute("select pg_stat_clear_snapshot()")
             assert time.monotonic() < deadline
         assert list_tasks(client).status_code == 200
-        assert "the gate is closed" not in caplog.messages
+        assert "not ready" not in caplog.messages
 
 
 def test_a_migration_does_not_close_it_and_is_not_in_its_way(
     url: Url, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.health.readiness.OPEN_PAUSE", 0)
-    monkeypatch.setattr("api.health.readiness.CLOSED_PAUSE", 0)
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0)
+    monkeypatch.setattr("api.health.readiness.NOT_READY_INTERVAL", 0)
     with calling(url("app_api")) as client:
         for _ in range(2):
             alembic(url("app_migrator"), "upgrade", "head")
             assert list_tasks(client).status_code == 200
-    assert "the gate is closed" not in caplog.messages
+    assert "not ready" not in caplog.messages
 
 
 def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
@@ -384,9 +384,9 @@ def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
         with calling(wire.url) as client:
             assert_closed(client)
             wire.cut()
-            deadline = time.monotonic() + 2 * CLOSED_PAUSE
+            deadline = time.monotonic() + 2 * NOT_READY_INTERVAL
             while time.monotonic() < deadline:
-                assert "is closed" in list_tasks(client).json()["detail"]
+                assert "Not ready" in list_tasks(client).json()["detail"]
                 time.sleep(0.05)
             assert_unavailable(client.get("/health"), database="unavailable")
 

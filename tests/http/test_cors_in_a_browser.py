@@ -16,6 +16,8 @@ from api.settings import Settings
 from tests.support.browser import window
 from tests.support.tokens import bearer, make_token
 
+pytestmark = pytest.mark.slow("a browser")
+
 # What a page's own code does and sees: only those headers that the browser lets it read.
 FETCH = """
 async ([url, request]) => {

@@ -136,7 +136,7 @@ def test_an_internal_error_tells_the_caller_nothing_and_the_log_everything(
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "Something went wrong on our side. Report the request_id.",
+        "detail": "Internal error. Report the request_id.",
         "request_id": "the-id",
     }
     assert answer.headers["x-request-id"] == "the-id"

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.http.middleware import BrowserManners
+from api.http.middleware import HeadAsGet, NormalizePath
 from api.settings import Settings
 from tests.support.refusals import assert_refused, untouched
 from tests.support.routes import CONTEXTS, ROUTES
@@ -209,7 +209,7 @@ def test_what_is_not_http_is_left_alone() -> None:
         passed.append(scope)
 
     for scope in scopes:
-        asyncio.run(BrowserManners(app)(scope, None, None))  # type: ignore[arg-type]  # nothing is said
+        asyncio.run(NormalizePath(HeadAsGet(app))(scope, None, None))  # type: ignore[arg-type]  # nothing is said
     assert passed == scopes
 
 

@@ -269,15 +269,15 @@ def test_without_a_caller_there_are_no_keys(api_role: psycopg.Connection, admin:
 
 
 INSERT = """
-    insert into app.idempotency_keys (key, fingerprint, task_id, version, answer)
-    values ('new', '', gen_random_uuid(), '', '')
+    insert into app.idempotency_keys (key, fingerprint, status, location, etag, body)
+    values ('new', '', 201, '/tasks/1', '""', '{}')
 """
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "update app.idempotency_keys set answer = '{}'",
+        "update app.idempotency_keys set body = '{}'",
         "update app.idempotency_keys set created_at = now()",
         "insert into app.idempotency_keys (user_id, key) values ('bob', 'new')",
         "insert into app.idempotency_keys (key, created_at) values ('new', now())",

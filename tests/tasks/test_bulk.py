@@ -87,7 +87,7 @@ def test_if_one_is_missing_none_is_changed_and_the_answer_says_which(
 
     assert_refused(answer, 404, "#/tasks/1/id", "#/tasks/2/id", "#/tasks/4/id")
     details = [error["detail"] for error in answer.json()["errors"]]
-    assert details == [f"You have no task {ids[place]}." for place in (1, 2, 4)]
+    assert details == [f"No task with the id {ids[place]}." for place in (1, 2, 4)]
 
 
 def test_a_task_of_another_user_is_missing_like_one_that_never_was(

@@ -5,7 +5,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from api.tasks.routes import Task
+from api.tasks.models import Task
 from tests.support.tasks import Json, add, page, path
 
 
