@@ -11,7 +11,7 @@ import pytest
 from db import audit
 from db.audit import CHECKS, Finding
 from db.embedded import binary
-from tests.conftest import url_of
+from tests.support.database import url_of
 from tests.support.twins import ERROR, Twins, bad, good
 
 VULNERABLE_SERVERS = (150002, 150013, 160004, 170000, 170005)

@@ -17,8 +17,8 @@ import pytest
 from psycopg import sql
 
 from api.health.probe import RESPOND_WITHIN, Probe
-from api.health.readiness import NOT_MIGRATED
 from db.embedded import Cluster
+from db.revision import NOT_MIGRATED
 from tests.support.database import Url
 from tests.support.health import HEAD, HEALTHY, assert_unavailable, list_tasks, wait_for_status
 from tests.support.servers import calling

@@ -12,7 +12,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from api.health.readiness import HEAD, NOT_CHECKED, NOT_READY_INTERVAL, READY_INTERVAL, REVISIONS
+from api.health.readiness import MIGRATIONS, NOT_CHECKED, NOT_READY_INTERVAL, READY_INTERVAL
+from db.revision import record
 from tests.support.database import PASSWORD, ROOT, Url, alembic
 from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
 from tests.support.routes import NEEDS_TOKEN, SOME_ID
@@ -117,6 +118,7 @@ def test_warnings_do_not_close_it(url: Url, admin: psycopg.Connection, dba: Dba)
 
 def test_a_newer_schema_does_not_close_it(url: Url, dba: Dba) -> None:
     dba("update migrations.alembic_version set version_num = '9999'")
+    dba(record([*MIGRATIONS.revisions, "9999"]))
 
     with calling(url("app_api")) as client:
         assert client.get("/health").json() == HEALTHY | {"revision": "9999"}
@@ -126,8 +128,8 @@ def test_a_newer_schema_does_not_close_it(url: Url, dba: Dba) -> None:
 def test_the_revisions_that_it_knows_are_those_of_alembic() -> None:
     script = ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 
-    assert [revision.revision for revision in script.walk_revisions()][::-1] == REVISIONS
-    assert script.get_current_head() == HEAD
+    assert {revision.revision for revision in script.walk_revisions()} == MIGRATIONS.revisions
+    assert script.get_current_head() == MIGRATIONS.head
 
 
 # ---- closed ------------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ BROKEN = {
     "an older revision": (
         "update migrations.alembic_version set version_num = '0001'",
         BACK,
-        f"at revision 0001, and this version needs {HEAD}: run alembic upgrade head",
+        f"at revision 0001, and this version needs {MIGRATIONS.head}: run alembic upgrade head",
     ),
     "an unknown revision": (
         "update migrations.alembic_version set version_num = 'bogus'",
@@ -197,7 +199,7 @@ BROKEN = {
     "two revisions": (
         "insert into migrations.alembic_version values ('9999')",
         BACK,
-        f"at revision {HEAD}, 9999",
+        f"at revision {MIGRATIONS.head}, 9999",
     ),
     "no revision": ("delete from migrations.alembic_version", BACK, "alembic upgrade head"),
     "no right to see the revision": (
@@ -264,7 +266,7 @@ def test_it_stays_closed_while_the_first_look_takes_long(url: Url, dba: Dba) -> 
     dba(SLOW)
     with calling(url("app_api")) as client:
         answer = client.get("/health")
-        assert_unavailable(answer, database="ok", revision=HEAD, reasons=NOT_CHECKED)
+        assert_unavailable(answer, database="ok", revision=MIGRATIONS.head, reasons=NOT_CHECKED)
         assert_unavailable(list_tasks(client))
         assert_opens(client)
 
