@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint bench schema openapi lock
+.PHONY: help dev test lint bench revision schema openapi settings lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -13,8 +13,9 @@ help: ## This list
 dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PORT=, DATA_DIR=
 	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR)
 
-test: .venv/installed ## The whole suite; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
-	@$(BIN)/pytest --cov -n auto --dist loadfile
+# A reason is cut off where the line ends, and a terminal's 80 columns is what a pipe is taken for.
+test: .venv/installed ## The whole suite; FAST=1 skips what takes long; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
+	@[ -t 1 ] || export COLUMNS=200; $(BIN)/pytest $(if $(FAST),--fast,--cov) -n auto --dist loadfile
 
 # The first revision fills an empty database: nobody waits for its locks. Alembic's log is shown when it fails only.
 REVISIONS := $(BIN)/alembic upgrade 0001:head --sql
@@ -28,11 +29,17 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 bench: .venv/bench ## Measure everything, about half an hour; needs wrk. To try it: QUICK=1
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-schema: .venv/installed ## Write db/schema.sql anew, after a migration
-	@sql=$$($(BIN)/python -m db.dump) && printf '%s\n' "$$sql" > db/schema.sql
+revision: .venv/installed ## A new migration, to be filled in; NAME="add notes"
+	@$(BIN)/alembic revision --message "$$NAME"
+
+schema: .venv/installed ## Write db/schema.sql anew, after a migration; say whether db/schema.py agrees
+	@$(BIN)/python -m migrations.dump db/schema.sql
 
 openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API
 	@json=$$($(BIN)/partywall openapi) && printf '%s\n' "$$json" > api/openapi.json
+
+settings: .venv/installed ## Write docs/settings.md anew, after a change of a setting
+	@md=$$($(BIN)/python -m api.commands.settings_page) && printf '%s\n' "$$md" > docs/settings.md
 
 lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt

@@ -13,27 +13,29 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api.auth.tokens import Verifier
-from api.health import routes as health
-from api.health.readiness import Gate
+from api.health.probe import Probe
+from api.health.readiness import Readiness, schema_revision
+from api.health.routes import HEALTH
 from api.http.docs_page import serve_docs
-from api.http.middleware import Api, BrowserManners, CatchErrors, LimitBody, RequestLog
+from api.http.middleware import Api, CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
+from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
-from api.tasks import bulk as task_bulk
-from api.tasks import list as task_list
-from api.tasks import routes as tasks
+from api.tasks.resource import TASKS
 from db.pool import Pool
+
+RESOURCES = (TASKS, HEALTH)
 
 
 class State(TypedDict):
-    """What lives as long as the app; `request.state` has it."""
+    """What lives as long as the app, as `request.state`."""
 
     pool: Pool
-    gate: Gate
-    probe: health.Probe[str | None]
-    verifier: Verifier
+    readiness: Readiness
+    probe: Probe[str | None]
+    tokens: Verifier
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,36 +47,37 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with (
             Pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
-            Gate(url, pool, statement_cache_size=cache_size) as gate,
-            aclosing(health.Probe(url, health.schema_revision)) as probe,
-            aclosing(Verifier(settings)) as verifier,
+            Readiness(url, pool, statement_cache_size=cache_size) as readiness,
+            aclosing(Probe(url, schema_revision)) as probe,
+            aclosing(Verifier(settings)) as tokens,
         ):
-            # What is there now stays: the collector need not look at it again and again.
+            # Start-up objects never die: exempt them from garbage collection.
             gc.collect()
             gc.freeze()
-            yield {"pool": pool, "gate": gate, "probe": probe, "verifier": verifier}
+            yield {"pool": pool, "readiness": readiness, "probe": probe, "tokens": tokens}
 
     app = Api(
         title="Partywall",
         version="0.1.0",
-        description="Tasks, walled in by PostgreSQL's row-level security: what is not yours does not exist.",
+        description="Tasks, isolated by PostgreSQL's row-level security: rows that are not yours do not exist.",
         lifespan=lifespan,
         # Not by include_router, which looks for the route twice.
-        routes=[route for module in (task_list, tasks, task_bulk, health) for route in module.router.routes],
+        routes=[route for resource in RESOURCES for router in resource.routers for route in router.routes],
         redirect_slashes=False,
         # What there is to know is at /metrics. To ask in each request whether somebody traces it costs 5 %.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
-    complete_document(app)
+    complete_document(app, RESOURCES)
     serve_docs(app)
     serve_metrics(app)
 
     # The last one added is the outermost.
-    app.add_middleware(CatchErrors)
+    app.add_middleware(CatchErrors, constraints={k: v for each in RESOURCES for k, v in each.constraints.items()})
     app.add_middleware(LimitBody)
-    app.add_middleware(BrowserManners)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(NormalizePath)
     if settings.cors_origins:  # else no page may call, and browsers need not be told
         app.add_middleware(
             CORSMiddleware,

@@ -1,1 +1,1 @@
-"""How fast the API is, and what its walls cost, measured side by side: `make bench`."""
+"""How fast the API is, and what row-level security costs, beside other designs: `make bench`."""

@@ -1,4 +1,4 @@
-"""`make bench`: measure everything, side by side, and say what it means."""
+"""`make bench`: measure every contender, print the ratios, write results.json and the plots."""
 
 import json
 import signal
@@ -30,12 +30,16 @@ PARTS = {
 
 @click.command()
 @click.argument("names", metavar="[PART]...", nargs=-1, type=click.Choice([*PARTS]))
-@click.option("--quick", is_flag=True, help="Short rounds and small tables: to see that it works, not to believe it.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Short rounds and small tables, to see that everything works; the figures mean little.",
+)
 def main(names: tuple[str, ...], *, quick: bool) -> None:
     """Measure the PARTs, or everything.
 
-    PART: round_trips, throughput, latency, memory, growth. The results of everything are in benchmarks/ afterwards,
-    those of a part or of --quick in .bench/. Exit code 2: could not measure, or somebody gave a wrong answer.
+    PART: round_trips, throughput, latency, memory, growth. The results of a full run are written to benchmarks/, those
+    of a part or of --quick to .bench/. Exit code 2: it could not measure, or a contender gave a wrong response.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
     directory = ROOT / (".bench" if quick or names else "benchmarks")
@@ -62,7 +66,7 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
 
 
 def save(results: Part, directory: Path) -> None:
-    """Write what is known so far."""
+    """Write the results so far, and their plots."""
     directory.mkdir(exist_ok=True)
     text = json.dumps(results, indent=2, ensure_ascii=False)
     (directory / "results.json").write_text(f"{text}\n")

@@ -1,4 +1,4 @@
-"""Before anything is timed: each contender answers rightly, and Partywall the same with and without its walls."""
+"""Before anything is timed: each contender responds correctly, and Partywall the same with and without policies."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,64 +11,64 @@ from benchmarks.stage import BenchmarkError, Rows, Stage
 
 FIELDS = ["id", "user_id", "text", "completed", "order", "created_at", "updated_at", "completed_at"]
 PAGE = 50
-USER, NEIGHBOUR = 3, 4
+USER, OTHER_USER = 3, 4
 TEXT = "Call the plumber about the leak, 99999999"  # as long as every other
 
 
 def check(stage: Stage, servers: Sequence[Server], rows: Rows) -> None:
-    """Try each scenario on each server, reads before writes. Raises BenchmarkError when an answer is wrong."""
+    """Try each scenario on each server, reads before writes. Raises BenchmarkError when a response is wrong."""
     read = {}
     for server in servers:
         with _calling(stage, server) as client:
             read[server.contender] = _read(server, client, rows)
     if read[PARTYWALL] != read[NO_RLS]:
-        raise BenchmarkError(f"{NO_RLS.name} does not answer, byte for byte, what {PARTYWALL.name} does")
+        raise BenchmarkError(f"{NO_RLS.name} does not return the same bytes as {PARTYWALL.name}")
     for server in servers:
         with _calling(stage, server) as client:
             _write(server, client, rows)
 
 
 def _read(server: Server, client: httpx2.Client, rows: Rows) -> list[bytes]:
-    """Return the answers: whoever reads the same rows should give the same."""
+    """Return the responses, which should be the same from every server that reads the same rows."""
     ids = [rows.task_id(USER, task) for task in reversed(range(rows.tasks))]
     page = client.get("/tasks?sort=-created")
     _expect(server, page, 200)
     items = page.json()["items"]
-    _expect(server, page, 200, right=len(items) == PAGE and all(_is_task(server, item) for item in items))
+    _expect(server, page, 200, correct=len(items) == PAGE and all(_is_task(server, item) for item in items))
     task = client.get(f"/tasks/{ids[7]}")
     _expect(server, task, 200)
     if server.contender is not CEILING:
-        _expect(server, page, 200, right=[item["id"] for item in items] == ids[:PAGE])
-        _expect(server, task, 200, right=task.json() == items[7])
-        _expect(server, client.get(f"/tasks/{rows.task_id(NEIGHBOUR, 7)}"), 404)
+        _expect(server, page, 200, correct=[item["id"] for item in items] == ids[:PAGE])
+        _expect(server, task, 200, correct=task.json() == items[7])
+        _expect(server, client.get(f"/tasks/{rows.task_id(OTHER_USER, 7)}"), 404)
     _expect(server, client.get("/tasks", headers={"Authorization": "Bearer forged"}), 401)
     return [page.content, task.content, task.headers.get("ETag", "").encode()]
 
 
 def _write(server: Server, client: httpx2.Client, rows: Rows) -> None:
-    own, of_neighbour = rows.task_id(USER, 9), rows.task_id(NEIGHBOUR, 9)
+    own, not_own = rows.task_id(USER, 9), rows.task_id(OTHER_USER, 9)
     created = client.post("/tasks", json={"text": TEXT, "order": 7})
     _expect(server, created, 201)
     patched = client.patch(f"/tasks/{own}", json={"text": TEXT})
     _expect(server, patched, 200)
     if server.contender is not CEILING:
-        right = created.json().items() >= {"user_id": f"bench-{USER}", "text": TEXT, "order": 7}.items()
-        _expect(server, created, 201, right=right and _is_task(server, created.json()))
-        _expect(server, patched, 200, right=patched.json().items() >= {"id": own, "text": TEXT}.items())
+        correct = created.json().items() >= {"user_id": f"bench-{USER}", "text": TEXT, "order": 7}.items()
+        _expect(server, created, 201, correct=correct and _is_task(server, created.json()))
+        _expect(server, patched, 200, correct=patched.json().items() >= {"id": own, "text": TEXT}.items())
         again = client.get(f"/tasks/{own}")
-        _expect(server, again, 200, right=again.json() == patched.json())
-        _expect(server, client.patch(f"/tasks/{of_neighbour}", json={"text": TEXT}), 404)
+        _expect(server, again, 200, correct=again.json() == patched.json())
+        _expect(server, client.patch(f"/tasks/{not_own}", json={"text": TEXT}), 404)
 
 
-def _expect(server: Server, answer: httpx2.Response, status: int, *, right: bool = True) -> None:
-    """Raise BenchmarkError unless the answer has this status and is right."""
-    if answer.status_code != status or not right:
-        request = f"{answer.request.method} {answer.request.url.path}"
-        raise BenchmarkError(f"{server.contender.name}: {request} answers {answer.status_code} {answer.text[:500]}")
+def _expect(server: Server, response: httpx2.Response, status: int, *, correct: bool = True) -> None:
+    """Raise BenchmarkError unless the response has this status and is correct."""
+    if response.status_code != status or not correct:
+        request = f"{response.request.method} {response.request.url.path}"
+        raise BenchmarkError(f"{server.contender.name}: {request} got {response.status_code} {response.text[:500]}")
 
 
 def _is_task(server: Server, item: dict[str, Any]) -> bool:
-    # The ceiling has one constant task: whoever else's it is has come from the database.
+    # The ceiling has one constant task; a task of any other user has come from the database.
     owner = 0 if server.contender is CEILING else USER
     return [*item] == FIELDS and item["user_id"] == f"bench-{owner}"
 

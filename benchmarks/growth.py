@@ -1,13 +1,15 @@
-"""What a request costs one user while the table grows, and while the user's own list does.
+"""How long one user's requests take while the table grows, and while the user's own list grows.
 
-A run now and a run ten minutes later are not comparable to a percent. So each step is measured in turns with a
-control: a database of the first step's size, which does not grow. What is reported is the ratio of the two.
+Two runs that are ten minutes apart differ by more than what is measured here. So each step is measured in turns with a
+control, a database that keeps the first step's size, and what is reported is the ratio of the two.
 """
 
 import click
 import psycopg
 
-from benchmarks.load import LAST_ID, LIST, READ, READS
+from api.http.pages import ID
+from api.tasks.routes import READ
+from benchmarks.load import LIST, READS
 from benchmarks.measure import Part, Size, in_turns, run_wrk, spread
 from benchmarks.servers import PARTYWALL, serving
 from benchmarks.stage import Rows, Stage
@@ -17,7 +19,7 @@ UNTIL_GENERIC = 6  # PostgreSQL plans the first five executions for their parame
 
 
 def growth(stage: Stage, size: Size) -> Part:
-    """Measure one user's reads at each size, and record plans and buffers."""
+    """Measure one user's reads at each size; return times, plans and buffers."""
     return {
         "table": [_step(stage, size, rows, size.tables[0]) for rows in size.tables],
         "own_list": [_step(stage, size, rows, size.lists[0]) for rows in size.lists],
@@ -35,8 +37,8 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
             GROWING: run_wrk(stage, growing, GROWING, rows, callers=1),
         }
         measured = in_turns(f"{rows.total:,} rows", runs, READS, size)
-    newest = f"51, '{LAST_ID}'"
-    one = f"'{rows.task_id(0, rows.tasks // 2)}'"
+    newest = f"'bench-0', 51, '{ID.highest}'"
+    one = f"'bench-0', '{rows.task_id(0, rows.tasks // 2)}'"
     for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", READ, one)):
         pace = {name: measured[scenario][name]["requests_per_second"]["rounds"] for name in runs}
         measured[scenario]["time_ratio"] = spread(
@@ -47,7 +49,7 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
 
 
 def explain(url: str, query: str, arguments: str) -> Part:
-    """Return the plan that a pooled connection comes to use, and how many buffers it touches when they are cached."""
+    """Return the generic plan, which a pooled connection ends up with, and the buffers that it touches when cached."""
     with psycopg.connect(url, prepare_threshold=None) as connection:
         connection.execute("set local app.user_id = 'bench-0'")
         connection.execute(f"prepare q as {query}".encode())

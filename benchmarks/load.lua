@@ -1,7 +1,7 @@
--- The load: wrk asks for tasks of many users and looks at every answer.
+-- Makes the requests of a scenario, as many users, and checks every response.
 --   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS
 -- USERS have TASKS each: task n of all belongs to user n % USERS. TOKENS is a file with one token per line, of user 0,
--- user 1 and so on: these are the ones who call.
+-- user 1 and so on; requests are made as these users.
 
 local threads = {}
 
@@ -34,7 +34,7 @@ local function message(method, user, target, body)
   return wrk.format(method, target, headers, body)
 end
 
--- As long as every other text: the rows stay as they are in size.
+-- Always of the same length, so that a changed row keeps its size.
 local function text()
   return string.format("Call the plumber about the leak, %08d", math.random(0, 99999999))
 end
@@ -82,10 +82,10 @@ local function count(body, word)
   end
 end
 
-local function right(status, body)
+local function correct(status, body)
   checked = checked + 1
   if body:sub(1, 10) == '{"items":[' then
-    -- To count is dear: one page in sixteen.
+    -- Counting is slow, so only one page in sixteen.
     return status == expected.page and #body > 10000 and #body < 20000 and body:sub(-1) == "}"
       and (checked % 16 > 0 or count(body, '"completed_at"') == 50)
   end
@@ -94,7 +94,7 @@ local function right(status, body)
 end
 
 function response(status, _, body)
-  if not right(status, body) then
+  if not correct(status, body) then
     failures = failures + 1
     if failures == 1 then failure = status .. " " .. body:sub(1, 200) end
   end

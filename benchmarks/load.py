@@ -7,8 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.tasks.list import SORTS, page_query
-from api.tasks.routes import ADD
+from api.http.pages import ID, statement
+from api.tasks.list import TASKS
+from api.tasks.routes import INSERT, READ, UPDATE
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
 from db.embedded import binary
@@ -18,20 +19,12 @@ READS = ("list_50", "read_one")
 WRITES = ("create", "patch", "mixed")
 SCENARIOS = READS + WRITES
 
-LIST = page_query(SORTS["-created"], filtered=False)
-LAST_ID = SORTS["-created"].before[0]
-READ = "select to_json(t)::text, t.xmin::text from app.tasks as t where id = $1"
-PATCH = """
-update app.tasks as t set
-    text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
-where id = $1 and ($5::text[] is null or xmin::text = any ($5))
-returning to_json(t)::text, t.xmin::text
-"""
+LIST = statement(TASKS, "-created", ())
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run measured. pgbench tells no percentiles."""
+    """The result of one run. pgbench reports no percentiles."""
 
     requests: int
     per_second: float
@@ -40,7 +33,7 @@ class Load:
 
 
 def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int, callers: int | None = None) -> Load:
-    """Ask a server for a scenario, as all users or the first few. Raises BenchmarkError if one answer was wrong."""
+    """Send the requests of a scenario, as all users or the first few. Raises BenchmarkError for a wrong response."""
     script = Path(__file__).with_name("load.lua")
     command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s", "--timeout=10s"]
     command += [f"--script={script}", server.url, "--", scenario]
@@ -49,7 +42,7 @@ def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int
     result = json.loads(output.splitlines()[-1])
     if result["failures"] or not result["requests"]:
         raise BenchmarkError(
-            f"{server.contender.name}, {scenario}: {result['failures']} wrong answers, such as: {result['failure']}"
+            f"{server.contender.name}, {scenario}: {result['failures']} wrong responses, such as: {result['failure']}"
         )
     return Load(result["requests"], result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])
 
@@ -72,15 +65,15 @@ def pgbench(stage: Stage, database: str, scenario: str, rows: Rows, *, seconds: 
 
 
 def check_wrk() -> None:
-    """Raise BenchmarkError if wrk is not here."""
+    """Raise BenchmarkError if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise BenchmarkError("wrk is missing: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
 
 
 def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
-    """Return a script of three round trips, as the door makes them.
+    """Return a script of three round trips, like those of a session.
 
-    A utility statement takes no parameters, and a text with many users' literals could not be prepared. Hence
+    `set local` takes no parameters, and with a literal for each user it could not be a prepared statement. Hence
     `set_config()`, sent together with `begin`.
     """
     for number, argument in reversed([*enumerate(arguments, 1)]):
@@ -98,19 +91,20 @@ def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
 
 
 _ID = "('01900000-0000-7000-8000-' || lpad(to_hex(:task::int), 12, '0'))::uuid"
+_USER = "('bench-' || :user)"
 _TEXT = "'Call the plumber about the leak, 00000000'"
 TRANSACTIONS = {
-    "list_50": _transaction(LIST, "51", f"'{LAST_ID}'"),
-    "read_one": _transaction(READ, _ID),
-    "create": _transaction(ADD, _TEXT, "false", "1000", mode="read write"),
-    "patch": _transaction(PATCH, _ID, _TEXT, "null::boolean", "null::int", "null", mode="read write"),
+    "list_50": _transaction(LIST, _USER, "51", f"'{ID.highest}'"),
+    "read_one": _transaction(READ, _USER, _ID),
+    "create": _transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
+    "patch": _transaction(UPDATE, _USER, _ID, "null", _TEXT, "null::boolean", "null::int", mode="read write"),
 }
 
 
 def _find(pattern: str, output: str) -> str:
     match = re.search(pattern, output)
     if match is None:
-        raise BenchmarkError(f"pgbench says nothing of {pattern}:\n{output}")
+        raise BenchmarkError(f"pgbench printed nothing like {pattern}:\n{output}")
     return match[1]
 
 

@@ -1,4 +1,4 @@
-"""What was measured on, and how: a ratio travels from one machine to another, a number alone does not."""
+"""The machine and the settings of a run, recorded in results.json."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def machine() -> Part:
-    """Return what is measured on. No names, no paths."""
+    """Return the hardware and the versions, without names or paths."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return {
         "cpu": _cpu(),
@@ -36,7 +36,7 @@ def machine() -> Part:
 
 
 def settings(size: Size) -> Part:
-    """Return how it is measured."""
+    """Return how much load there is, for how long, and the options of the servers."""
     return {
         "connections": CONNECTIONS,
         "rounds": size.rounds,

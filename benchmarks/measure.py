@@ -1,4 +1,4 @@
-"""How things are measured: in turns, round after round, so that whatever else the machine does hits everyone."""
+"""Contenders are measured in turns, round after round, so that other load on the machine affects all of them alike."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ class Size:
 
 
 FULL = Size(
-    rounds=15,  # many short ones: what is compared runs within seconds of each other
+    rounds=15,  # many short ones, so that what is compared runs within seconds of each other
     seconds=1,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],
@@ -48,7 +48,7 @@ QUICK = Size(
 
 
 def in_turns(title: str, runs: Mapping[str, Run], scenarios: Sequence[str], size: Size) -> Part:
-    """Run everyone in each scenario, again and again: A B C, C B A, … Return what came out, by scenario and name."""
+    """Run each contender in each scenario: A B C, C B A, … Return summaries by scenario and name."""
     loads: dict[str, dict[str, list[Load]]] = {scenario: {name: [] for name in runs} for scenario in scenarios}
     for scenario in scenarios:
         for run in runs.values():
@@ -84,7 +84,7 @@ def spread(values: Sequence[float], *, digits: int) -> Part:
 
 
 def run_wrk(stage: Stage, server: Server, database: str, rows: Rows, *, callers: int | None = None) -> Run:
-    """Return what runs wrk against a server; the database is tidied up after writes."""
+    """Return a function that runs wrk against a server, and tidies the database up after writes."""
 
     def run(scenario: str, seconds: int) -> Load:
         load = wrk(stage, server, scenario, rows, seconds=seconds, callers=callers)
@@ -96,7 +96,7 @@ def run_wrk(stage: Stage, server: Server, database: str, rows: Rows, *, callers:
 
 
 def run_pgbench(stage: Stage, database: str, rows: Rows) -> Run:
-    """Return what runs pgbench; the database is tidied up after writes."""
+    """Return a function that runs pgbench, and tidies the database up after writes."""
 
     def run(scenario: str, seconds: int) -> Load:
         load = pgbench(stage, database, scenario, rows, seconds=seconds)

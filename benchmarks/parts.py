@@ -1,4 +1,4 @@
-"""What is measured: the parts of results.json. Growth is in `benchmarks/growth.py`."""
+"""The parts of results.json, but for growth: `benchmarks/growth.py`."""
 
 import os
 import statistics
@@ -22,12 +22,12 @@ DELAY = 0.00037  # seconds, in each direction: with what the proxy itself takes,
 
 
 def cores() -> int:
-    """Return how many cores there are for us."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def throughput(stage: Stage, size: Size) -> Part:
-    """Measure everyone in every scenario, with one worker and with as many as there are cores."""
+    """Measure each contender in each scenario, with one worker and with as many as there are cores."""
     stage.make_database(DATABASE, size.rows)
     result = {}
     for workers in sorted({1, cores()}):
@@ -56,7 +56,7 @@ def latency(stage: Stage, size: Size) -> Part:
 
 
 def memory(stage: Stage, size: Size) -> Part:
-    """Watch what a worker of Partywall has in memory while it answers many requests."""
+    """Measure the memory of one of Partywall's workers during many requests."""
     stage.make_database(DATABASE, size.rows)
     with all_serving(stage, [PARTYWALL]) as [server]:
         run = run_wrk(stage, server, DATABASE, size.rows)
@@ -70,7 +70,7 @@ def memory(stage: Stage, size: Size) -> Part:
 
 
 def round_trips(stage: Stage, size: Size) -> Part:
-    """Count on the wire how often a request waits for PostgreSQL."""
+    """Count how often a request waits for PostgreSQL, on the wire."""
     stage.make_database(DATABASE, size.rows)
     result = {}
     with (
@@ -95,7 +95,10 @@ def round_trips(stage: Stage, size: Size) -> Part:
 
 
 def _count(network: Proxy, client: httpx2.Client, request: httpx2.Request) -> int:
-    """Return the round trips of one request. The median of many: the first prepares, and the gate looks on its own."""
+    """Return the round trips of one request.
+
+    The median of several: the first one prepares its statements, and the readiness check has queries of its own.
+    """
     counts = []
     for _ in range(15):
         before = network.round_trips
@@ -119,7 +122,7 @@ def _ping(url: str) -> float:
 def all_serving(
     stage: Stage, contenders: Sequence[Contender], network: Proxy | None = None, *, workers: int = 1
 ) -> Iterator[list[Server]]:
-    """Serve contenders on the same database, if asked for through a proxy."""
+    """Serve contenders on the same database, through `network` if it is given."""
     with ExitStack() as stack:
         servers = []
         for contender in contenders:

@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-mpl.use("svg")  # before pyplot: draw into files, ask for no display
+mpl.use("svg")  # before pyplot is imported: it draws into files and needs no display
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def _memory(memory: Part, file: Path) -> None:
     with _panels(file, 1, width=7, height=2.4) as [axes]:
         axes.plot(requests, mib, color=OURS)
         axes.set_ylim(0, max(100, *mib) * 1.1)
-        axes.set_xlabel("requests answered")
+        axes.set_xlabel("requests")
         axes.set_ylabel("MiB per worker")
 
 

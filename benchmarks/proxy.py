@@ -1,4 +1,4 @@
-"""A network between an app and PostgreSQL: it counts round trips, and takes its time if it is told to."""
+"""A proxy between an app and PostgreSQL: it counts round trips, and delays them if asked to."""
 
 import asyncio
 import selectors

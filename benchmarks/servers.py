@@ -30,10 +30,10 @@ NAIVE_RLS = Contender("naive_rls", "benchmarks.contenders.naive_rls:app", "app_a
 SQLMODEL = Contender("sqlmodel", "benchmarks.contenders.sqlmodel_orm:app", "bench_bypass")
 CEILING = Contender("ceiling", "benchmarks.contenders.ceiling:app", "app_api")
 
-# Next to each other: what is compared most closely.
+# What is compared most closely is adjacent here, because it then runs right after each other.
 CONTENDERS = (PARTYWALL, NO_RLS, NAIVE_RLS, SQLMODEL, CEILING)
 
-# What is logged is ours to choose, not uvicorn's: Partywall logs each request, the others nothing.
+# Partywall logs each request itself, the others log nothing; uvicorn's own log would be the same for all.
 UVICORN = ("--host", "127.0.0.1", "--no-server-header", "--no-access-log", "--log-level", "warning")
 
 STARTS_WITHIN = 30.0  # seconds
@@ -48,14 +48,14 @@ class Server:
     pid: int
 
     def memory(self) -> float:
-        """Return what it has in memory, in MiB. With one worker, that is the worker."""
+        """Return the resident memory in MiB: of the worker, if there is one; of the parent, if there are several."""
         _, resident, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(resident) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextmanager
 def serving(stage: Stage, contender: Contender, database_url: str, *, workers: int = 1) -> Iterator[Server]:
-    """Serve a contender on a free port; its log is a file, as in production it is a pipe."""
+    """Serve a contender on a free port. Its log goes to a file."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -69,7 +69,7 @@ def serving(stage: Stage, contender: Contender, database_url: str, *, workers: i
     server = Server(contender, f"http://127.0.0.1:{port}", process.pid)
     try:
         deadline = time.monotonic() + STARTS_WITHIN
-        while not _answers(server, stage.token(0)):
+        while not _responds(server, stage.token(0)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise BenchmarkError(f"{contender.name} does not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.1)
@@ -79,8 +79,8 @@ def serving(stage: Stage, contender: Contender, database_url: str, *, workers: i
         process.wait()
 
 
-def _answers(server: Server, token: str) -> bool:
+def _responds(server: Server, token: str) -> bool:
     with suppress(httpx2.TransportError):
-        answer = httpx2.get(f"{server.url}/tasks?sort=-created", headers={"Authorization": f"Bearer {token}"})
-        return answer.status_code == httpx2.codes.OK
+        response = httpx2.get(f"{server.url}/tasks?sort=-created", headers={"Authorization": f"Bearer {token}"})
+        return response.status_code == httpx2.codes.OK
     return False

@@ -1,4 +1,4 @@
-"""The stage: one PostgreSQL for everyone, databases with the same rows, tokens of many users."""
+"""What all contenders share: one PostgreSQL, databases with the same rows, tokens of many users."""
 
 import os
 import secrets
@@ -20,18 +20,18 @@ from db.embedded import DATABASE, Cluster
 ROOT = Path(__file__).parent.parent
 
 SERVER = (
-    "shared_buffers=256MB",  # all rows of the throughput's table, many times over
-    "max_connections=300",  # everyone's pools at once, for as many workers as there are cores
-    "synchronous_commit=off",  # waiting for the disk is the same for everyone, and would hide what is not
-    "autovacuum=off",  # the benchmark does it between two measurements, never during one
-    "max_wal_size=16GB",  # the same goes for checkpoints
+    "shared_buffers=256MB",  # many times the table that throughput is measured on
+    "max_connections=300",  # the pools of all contenders at once, for as many workers as there are cores
+    "synchronous_commit=off",  # waiting for the disk is the same for all, and would hide the differences
+    "autovacuum=off",  # the benchmark vacuums between two measurements
+    "max_wal_size=16GB",  # no checkpoints during a measurement, either
     "checkpoint_timeout=1h",
-    "wal_level=minimal",  # these three load ten million rows faster
+    "wal_level=minimal",  # this and the next two: to load ten million rows faster
     "max_wal_senders=0",
     "maintenance_work_mem=1GB",
 )
 
-# The login of those who write `where user_id = …` themselves. Whatever app_api may do, and more.
+# The login of the contenders without policies. It has all rights of app_api, and BYPASSRLS.
 BYPASS = """
 create role bench_bypass login bypassrls;
 alter role bench_bypass set statement_timeout = '10s';
@@ -44,7 +44,7 @@ grant select, insert, update, delete on app.tasks to bench_bypass;
 grant select on migrations.alembic_version to bench_bypass;
 """
 
-# Row n belongs to user n % users: as in real life, one user's rows are spread over the whole table.
+# Row n belongs to user n % users, so that one user's rows are spread over the whole table, as they would be.
 FILL = """
 insert into app.tasks (id, user_id, text, completed, "order", created_at, updated_at, completed_at)
 select
@@ -61,11 +61,11 @@ from (
     from generate_series(0, %(rows)s::bigint - 1) as n
 ) as rows (n, at)
 """
-FIRST_CREATED = "01910000-0000-7000-8000-000000000000"  # whatever came later has a greater id
+FIRST_CREATED = "01910000-0000-7000-8000-000000000000"  # rows that a measurement adds have greater ids
 
 
 class BenchmarkError(Exception):
-    """There is no result. The message says why."""
+    """The benchmark cannot go on. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Stage:
-    """A running PostgreSQL, a directory for files that nobody needs later, the secret of all tokens."""
+    """A running PostgreSQL, a temporary directory, the secret that signs all tokens."""
 
     directory: Path
     cluster: Cluster
@@ -107,7 +107,7 @@ class Stage:
             f"create database {name} template {DATABASE} strategy file_copy",
         )
         with psycopg.connect(self.cluster.url("postgres", name), autocommit=True) as admin:
-            # Without the trigger, which would date everything today; indexes are made faster afterwards.
+            # Without the trigger, which would set the timestamps to now. To build indexes afterwards is faster.
             admin.execute("set session_replication_role = replica")
             indexes = admin.execute("""
                 select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index
@@ -121,7 +121,7 @@ class Stage:
         self.tidy(name)
 
     def tidy(self, name: str) -> None:
-        """Take away what was created since, and what its absence leaves behind. What was patched keeps its size."""
+        """Delete the rows that a measurement added, and vacuum. Rows that were changed have kept their size."""
         self.administer(
             name, f"delete from app.tasks where id >= '{FIRST_CREATED}'", "vacuum (analyze) app.tasks", "checkpoint"
         )
@@ -139,7 +139,7 @@ class Stage:
         return jwt.encode(claims, self.secret, algorithm="HS256")
 
     def environment(self, url: str) -> dict[str, str]:
-        """Return the environment of an app on the database of this URL, whatever is set on this machine."""
+        """Return the environment of an app that uses the database at `url`, without settings of this machine."""
         ours = {name.upper() for name in Settings.model_fields}
         inherited = {name: value for name, value in os.environ.items() if name not in ours}
         return inherited | {"DATABASE_URL": url, "JWT_SECRET": self.secret, "PGSSLMODE": "disable"}

@@ -2,15 +2,18 @@
 
 One transaction per revision; one pipeline at a time; no statement waits long for a lock that the running
 API would then queue behind. `alembic upgrade head --sql` prints the same statements for a DBA to run.
+Whatever arrives at the newest revision installs the audit of this version.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar, cast
 
 import asyncpg
 from alembic import context
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import AdaptedConnection, Connection
 from sqlalchemy.exc import DBAPIError
@@ -19,41 +22,13 @@ from sqlalchemy.pool import NullPool
 
 from db import audit, schema
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
+from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
+from migrations import drift, new_revision, preamble
 
-# Session-level, so that they span the revisions' transactions; they end with the connection.
-# The wait for another pipeline may be long, a migration's wait for a table's lock may not:
-# every request that comes after it queues behind it.
-PREAMBLE = (
-    "set lock_timeout = '10min'",
-    "set statement_timeout = 0",
-    "select pg_advisory_lock(hashtextextended('partywall migrations', 0))",
-    "set lock_timeout = '5s'",
-    "set statement_timeout = '5min'",
-    """
-do $$
-begin
-    if not exists (select from pg_roles where rolname = 'app_owner' and pg_has_role(oid, 'member')) then
-        raise exception 'login "%" is not a member of app_owner', current_user
-            using hint = 'Run db/roles.sql as an administrator, then: grant app_owner to the login.';
-    end if;
-end
-$$""",
-    # Before `set role`: the right to create schemas may be the login's, as the database's owner.
-    """
-do $$
-declare
-    name text;
-begin
-    foreach name in array array['app', 'audit', 'migrations'] loop
-        if to_regnamespace(name) is null then
-            execute format('create schema %I authorization app_owner', name);
-        end if;
-    end loop;
-end
-$$""",
-    "set role app_owner",
-    "comment on schema migrations is 'The revision of the schema, kept by Alembic.'",
-)
+Result = TypeVar("Result")
+
+log = logging.getLogger("partywall.migrations")
+steps: list[Collection[str]] = []  # the revisions of the schema after each step of this run
 
 
 def is_ours(name: str | None, type_: str, _parents: object) -> bool:
@@ -67,6 +42,21 @@ def defaults_differ(*arguments: object) -> bool:
     return str(inspected).replace("app.uuidv7()", "uuidv7()") != str(expected)
 
 
+def report_drift(migration_context: MigrationContext, _revision: object, scripts: list[MigrationScript]) -> None:
+    """Print how the database and db/schema.py differ, for `alembic check`. Raises CommandError if they do."""
+    (operations,) = scripts[0].upgrade_ops_list
+    if blocks := drift.differences(operations, migration_context.dialect):
+        context.config.print_stdout("%s", "\n\n".join(blocks))
+        raise CommandError("the database differs from db/schema.py: see above")
+
+
+def record_step(*, ctx: MigrationContext, heads: Collection[str], **_: object) -> None:
+    """Record in the database, in the transaction of a step, which revisions the schema includes after it."""
+    steps.append(heads)
+    included = [script.revision for script in context.script.iterate_revisions(tuple(heads), "base")] if heads else []
+    ctx.execute(record(reversed(included)))
+
+
 def configure(execute: Callable[[str], object], **target: object) -> None:
     """Configure Alembic for `target`, a connection or a dialect, and prepare its session."""
     context.configure(
@@ -76,25 +66,33 @@ def configure(execute: Callable[[str], object], **target: object) -> None:
         include_schemas=True,
         include_name=is_ours,
         compare_server_default=defaults_differ,
+        process_revision_directives=report_drift,
+        on_version_apply=record_step,  # type: ignore[arg-type]  # it is called with keywords
         **target,  # type: ignore[arg-type]  # either of two keyword arguments
     )
-    for statement in PREAMBLE:
+    for statement in preamble.STATEMENTS:
         execute(statement)
 
 
-def upgrades_to_head() -> bool:
-    """Return whether the alembic command is `upgrade head`: then the audit of this version is installed."""
+def arrived() -> bool:
+    """Return whether the run leaves the schema at the newest revision. If it was to go elsewhere, say so."""
     try:
-        return context.get_revision_argument() == context.get_head_revision()
-    except KeyError:  # it has no destination: check, current
+        context.get_revision_argument()
+    except KeyError:  # the command has no destination: check, current
         return False
+    revisions = steps[-1] if steps else context.get_context().get_current_heads()
+    if set(revisions) == {ours.head}:
+        return True
+    at = ", ".join(revisions) or "base"
+    log.info("stopped at %s: the audit stays as it is until %s is reached: alembic upgrade head", at, ours.head)
+    return False
 
 
-def install_audit(connection: Connection) -> None:
-    """Install the audit of this version. One message, hence all of it or nothing."""
+def run(connection: Connection, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+    """Return what `work` returns on the driver's connection, outside of any transaction."""
     connection.commit()
     adapted = cast("AdaptedConnection", connection.connection.dbapi_connection)
-    adapted.run_async(lambda driver: driver.execute(audit.installation()))
+    return adapted.run_async(work)
 
 
 def migrate(connection: Connection) -> None:
@@ -103,16 +101,20 @@ def migrate(connection: Connection) -> None:
     connection.dialect.supports_comments = False
     try:
         configure(connection.exec_driver_sql, connection=connection)
-        connection.commit()
+        if not context.get_context().purge:  # `alembic stamp --purge` overrules what the database says
+            require_ours(run(connection, read_schema), ours)
         with context.begin_transaction():
             context.run_migrations()
-        if upgrades_to_head():
-            install_audit(connection)
+        if arrived():
+            # One message, hence all of it or nothing.
+            run(connection, lambda driver: driver.execute(audit.installation()))
+    except ForeignSchemaError as error:
+        raise CommandError(f"{error}: nothing was done") from error
     except asyncpg.PostgresError as error:
         raise CommandError(f"the audit cannot be installed: {error}") from error
     except DBAPIError as error:
         reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
-        statement = "" if error.statement in PREAMBLE else f"\nThe statement was: {error.statement}"
+        statement = "" if error.statement in preamble.STATEMENTS else f"\nThe statement was: {error.statement}"
         raise CommandError(f"{reason}{statement}") from error
 
 
@@ -133,12 +135,25 @@ async def online() -> None:
         await connection.run_sync(migrate)
 
 
-logging.basicConfig(format="%(message)s")
-logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
-if context.is_offline_mode():
+def offline() -> None:
+    """Print the SQL of what the alembic command asks for."""
     configure(context.execute, dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
     context.run_migrations()
-    if upgrades_to_head():
+    if arrived():
         context.execute(f"begin;\n{audit.installation()}\ncommit")
+
+
+logging.basicConfig(format="%(message)s")
+if new_revision.is_wanted():
+    new_revision.make()
 else:
-    asyncio.run(online())
+    for logger in (log, logging.getLogger("alembic.runtime.migration")):
+        logger.setLevel(logging.INFO)
+    try:
+        ours = read_migrations()
+    except BrokenChainError as error:
+        raise CommandError(str(error)) from error
+    if context.is_offline_mode():
+        offline()
+    else:
+        asyncio.run(online())

@@ -1,4 +1,4 @@
-"""Settings that are missing or unsafe: the server says so and does not start."""
+"""Settings that are missing or unsafe: the server does not start, and says why."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import load_settings
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 
 SECRET = "neither-printed-nor-long-enough"  # 31 bytes  # noqa: S105
 DATABASE_URL = "postgresql://app_api:hunter2@localhost/partywall"
@@ -39,7 +39,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, changed: Variables) -> list[str]:
     return str(exit_.value).splitlines()
 
 
-NO_ORIGINS = (
+NOT_ORIGINS = (
     *("*", "https://*.example.com", "https://app.example.com/", "https://app.example.com/path", "null"),
     *("app.example.com", "ftp://app.example.com", "https://", "https://app.example.com,*"),
 )
@@ -48,7 +48,7 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"DATABASE_URL": ""}, "DATABASE_URL", "must start with postgresql://"),
     ({"DATABASE_URL": DATABASE_URL.replace("postgresql", "mysql")}, "DATABASE_URL", "must start with postgresql://"),
     ({"DATABASE_URL": DATABASE_URL.replace("hunter2", "hun/ter2")}, "DATABASE_URL", "percent-encode"),
-    ({"DATABASE_URL": DATABASE_URL.replace("localhost", "localhost:http")}, "DATABASE_URL", "cannot be read"),
+    ({"DATABASE_URL": DATABASE_URL.replace("localhost", "localhost:http")}, "DATABASE_URL", "cannot be parsed"),
     ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE", "greater than or equal to 1"),
     ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", "valid integer"),
     ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "greater than or equal to 0"),
@@ -57,11 +57,11 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_SECRET": ""}, "JWT_SECRET", "at least 32 bytes"),
     ({"JWT_SECRET_PREVIOUS": SECRET}, "JWT_SECRET_PREVIOUS", "at least 32 bytes"),
     ({"JWT_SECRET_PREVIOUS": ""}, "JWT_SECRET_PREVIOUS", "at least 32 bytes"),
-    ({"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"]}, "JWT_SECRET_PREVIOUS", "the same as JWT_SECRET"),
+    ({"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"]}, "JWT_SECRET_PREVIOUS", "equals JWT_SECRET"),
     (
         {"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"], "JWT_SECRET": None, "JWT_JWKS_URL": JWKS_URL},
         "JWT_SECRET_PREVIOUS",
-        "without JWT_SECRET",
+        "requires JWT_SECRET",
     ),
     ({"JWT_JWKS_URL": ""}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "https://"}, "JWT_JWKS_URL", "https://"),
@@ -71,10 +71,10 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_JWKS_URL": "http://localhost@example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "http://localhost\\@example.com/jwks"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "file:///etc/passwd"}, "JWT_JWKS_URL", "https://"),
-    ({"JWT_JWKS_URL": "https://auth.example.com:jwks/"}, "JWT_JWKS_URL", "is no address"),
+    ({"JWT_JWKS_URL": "https://auth.example.com:jwks/"}, "JWT_JWKS_URL", "is not a URL"),
     ({"JWT_ISSUER": ""}, "JWT_ISSUER", "empty"),
     ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE", "empty"),
-    *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NO_ORIGINS),
+    *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NOT_ORIGINS),
 )
 
 
@@ -133,6 +133,6 @@ def test_the_server_does_not_start_and_shows_no_traceback(command: tuple[str, ..
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if not line.startswith("INFO")] == [
         "Partywall does not start: JWT_SECRET must have at least 32 bytes; make one with: openssl rand -base64 32",
-        "Partywall does not start: JWT_ISSUER is set but empty; unset it, or say what tokens must carry",
+        "Partywall does not start: JWT_ISSUER is set but empty; unset it, or set the value that tokens must have",
     ]
     assert done.stdout == ""

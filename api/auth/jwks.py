@@ -10,6 +10,8 @@ from collections.abc import Callable
 import httpx2
 from jwt import PyJWK, PyJWTError
 
+from api.http.problems import UnavailableError
+
 log = logging.getLogger("partywall.jwks")
 
 ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256"})
@@ -24,8 +26,12 @@ COOL_DOWN = 30.0  # until a key id that is not known is asked for again, or a re
 TICK = 1.0  # how often the clock is looked at: it need not be the event loop's
 
 
-class KeysUnavailableError(Exception):
+class KeysUnavailableError(UnavailableError):
     """The token names a key that is not known, and the key server could not be asked for it."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("The token cannot be verified now: the key server does not respond. Try again in a moment.")
 
 
 def parse(document: bytes) -> dict[str, PyJWK]:

@@ -1,4 +1,4 @@
-"""`partywall audit`: what audit.findings says, with an exit code that a pipeline can believe."""
+"""`partywall audit`: what audit.findings says, with an exit code."""
 
 import asyncio
 from pathlib import Path
@@ -16,8 +16,8 @@ LEVELS = ("error", "warning", "info")
 FORMATS = {"text": report.as_text, "json": report.as_json, "sarif": report.as_sarif}
 
 
-class CannotLookError(click.ClickException):
-    """There is no answer, good or bad."""
+class CannotAuditError(click.ClickException):
+    """The audit did not run."""
 
     exit_code = 2
 
@@ -25,7 +25,7 @@ class CannotLookError(click.ClickException):
 @click.command()
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True)
 @click.option("--fail-on", type=click.Choice(LEVELS), default="warning", show_default=True, help="Exit 1 from here up.")
-@click.option("--prove", "proving", is_flag=True, help="Also try every command across the walls; rolled back.")
+@click.option("--prove", "proving", is_flag=True, help="Also try every command across tenants; rolled back.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -35,14 +35,14 @@ class CannotLookError(click.ClickException):
 )
 @click.pass_context
 def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *, proving: bool) -> None:
-    """Look for holes in the walls of the database of DATABASE_URL, or of the development server.
+    """Audit the policies of the database of DATABASE_URL, or of the development server.
 
-    Exit code 0: none. 1: findings of the level --fail-on or worse. 2: could not look.
+    Exit code 0: no findings. 1: findings of the level --fail-on or worse. 2: the audit could not run.
     """
     given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
     url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
     try:
-        findings, attempts = asyncio.run(_look(url or _development_url(data_dir), proving=proving))
+        findings, attempts = asyncio.run(_run(url or _development_url(data_dir), proving=proving))
     except (
         DatabaseUnavailableError,
         OSError,
@@ -51,7 +51,7 @@ def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *,
         EmbeddedPostgresError,
         NotInstalledError,
     ) as error:
-        raise CannotLookError(f"cannot look: {str(error) or type(error).__name__}") from error
+        raise CannotAuditError(f"cannot audit: {str(error) or type(error).__name__}") from error
     click.echo(FORMATS[format_](findings, attempts))
     failing = LEVELS[: LEVELS.index(fail_on) + 1]
     context.exit(any(finding.level in failing for finding in findings))
@@ -60,13 +60,13 @@ def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *,
 def _development_url(data_dir: Path) -> str:
     cluster = Cluster(data_dir)
     if not cluster.is_running:
-        raise CannotLookError(
-            f"cannot look: no database runs in {data_dir}; start it with make dev, or set DATABASE_URL"
+        raise CannotAuditError(
+            f"cannot audit: no database runs in {data_dir}; start it with make dev, or set DATABASE_URL"
         )
     return cluster.url("app_api")
 
 
-async def _look(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]]:
+async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]]:
     connection = await connect(url, application_name="partywall audit")
     try:
         findings = await find(connection)

@@ -1,4 +1,4 @@
-"""`partywall clean`: forgets what has expired. A scheduler runs it, once a day or so."""
+"""`partywall clean`: deletes what has expired. A scheduler runs it, once a day or so."""
 
 import asyncio
 

@@ -2,17 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
+import asyncpg
 from fastapi import Header
-from pydantic import WithJsonSchema
+from pydantic import BaseModel, WithJsonSchema
+from starlette.responses import Response
 
 from api.http import examples
 from api.http.problems import INVALID, InvalidInputError
+from api.http.responses import json_response
 from db.session import Session
 
-TAKEN = "idempotency_keys_pkey"  # the constraint that a key breaks which is there already
+KEY_CONSTRAINT = "idempotency_keys_pkey"  # what a key violates that is there already
 EXPIRED = "created_at < now() - interval '24 hours'"
 
 # RFC 8941, 3.3.3: a string in quotes, as the draft wants it. A key that needs no escapes may come without them.
@@ -25,10 +28,80 @@ IdempotencyKey = Annotated[
     WithJsonSchema({"type": "string", "pattern": _KEY, "examples": [f'"{examples.REQUEST_ID}"']}),
     Header(
         alias="Idempotency-Key",
-        description="Makes it safe to send this again: the same key and body get the first answer, for 24 hours. "
+        description="Makes it safe to send this again: the same key and body get the first response, for 24 hours. "
         "1 to 255 characters of ASCII, in quotes or, without spaces and quotes, as they are.",
     ),
 ]
+
+
+async def create(
+    db: Session, path: str, body: BaseModel, header: str | None, insert: str, values: Sequence[object]
+) -> Response:
+    """Run `insert` with `values`, once per Idempotency-Key if there is a `header`; return 201.
+
+    `insert` returns the id, the JSON and the ETag of the new row, as id, body and etag. Location is `path` and the id.
+    Raises InvalidInputError for a key that is malformed or that came with another request before.
+    """
+    if header is None:
+        [(row_id, json, etag)] = await db.fetch(insert, *values)
+        return _response(201, f"{path}/{row_id}", etag, json)
+    key = parse(header)
+    fingerprint = hashlib.sha256(f"POST {path}\n{body.model_dump_json()}".encode()).digest()
+    while True:  # twice at most: a key that is taken is replayed, or it has expired and is free
+        try:
+            [kept] = await db.fetch(_once(insert, len(values)), *values, key, fingerprint, f"{path}/")
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != KEY_CONSTRAINT:
+                raise
+        else:
+            return _response(*kept)
+        if response := await _replay(db, key, fingerprint):
+            return response
+
+
+def _once(insert: str, parameters: int) -> str:
+    """Return one statement: the key is taken if and only if the row is there. A second one with the key waits."""
+    key, fingerprint, path = (f"${parameters + place}" for place in (1, 2, 3))
+    return f"""
+        with created as ({insert}), kept as (
+            insert into app.idempotency_keys (key, fingerprint, status, location, etag, body)
+            select {key}, {fingerprint}, 201, {path}::text || id, etag, body from created
+            returning status, location, etag, body
+        )
+        select * from kept
+    """  # noqa: S608 - put together from constants
+
+
+async def _replay(db: Session, key: str, fingerprint: bytes) -> Response | None:
+    """Return the response that was kept under `key`. None if it has expired: then the key is free again.
+
+    Raises InvalidInputError when the key came with another request.
+    """
+    await db.fetch(
+        f"delete from app.idempotency_keys where user_id = $1 and key = $2 and {EXPIRED}",  # noqa: S608 - a constant
+        db.user_id,
+        key,
+    )
+    rows = await db.fetch(
+        "select fingerprint, status, location, etag, body from app.idempotency_keys where user_id = $1 and key = $2",
+        db.user_id,
+        key,
+    )
+    if not rows:
+        return None
+    [(before, *kept)] = rows
+    if before != fingerprint:
+        raise InvalidInputError(
+            "This Idempotency-Key was used for another request. Make a new one for each new request.",
+            {"parameter": "Idempotency-Key", "detail": "was sent with another request before"},
+        )
+    response = _response(*kept)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _response(status: int, location: str, etag: str, body: str) -> Response:
+    return json_response(body, status, {"Location": location, "ETag": etag})
 
 
 def parse(header: str) -> str:
@@ -37,26 +110,3 @@ def parse(header: str) -> str:
         detail = "must be a string in quotes, or without spaces and quotes, of 1 to 255 characters of ASCII"
         raise InvalidInputError(INVALID, {"parameter": "Idempotency-Key", "detail": detail})
     return re.sub(r"\\(.)", r"\1", header[1:-1]) if header.startswith('"') else header
-
-
-def fingerprint(body: str) -> bytes:
-    """Return what tells one request from another: the SHA-256 of its validated body."""
-    return hashlib.sha256(body.encode()).digest()
-
-
-async def recall(db: Session, key: str, fingerprint: bytes) -> Iterable[Any] | None:
-    """Return what was created under `key`: id, version and JSON. None if the key has expired: then it is free again.
-
-    Raises InvalidInputError when it came with another body.
-    """
-    await db.fetch(f"delete from app.idempotency_keys where key = $1 and {EXPIRED}", key)  # noqa: S608 - a constant
-    rows = await db.fetch("select fingerprint, task_id, version, answer from app.idempotency_keys where key = $1", key)
-    if not rows:
-        return None
-    [(before, *created)] = rows
-    if before != fingerprint:
-        raise InvalidInputError(
-            "This Idempotency-Key was used for another request. Make a new one for each new request.",
-            {"parameter": "Idempotency-Key", "detail": "was sent with another body before"},
-        )
-    return created

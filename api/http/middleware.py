@@ -1,20 +1,12 @@
-"""What happens around every request: an id, one line in the log, no exception that escapes, no endless body."""
-
-import random
-import re
-import time
+"""What happens around every request: no exception that escapes, no endless body, HEAD, and slashes at the end."""
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import answer
-from api.observability import logs, metrics
+from api.http.problems import Constraints, to_response
 
-# What is sane to repeat in a header and in a log.
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -33,73 +25,19 @@ class Api(FastAPI):
         return app
 
 
-class RequestLog:
-    """Gives each request an id (its own X-Request-ID, or a new one), returns it, counts it, and logs one line.
-
-    The line has the route's template, never the path, the query, a header or a body.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        proposed = Headers(scope=scope).get("x-request-id", "")
-        # Not a secret. 128 bits, as in a trace-id (W3C Trace Context, 3.2.2.3).
-        request_id = proposed if REQUEST_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        started = time.perf_counter()
-        method = scope["method"]
-        status = None
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message).append("X-Request-ID", request_id)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            seconds = time.perf_counter() - started
-            route = _template(scope)
-            metrics.count(method, route, status, seconds)
-            logs.write_access(
-                {
-                    "request_id": request_id,
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": round(seconds * 1000, 3),
-                }
-            )
-
-
-def _template(scope: Scope) -> str | None:
-    """Return the template of the route. FastAPI notes its own in the scope, but not those of /docs."""
-    if "route" in scope:
-        template: str = scope["route"].path
-        return template
-    return scope["path"] if "endpoint" in scope else None  # such a route has no parameters
-
-
 class CatchErrors:
-    """Answers whatever a route raises, or the router.
+    """Turns whatever a route or the router raises into a response.
 
-    Inside of the others: an error is an answer like any other for CORS, for HEAD and for the log.
+    Inside of the others: an error is a response like any other for CORS, for HEAD and for the log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, constraints: Constraints) -> None:
         """Wrap `app`."""
         self._app = app
+        self._constraints = constraints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request. Raises again when an answer is already on its way: only closing can tell then."""
+        """Handle one request. Re-raises once the response has started; all that is left is to close the connection."""
         started = False
 
         async def watch(message: Message) -> None:
@@ -112,13 +50,13 @@ class CatchErrors:
         except Exception as error:
             if started or scope["type"] != "http":
                 raise
-            await answer(Request(scope), error)(scope, receive, send)
+            await to_response(Request(scope), error, self._constraints)(scope, receive, send)
 
 
 class LimitBody:
     """Stops reading a body that is larger than MAX_BODY_BYTES.
 
-    Starlette's RequestBodyLimitMiddleware does the same, but answers in plain text.
+    Starlette's RequestBodyLimitMiddleware does the same, but responds in plain text.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -140,10 +78,10 @@ class LimitBody:
         await self._app(scope, receive_limited, send)
 
 
-class BrowserManners:
-    """Answers HEAD as GET without the body, and a path with a slash at its end as the one without.
+class NormalizePath:
+    """Serves a path with a slash at its end as the one without.
 
-    A redirect would do for the slash, but not for a browser's preflight request, which may not be redirected.
+    Starlette would redirect, but a browser's preflight request may not be redirected.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -151,9 +89,22 @@ class BrowserManners:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. The scope stays the same one: the router notes in it which route it was, for the log."""
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope["path"] = scope["path"].removesuffix("/") or "/"
+        await self._app(scope, receive, send)
+
+
+class HeadAsGet:
+    """Serves HEAD as GET without the body (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        is_head = scope.get("method") == "HEAD"
-        if scope["type"] != "http" or not (is_head or scope["path"].endswith("/")):
+        if scope.get("method") != "HEAD":
             await self._app(scope, receive, send)
             return
 
@@ -161,12 +112,8 @@ class BrowserManners:
             await send({**message, "body": b""} if "body" in message else message)
 
         # A copy: the server must still see HEAD, or it waits for the body that Content-Length announces.
-        inner = {
-            **scope,
-            "path": scope["path"].removesuffix("/") or "/",
-            "method": "GET" if is_head else scope["method"],
-        }
+        inner = {**scope, "method": "GET"}
         try:
-            await self._app(inner, receive, send_without_body if is_head else send)
+            await self._app(inner, receive, send_without_body)
         finally:
-            scope.update(inner | {"method": scope["method"]})  # which route it was, for the log
+            scope.update(inner | {"method": "HEAD"})  # which route it was, for the log

@@ -1,22 +1,16 @@
-"""What the document says about errors and headers, which FastAPI would say differently or not at all.
+"""The OpenAPI document: errors, headers and examples, which FastAPI would describe differently or not at all."""
 
-A route names its errors with `problems` and the headers of its answer with `answers`: both point to components, which
-`complete_document` adds.
-"""
-
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 from pydantic import BaseModel, Field
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from api.http import examples
-from api.http.fastapi_internals import Route
 from api.http.problems import title
-
-Responses = dict[int | str, dict[str, Any]]
+from api.http.resource import Resource
+from api.http.routers import component_name, header_references, reference
 
 # The models are never instantiated. A default_factory makes a member optional and says no more: it is absent where
 # it does not apply, never null.
@@ -46,28 +40,28 @@ class Problem(BaseModel):
     request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
     errors: list[FieldError] = Field(
         default_factory=list,
-        description="With status 422: all that is wrong. With 404 for many tasks: which of them you do not have.",
+        description="With status 422: all that is wrong. With 404 for several rows: which of them do not exist.",
     )
 
 
 class HealthProblem(Problem):
     """Why requests are not served."""
 
-    database: Literal["ok", "unavailable"] = Field(description="Whether the database answers.")
+    database: Literal["ok", "unavailable"] = Field(description="Whether the database responds.")
     revision: str | None = Field(
         default_factory=str, description="Of the schema; null if it has none.", examples=["0001"]
     )
-    reasons: list[str] = Field(default_factory=list, description="Why the API is closed.")
+    reasons: list[str] = Field(default_factory=list, description="Why the API is not ready.")
 
 
 HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {
-        "description": "The version of the task: for If-Match and If-None-Match.",
+        "description": "The version of the row, `updated_at` in quotes: for If-Match and If-None-Match.",
         "required": True,
         "schema": {"type": "string", "examples": [examples.ETAG]},
     },
     "Idempotency-Replayed": {
-        "description": "That this is the first answer once more; absent on the first one.",
+        "description": "Present when this is the first response once more.",
         "schema": {"type": "string", "const": "true"},
     },
     "Link": {
@@ -75,12 +69,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "examples": ['</tasks?cursor=…>; rel="next"']},
     },
     "Location": {
-        "description": "The path of the new task.",
+        "description": "The path of the new row.",
         "required": True,
-        "schema": {"type": "string", "examples": [f"/tasks/{examples.TASK_ID}"]},
+        "schema": {"type": "string", "examples": [f"/tasks/{examples.REQUEST_ID}"]},
     },
     "Retry-After": {
-        "description": "In how many seconds it is worth another try.",
+        "description": "After how many seconds to try again.",
         "required": True,
         "schema": {"type": "integer", "examples": [1]},
     },
@@ -100,49 +94,13 @@ ERROR_HEADERS = {401: ["WWW-Authenticate"], 412: ["ETag"], 503: ["Retry-After"]}
 REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Names this request in the answer and in the log, if it is 1 to 128 of A-Z a-z 0-9 . _ -",
+    "description": "Names this request in the response and in the log, if it is 1 to 128 of A-Z a-z 0-9 . _ -",
     "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
 }
 
 
-def new_router(name: str, *statuses: int) -> APIRouter:
-    """Return a router for /name, whose routes can all answer with these errors."""
-    return APIRouter(
-        prefix=f"/{name}",
-        tags=[name],
-        route_class=Route,
-        responses=problems(*statuses),
-        generate_unique_id_function=operation_id,
-    )
-
-
-def problems(*statuses: int) -> Responses:
-    """Return the `responses` of a route that can answer with these errors."""
-    return {
-        status: {**reference("responses", _component_name(status)), "description": title(status)} for status in statuses
-    }
-
-
-def answers(status: int, description: str, *headers: str) -> Responses:
-    """Return the `responses` of a route that answers with these headers when all is well."""
-    return {status: {"description": description, "headers": _header_references(*headers)}}
-
-
-def reference(kind: str, name: str) -> dict[str, str]:
-    """Return what stands for a component."""
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-UNHEALTHY: Responses = {503: {**reference("responses", "Unhealthy"), "description": title(503)}}
-
-
-def operation_id(route: APIRoute) -> str:
-    """Return the handler's name, as a function would be called in TypeScript."""
-    return to_camel(route.name)
-
-
-def complete_document(app: FastAPI) -> None:
-    """Add the components that routes point to, and what the middleware does for every route."""
+def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
+    """Add the components that routes point to, examples, and what the middleware does for every route."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -150,20 +108,32 @@ def complete_document(app: FastAPI) -> None:
             return app.openapi_schema
         document = generate()
         for path in document["paths"].values():
+            for operation in path.values():  # a sentence, where FastAPI has the name of the function
+                operation["summary"] = operation.pop("description").rstrip(".")
             path["parameters"] = [reference("parameters", "X-Request-ID")]
         components = document["components"]
         components["schemas"] |= _schemas(FieldError, Problem, HealthProblem)
-        for name, value in examples.SCHEMAS.items():  # FastAPI would leave out what is null
-            components["schemas"][name]["examples"] = [value]
+        for resource in resources:
+            for name, value in resource.examples.items():  # FastAPI would leave out what is null
+                components["schemas"][name]["examples"] = [value]
         components["headers"] = HEADERS
         components["parameters"] = {"X-Request-ID": REQUEST_ID}
         components["responses"] = {
-            **{_component_name(status): _response(status, "Problem", of) for status, of in examples.PROBLEMS.items()},
+            **{component_name(status): _response(status, "Problem", of) for status, of in _problems(resources)},
             "Unhealthy": _response(503, "HealthProblem", examples.UNHEALTHY),
         }
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _problems(resources: Sequence[Resource]) -> Iterable[tuple[int, examples.Problems]]:
+    """Return the examples of errors by status: those of every route, then those of each resource."""
+    found: dict[int, examples.Problems] = {**examples.PROBLEMS}
+    for resource in resources:
+        for status, problems_ in resource.problems.items():
+            found[status] = {**found.get(status, {}), **problems_}
+    return found.items()
 
 
 def _response(status: int, model: str, values: examples.Problems) -> dict[str, Any]:
@@ -173,7 +143,7 @@ def _response(status: int, model: str, values: examples.Problems) -> dict[str, A
     }
     return {
         "description": title(status),
-        "headers": _header_references(*ERROR_HEADERS.get(status, ())),
+        "headers": header_references(*ERROR_HEADERS.get(status, ())),
         "content": {"application/problem+json": content},
     }
 
@@ -183,11 +153,3 @@ def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=template)
     found: dict[str, Any] = schemas["$defs"]
     return found
-
-
-def _header_references(*names: str) -> dict[str, Any]:
-    return {name: reference("headers", name) for name in (*names, "X-Request-ID")}
-
-
-def _component_name(status: int) -> str:
-    return title(status).replace(" ", "")

@@ -6,16 +6,15 @@ ApiError                        raised by our own code, with a detail for the ca
 ├── PreconditionFailedError     412, with the current ETag
 ├── UnsupportedMediaTypeError   415
 ├── InvalidInputError           422, and which parameter
-└── ClosedError                 503
+├── NotReadyError               503
+└── UnavailableError            503: something that we depend on does not respond; the log has the cause
 HTTPException                   Starlette's: 404 for an unknown path, 405, 413
 RequestValidationError          FastAPI's: 422, with every field that is wrong
 asyncpg.PostgresError           by constraint name, then by SQLSTATE
 DatabaseUnavailableError        503
-KeysUnavailableError            503
 anything else                   500: the log has the cause, the caller the request id
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -30,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.auth.jwks import KeysUnavailableError
+from api.http.responses import json_response
 from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
@@ -53,85 +52,89 @@ class ApiError(Exception):
 
 
 class UnauthorizedError(ApiError):
-    """Nobody is calling, or not provably."""
+    """There is no token, or it proves nothing."""
 
     status = HTTPStatus.UNAUTHORIZED
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})  # RFC 6750, 3
 
 
 class NotFoundError(ApiError):
-    """Invisible and nonexistent are the same answer."""
+    """There is no such row, or it is another tenant's: the response is the same."""
 
     status = HTTPStatus.NOT_FOUND
 
 
 class PreconditionFailedError(ApiError):
-    """The caller has not seen the latest version."""
+    """The row has another version than the caller says."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
 
 class UnsupportedMediaTypeError(ApiError):
-    """The body is not JSON, by its own account."""
+    """Content-Type is not a JSON type."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class InvalidInputError(ApiError):
-    """A value that the schema of the route cannot judge."""
+    """A value that the schema of the route cannot check."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class ClosedError(ApiError):
-    """The gate is closed: nobody is served from this database as it is."""
+class NotReadyError(ApiError):
+    """The readiness check failed: nobody is served from this database as it is."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers = RETRY
 
 
-# The database's rules in the caller's words. Routes check the same before; this is for what slips past them.
-CONSTRAINTS = {
-    "tasks_text_length": {"pointer": "#/text", "detail": "must have 1 to 500 characters"},
-    "tasks_text_not_blank": {"pointer": "#/text", "detail": "must not be only white space"},
-}
+class UnavailableError(ApiError):
+    """Something that we depend on does not respond. The cause goes to the log."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = RETRY
+
 
 # SQLSTATE, or its first two characters: https://www.postgresql.org/docs/18/errcodes-appendix.html
 SQLSTATES = {
     "22": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value is not one that the database can hold."),
-    "23503": (HTTPStatus.CONFLICT, "What this refers to does not exist, or is still referred to."),
-    "23505": (HTTPStatus.CONFLICT, "This exists already."),
-    "23514": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value breaks a rule of the database."),
-    "40": (HTTPStatus.SERVICE_UNAVAILABLE, "Others changed the same rows at the same time. Try again."),
+    "23503": (HTTPStatus.CONFLICT, "A referenced row does not exist, or this row is still referenced."),
+    "23505": (HTTPStatus.CONFLICT, "This already exists."),
+    "23514": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value violates a constraint of the database."),
+    "40": (HTTPStatus.SERVICE_UNAVAILABLE, "Another request changed the same rows at the same time. Try again."),
     "55P03": (HTTPStatus.SERVICE_UNAVAILABLE, "The database is busy. Try again."),
     "57014": (HTTPStatus.SERVICE_UNAVAILABLE, "The database took too long. Try again."),
 }
 
-UNAVAILABLE = {
-    DatabaseUnavailableError: "The database cannot be reached. Try again in a moment.",
-    KeysUnavailableError: "The token cannot be verified now: the key server does not answer. Try again in a moment.",
-}
+DATABASE_UNAVAILABLE = "The database cannot be reached. Try again in a moment."
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MOST_ERRORS = 50  # of one request: a small body can have thousands
-INVALID = "The request is not valid: errors says what and where."
+INVALID = "The request is not valid; see errors."
 # RFC 9110, 15.5; Python names some of them differently from one version to the next.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 HTTP_DETAILS = {
-    404: "Nothing is at this path. /docs lists what there is.",
-    405: "This path does not answer this method. The header Allow lists those that it does.",
+    404: "No such path; /docs lists the routes.",
+    405: "Method not allowed; see the Allow header.",
     413: "The body is larger than 64 KiB.",
 }
 
+Constraints = Mapping[str, Mapping[str, str]]
+"""For each constraint of the database that a body can violate: the FieldError that the caller gets."""
 
-def answer(request: Request, error: Exception) -> Response:
+
+def to_response(request: Request, error: Exception, constraints: Constraints) -> Response:
     """Return what the caller is told about `error`; what it must not be told goes to the log."""
     match error:
+        case UnavailableError() | DatabaseUnavailableError():
+            log.warning("unavailable", exc_info=error, extra=_request_id(request))
+            return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
         case ApiError():
             return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
         case RequestValidationError():
             return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
-            return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "This is not readable JSON"}])
+            return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "Not readable as JSON"}])
         case HTTPException(status_code=405) if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": _allowed(request)})
         case HTTPException():
@@ -141,10 +144,7 @@ def answer(request: Request, error: Exception) -> Response:
             )
             return problem(request, error.status_code, detail, headers=headers)
         case asyncpg.PostgresError():
-            return _database_error(request, error)
-        case DatabaseUnavailableError() | KeysUnavailableError():
-            log.warning("unavailable", exc_info=error, extra=_identify(request))
-            return problem(request, 503, UNAVAILABLE[type(error)], headers=RETRY)
+            return _database_error(request, error, constraints)
     return _internal_error(request, error)
 
 
@@ -171,7 +171,7 @@ def problem(
     }
     if errors:
         content["errors"] = errors
-    return Response(json.dumps(content), status, headers, media_type="application/problem+json")
+    return json_response(content, status, headers, media_type="application/problem+json")
 
 
 def title(status: int) -> str:
@@ -179,37 +179,37 @@ def title(status: int) -> str:
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
-def _database_error(request: Request, error: asyncpg.PostgresError) -> Response:
-    if field_error := CONSTRAINTS.get(error.constraint_name or ""):
+def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
+    if field_error := constraints.get(error.constraint_name or ""):
         return problem(request, 422, INVALID, errors=[field_error])
-    # 42501 is two things: a row that a policy refuses (the caller's doing) and a grant that we forgot (ours).
+    # 42501 is two things: a row that a policy refuses (the caller's fault) and a missing grant (ours).
     if error.sqlstate == "42501" and error.server_source_function == "ExecWithCheckOptions":
-        return problem(request, 403, "This row would not be yours.")
+        return problem(request, 403, "You can only create or keep rows that you own.")
     state = error.sqlstate or ""
     if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
         return _internal_error(request, error)
     status, detail = known
-    log.warning("refused by the database", exc_info=error, extra=_identify(request))
+    log.warning("refused by the database", exc_info=error, extra=_request_id(request))
     return problem(request, status, detail, headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
 
 
 def _internal_error(request: Request, error: Exception) -> Response:
-    log.error("internal error", exc_info=error, extra=_identify(request))
-    return problem(request, 500, "Something went wrong on our side. Report the request_id.")
+    log.error("internal error", exc_info=error, extra=_request_id(request))
+    return problem(request, 500, "Internal error. Report the request_id.")
 
 
-def _identify(request: Request) -> dict[str, str]:
+def _request_id(request: Request) -> dict[str, str]:
     return {"request_id": request.state.request_id}
 
 
 def _allowed(request: Request) -> str:
     """Return all methods of the path. Starlette names only those of the first route that has it."""
 
-    def is_answered(method: str) -> bool:
+    def is_allowed(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    methods = [method for method in METHODS if is_answered("GET" if method == "HEAD" else method)]
+    methods = [method for method in METHODS if is_allowed("GET" if method == "HEAD" else method)]
     return ", ".join([*methods, "OPTIONS"])
 
 
@@ -217,7 +217,7 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     place, *path = error["loc"]
     detail = error["msg"].removeprefix("Value error, ")
     if error["type"] == "json_invalid":
-        return {"pointer": "#", "detail": f"This is not JSON: {error['ctx']['error']} at character {path[0]}"}
+        return {"pointer": "#", "detail": f"Not JSON: {error['ctx']['error']} at character {path[0]}"}
     if place == "body":
         steps = (quote(str(step).replace("~", "~0").replace("/", "~1")) for step in path)  # RFC 6901, 6
         return {"pointer": "/".join(("#", *steps)), "detail": detail}

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics: how many requests there were, of which kind, and how long they took."""
+"""/metrics for Prometheus: how many requests there were, of which kind, and how long they took."""
 
 import os
 from functools import cache
@@ -9,12 +9,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.problems import METHODS
-
-_KNOWN = frozenset({*METHODS, "OPTIONS"})
+_KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = Histogram(
     "http_request_duration_seconds",
-    "Seconds until a request was answered, by the route's template.",
+    "Seconds until the response, by method, route template and status.",
     ("method", "route", "status"),
 )
 _kind = cache(_SECONDS.labels)

@@ -1,13 +1,14 @@
-"""What is left to gain: Partywall's app, middleware and authentication, constant answers, no database."""
+"""Partywall's app, middleware and authentication with constant responses: what is left without the database."""
 
 from starlette.responses import Response
 
 from api import main
 from api.auth.caller import CallerSession
-from api.http.openapi import new_router
-from api.http.responses import document
-from api.tasks import list as task_list
-from api.tasks.routes import NewTask, TaskChange
+from api.health.routes import HEALTH
+from api.http.responses import json_response
+from api.http.routers import new_router
+from api.tasks.models import TaskCreate, TaskUpdate
+from api.tasks.resource import TASKS
 
 ID = "01900000-0000-7000-8000-000000000000"
 TASK = (
@@ -18,32 +19,32 @@ TASK = (
 PAGE = '{"items":[' + ",".join([TASK] * 50) + f'],"next_cursor":"{"A" * 39}"}}'
 
 
-router = new_router("tasks")
+router = new_router("tasks", ())
 
 
 @router.get("")
 async def list_tasks(_: CallerSession) -> Response:
-    """Answer a page."""
-    return document(PAGE)
+    """Return a page."""
+    return json_response(PAGE)
 
 
 @router.get("/{_task_id}")
 async def read_task(_: CallerSession, _task_id: str) -> Response:
-    """Answer a task."""
-    return document(TASK)
+    """Return a task."""
+    return json_response(TASK)
 
 
 @router.post("")
-async def create_task(_: CallerSession, _task: NewTask) -> Response:
-    """Answer a task."""
-    return document(TASK, 201)
+async def create_task(_: CallerSession, _task: TaskCreate) -> Response:
+    """Return a task."""
+    return json_response(TASK, 201)
 
 
 @router.patch("/{_task_id}")
-async def change_task(_: CallerSession, _task_id: str, _task: TaskChange) -> Response:
-    """Answer a task."""
-    return document(TASK)
+async def change_task(_: CallerSession, _task_id: str, _task: TaskUpdate) -> Response:
+    """Return a task."""
+    return json_response(TASK)
 
 
-task_list.router = router  # the first one of the app
+main.RESOURCES = (TASKS._replace(routers=(router,)), HEALTH)
 app = main.app

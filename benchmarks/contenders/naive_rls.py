@@ -1,4 +1,4 @@
-"""Row-level security as a first try has it: asyncpg's pool and `transaction()`, `set_config()`, response_model."""
+"""Row-level security in the simplest way: asyncpg's pool and `transaction()`, `set_config()`, response_model."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ returning {COLUMNS}
 
 
 class Task(BaseModel):
-    """A task, as it is answered."""
+    """A task in a response."""
 
     id: UUID
     user_id: str
@@ -72,7 +72,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def users_connection(request: Request, user_id: CurrentUserId) -> AsyncIterator[Connection]:
-    """Give a connection in a transaction of the caller."""
+    """Yield a connection with an open transaction of the caller."""
     pool: asyncpg.Pool[asyncpg.Record] = request.app.state.pool
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("select set_config('app.user_id', $1, true)", user_id)
@@ -109,7 +109,7 @@ async def change_task(task_id: UUID, task: TaskChange, connection: UsersConnecti
 
 
 def found(row: asyncpg.Record | None) -> Mapping[str, Any]:
-    """Return the row, or answer 404."""
+    """Return the row. Raises HTTPException with status 404 if there is none."""
     if row is None:
         raise HTTPException(status_code=404, detail="Task not found")
     return dict(row)

@@ -16,7 +16,7 @@ from benchmarks.contenders.users import CurrentUserId
 
 
 class TaskBase(SQLModel):
-    """What the owner sets."""
+    """What the owner of a task sets."""
 
     text: str = Field(min_length=1, max_length=500)
     completed: bool = False
@@ -41,7 +41,7 @@ class Task(TaskBase, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task, as it is answered."""
+    """A task in a response."""
 
     id: UUID
     user_id: str
@@ -79,7 +79,7 @@ new_session = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=F
 
 
 async def get_session() -> AsyncIterator[AsyncSession]:
-    """Give a session for one request."""
+    """Yield a session for one request."""
     async with new_session() as session:
         yield session
 
@@ -126,7 +126,7 @@ async def change_task(task_id: UUID, task: TaskUpdate, session: SessionDep, user
 
 
 async def find(session: AsyncSession, user_id: str, task_id: UUID) -> Task:
-    """Return one task of the user, or answer 404."""
+    """Return one task of the user. Raises HTTPException with status 404 if there is none."""
     task = (await session.exec(select(Task).where(Task.id == task_id, Task.user_id == user_id))).first()
     if task is None:
         raise HTTPException(status_code=404, detail="Task not found")

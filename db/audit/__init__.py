@@ -1,7 +1,8 @@
-"""The audit: what a DBA asks of the walls, as views in schema `audit`.
+"""The audit: who may do what to which rows, and whether the policies hold, as views in schema `audit`.
 
-Each `*.sql` file here is one check, a query that psql runs by itself. `schema/` has what they build on and what
-people read. `alembic upgrade head` installs all of it anew, so the views follow the installed version.
+Each `*.sql` file here is one check, a query that psql runs by itself. `schema/` has the views and functions that the
+checks use and that people read. `alembic upgrade head` installs all of it again, so it is always that of the installed
+version.
 """
 
 import hashlib
@@ -25,10 +26,14 @@ where not exists (select from audit.accepted as a where a.key = f.key)
 order by array_position(array['error', 'warning', 'info'], f.level), f.name, f.object;
 
 comment on view audit.findings is
-    'What is wrong with the walls, worst first. No rows: nothing is. "remediation" is the SQL that mends it; "key" is
-what audit.accepted lists it by.';
+    'What is wrong with the isolation of tenants, errors first. No rows: nothing was found.';
+comment on column audit.findings.name is 'The check, which is explained in db/audit/NAME.sql.';
+comment on column audit.findings.level is
+    'error: one tenant may reach another''s rows, and the API stops serving. warning: it would take a second mistake.';
+comment on column audit.findings.remediation is 'The SQL that fixes it.';
+comment on column audit.findings.key is 'What audit.accepted lists it by.';
 """
-_DESCRIPTION = "Who may do what to which rows, and what is wrong with the walls"
+_DESCRIPTION = "Who may do what to which rows, and whether the policies hold"
 
 
 class Finding(NamedTuple):
@@ -43,7 +48,7 @@ class Finding(NamedTuple):
 
 
 class NotInstalledError(Exception):
-    """The database does not have the audit of this version. The message says what to do."""
+    """Schema `audit` is missing or of another version. The message says what to do."""
 
 
 def installation() -> str:
@@ -53,7 +58,7 @@ def installation() -> str:
 
 
 async def find(connection: asyncpg.Connection) -> list[Finding]:
-    """Return what audit.findings says, worst first. Raises NotInstalledError, or what asyncpg raises."""
+    """Return the rows of audit.findings, errors first. Raises NotInstalledError, or what asyncpg raises."""
     installed = await connection.fetchval(
         "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
     )

@@ -1,4 +1,4 @@
--- An audit reads catalogs, never a tenant's row: it must be possible to give it to somebody who may not see one.
+-- An audit needs the catalogs, never a tenant's row, so that it can be left to somebody who may not see one.
 select
     'auditor_reads_tenants' as name,
     'warning' as level,
@@ -19,7 +19,7 @@ from (
     union all
     select
         r.oid::regrole::text,
-        format('app_auditor is a member of %s, and so reads rows of tenants.', r.oid::regrole),
+        format('app_auditor is a member of %s, which can read tenants'' rows.', r.oid::regrole),
         audit.revocation(r.oid, to_regrole('app_auditor'))
     from pg_roles as r
     where exists (select from pg_auth_members where roleid = r.oid and member = to_regrole('app_auditor'))

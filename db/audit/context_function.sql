@@ -1,6 +1,6 @@
--- Every policy asks this function who is calling. IMMUTABLE, it would be folded into a cached plan together with
--- the previous caller; with another body or a setting of its own it would not be the caller. What else keeps it from
--- being inlined makes every query slow.
+-- Every policy calls this function to learn who the caller is. If it were IMMUTABLE, its result for one caller would
+-- be folded into a cached plan and serve the next; with another body or with a SET clause it could return somebody
+-- else. Whatever prevents it from being inlined makes every query slow.
 select
     'context_function' as name,
     case
@@ -12,7 +12,7 @@ select
     case
         when p.oid is null then 'The function does not exist.'
         when p.prorettype <> 'text'::regtype then 'The function does not return text.'
-        when b.differs then 'The function is not the one that the migrations made.'
+        when b.differs then 'The body is not the one that the migrations created.'
         when p.provolatile <> 's' then 'The function is not STABLE.'
         else 'The function cannot be inlined.'
     end as detail,

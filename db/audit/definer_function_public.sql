@@ -1,10 +1,10 @@
--- PUBLIC may execute every new function unless that is revoked. One that runs with its owner's rights is granted
--- by name.
+-- PUBLIC may execute every new function unless that is revoked. EXECUTE on a function that runs with its owner's
+-- rights is granted to named roles only.
 select
     'definer_function_public' as name,
     'warning' as level,
     audit.routine(p.oid) as object,
-    format('Every role may call it, and it runs as %s.', p.proowner::regrole) as detail,
+    format('Every role may execute it, and it runs as %s.', p.proowner::regrole) as detail,
     format('revoke execute on routine %s from public;', audit.routine(p.oid)) as remediation,
     'definer_function_public:' || audit.routine(p.oid) as key
 from pg_proc as p

@@ -1,10 +1,10 @@
--- Foreign keys are checked outside of row-level security: without the tenant on both sides a row can refer to
--- another tenant's, and whether that works tells that it exists.
+-- Foreign keys are checked without row-level security. Unless the tenant column is part of the key on both sides, a row
+-- can reference another tenant's row, and whether that succeeds reveals whether the row exists.
 select
     'foreign_key_without_tenant' as name,
     'warning' as level,
     audit.name(f.conrelid) || '.' || quote_ident(f.conname) as object,
-    format('The foreign key to %s does not start with user_id on both sides: a row can refer to another tenant''s.',
+    format('The foreign key to %s does not start with user_id on both sides: a row can reference another tenant''s.',
         audit.name(f.confrelid)) as detail,
     case
         when cannot_lead then ''

@@ -1,9 +1,9 @@
--- A foreign table has no row-level security: the other server sees one login for all tenants.
+-- A foreign table has no row-level security, and the remote server cannot add it: it sees one login for all tenants.
 select
     'foreign_table' as name,
     'error' as level,
     audit.name(f.oid) as object,
-    'app_api may use the foreign table, which no policy can wall.' as detail,
+    'app_api may use the foreign table, and foreign tables have no row-level security.' as detail,
     format('revoke all on %s from %s cascade;', audit.name(f.oid), string_agg(distinct g.grantee, ', ')) as remediation,
     'foreign_table:' || audit.name(f.oid) as key
 from pg_class as f

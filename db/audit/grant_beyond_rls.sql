@@ -1,5 +1,6 @@
--- TRUNCATE does not look at policies, and a trigger of one role runs as another. REFERENCES tells what exists,
--- MAINTAIN locks, and a grant option hands rights on. https://www.postgresql.org/docs/18/ddl-rowsecurity.html
+-- No policy applies to these privileges. TRUNCATE deletes every tenant's rows; TRIGGER attaches a function that other
+-- roles then run; REFERENCES reveals which keys exist; MAINTAIN takes locks; a grant option passes rights on to others.
+-- https://www.postgresql.org/docs/18/ddl-rowsecurity.html
 select distinct
     'grant_beyond_rls' as name,
     case

@@ -1,5 +1,5 @@
--- Whoever may create objects in a schema can put a function or an operator where another's search_path finds it
--- first.
+-- Whoever may create objects in a schema can create a function or an operator there that another role's search_path
+-- finds before the intended one.
 select distinct
     'grant_create' as name,
     'warning' as level,

@@ -1,10 +1,10 @@
--- What will be created later should get its grants from the migration that creates it, where a reviewer sees them,
--- and not from a default.
+-- A new object gets its grants from the migration that creates it, where a reviewer sees them, and not from default
+-- privileges.
 select
     'grant_default' as name,
     'warning' as level,
     format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege) as object,
-    format('%s will have %s.', grantee, privilege) as detail,
+    format('%s will be granted %s on new %s.', grantee, privilege, kind) as detail,
     format('alter default privileges for role %s%s revoke %s on %s from %s;',
         owner, ' in schema ' || namespace, privilege, kind, grantee) as remediation,
     'grant_default:' || format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege)
@@ -22,7 +22,7 @@ from (
     where d.defaclobjtype <> 'T' and g.grantee <> d.defaclrole
         and (g.grantee = 0 or g.grantee in (select role from audit.api_roles))
     union all
-    -- PostgreSQL's own default, which the first migration revoked.
+    -- PostgreSQL's built-in default, which the first migration revokes.
     select 'functions', to_regrole('app_owner'), null, 'PUBLIC', 'execute'
     where to_regrole('app_owner') is not null and not exists (
         select from pg_default_acl

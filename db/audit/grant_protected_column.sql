@@ -1,5 +1,5 @@
--- Whose a row is, which one it is and what happened to it when is the database's to say: the tenant column, id,
--- and timestamps of what has happened (created_at, updated_at, completed_at: every …ed_at).
+-- Some columns only the database sets, by a default or a trigger: the tenant column, id, and timestamps of past events
+-- (created_at, updated_at, completed_at: every column whose name ends in "ed_at").
 select
     'grant_protected_column' as name,
     'warning' as level,

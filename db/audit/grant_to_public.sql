@@ -1,9 +1,9 @@
--- PUBLIC is every role, also those to come. Rights on rows are granted by name.
+-- PUBLIC is every role, including those created later. Rights on tenants' rows are granted to named roles only.
 select distinct
     'grant_to_public' as name,
     'warning' as level,
     format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as object,
-    format('Every role has %s.', g.privilege) as detail,
+    format('Every role has %s, through PUBLIC.', g.privilege) as detail,
     format('revoke %s%s on %s from public;', g.privilege, ' (' || quote_ident(g."column") || ')', g.object)
         as remediation,
     'grant_to_public:' || format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as key

@@ -1,10 +1,10 @@
--- Every query is of one tenant. An index that does not start with the tenant column is read through the rows of
--- all of them, and an operator that is not leakproof cannot use it ahead of the policy.
+-- Every query is for one tenant. In an index that does not start with the tenant column it reads the entries of all
+-- tenants, and a condition whose operator is not leakproof cannot use such an index at all.
 select
     'index_without_tenant' as name,
     'warning' as level,
     audit.name(i.indexrelid) as object,
-    'The index does not start with user_id: one tenant''s query would read it through everybody''s rows.' as detail,
+    'The index does not start with user_id: a query for one tenant reads the entries of all of them.' as detail,
     case when m.amname in ('gin', 'gist') then format('create extension if not exists btree_%s; ', m.amname) else '' end
         || format('drop index %s;', audit.name(i.indexrelid)) || case
             when m.amname in ('btree', 'gin', 'gist', 'brin', 'hash') then

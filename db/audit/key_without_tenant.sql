@@ -1,10 +1,10 @@
--- Unique keys are checked outside of row-level security: inserting a value that exists next door fails, and that
--- tells a stranger that it exists. With the tenant in front there is nothing to tell.
+-- Unique keys are checked without row-level security: inserting a value that another tenant has fails, which reveals
+-- that it exists. With the tenant column in the key no two tenants can collide.
 select
     'key_without_tenant' as name,
     'warning' as level,
     audit.name(i.indexrelid) as object,
-    format('The %s does not start with user_id: it tells that a row of another tenant exists.',
+    format('The %s does not start with user_id: a duplicate reveals that another tenant has the value.',
         case k.contype when 'p' then 'primary key' when 'x' then 'exclusion constraint' else 'unique key' end)
         as detail,
     case when m.amname = 'gist' then 'create extension if not exists btree_gist; ' else '' end || case

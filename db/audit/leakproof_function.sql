@@ -1,10 +1,10 @@
--- A function marked LEAKPROOF runs ahead of the policies, on rows that the caller may not see. What it tells by
--- raising an error, it tells about those.
+-- A function marked LEAKPROOF may run before the policies, on rows that the caller must not see. If it is not truly
+-- leakproof, its errors and its timing reveal their values.
 select
     'leakproof_function' as name,
     'warning' as level,
     audit.routine(p.oid) as object,
-    'It is marked LEAKPROOF: it runs on rows before any policy does.' as detail,
+    'It is marked LEAKPROOF: it may run on rows before the policies do.' as detail,
     format('alter function %s not leakproof;', audit.routine(p.oid)) as remediation,
     'leakproof_function:' || audit.routine(p.oid) as key
 from pg_proc as p

@@ -1,9 +1,10 @@
--- A materialized view has no row-level security: it shows what its owner saw when it was refreshed.
+-- A materialized view has no row-level security: it contains what its owner could see when it was last refreshed.
 select
     'materialized_view' as name,
     case when reads.tables is null then 'warning' else 'error' end as level,
     audit.name(v.oid) as object,
-    format('app_api may read the materialized view%s, which no policy can wall.', ' of ' || reads.tables) as detail,
+    format('app_api may read this copy%s; materialized views have no row-level security.', ' of ' || reads.tables)
+        as detail,
     format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', '))
         as remediation,
     'materialized_view:' || audit.name(v.oid) as key

@@ -1,16 +1,16 @@
--- A granted command without a policy finds no row: the API would be broken, and somebody in a hurry would switch
--- off row-level security.
+-- Without a permissive policy a granted command affects no row. The API would look broken, and somebody in a hurry
+-- would disable row-level security.
 select
     'policy_missing' as name,
     'warning' as level,
     g.object || ' ' || g.privilege as object,
-    format('app_api was granted %s, and no policy lets it.', g.privilege) as detail,
+    format('app_api was granted %s, and no policy permits it.', g.privilege) as detail,
     case
-        when t.rule is null
+        when t.tenant_condition is null
             then format('revoke %s on %s from %s;', g.privilege, g.object, string_agg(distinct g.grantee, ', '))
         else format('create policy %I on %s for %s to app_api %s;', 'tenants_' || g.privilege, g.object, g.privilege,
-            concat_ws(' ', case when g.privilege <> 'insert' then format('using (%s)', t.rule) end,
-                case when g.privilege in ('insert', 'update') then format('with check (%s)', t.rule) end))
+            concat_ws(' ', case when g.privilege <> 'insert' then format('using (%s)', t.tenant_condition) end,
+                case when g.privilege in ('insert', 'update') then format('with check (%s)', t.tenant_condition) end))
     end as remediation,
     'policy_missing:' || g.object || ' ' || g.privilege as key
 from audit.tables as t
@@ -24,4 +24,4 @@ where t.rls_enabled
             and p.polcmd in ('*', case g.privilege
                 when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' else 'd' end)
     )
-group by t."table", t.rule, g.object, g.privilege;
+group by t."table", t.tenant_condition, g.object, g.privilege;

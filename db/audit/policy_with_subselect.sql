@@ -1,10 +1,10 @@
--- A sub-select in a policy becomes a filter on every row instead of an index condition, reads tables behind
--- policies of their own, and is refused by Citus.
+-- A sub-select in a policy is evaluated as a filter on each row instead of as an index condition, reads tables that
+-- have policies of their own, and is not supported by Citus.
 select
     'policy_with_subselect' as name,
     'warning' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
-    format('%s (%s) has a sub-select.', upper(c.clause), c.expression) as detail,
+    format('%s (%s) contains a sub-select.', upper(c.clause), c.expression) as detail,
     c.remediation as remediation,
     'policy_with_subselect:' || c.key as key
 from audit.clauses as c

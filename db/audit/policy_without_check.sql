@@ -1,12 +1,12 @@
--- USING says which rows may be changed, WITH CHECK what they may be changed into. PostgreSQL falls back on USING;
--- who reads the policy should not have to know that, and a policy for INSERT has nothing to fall back on.
+-- USING decides which existing rows are visible, WITH CHECK which new rows may be written. Where WITH CHECK is missing,
+-- PostgreSQL applies USING; a reader of the policy should not need to know that, and a policy for INSERT has no USING.
 select
     'policy_without_check' as name,
     'warning' as level,
     audit.name(p.polrelid) || '.' || quote_ident(p.polname) as object,
     'The policy has no WITH CHECK.' as detail,
     format('alter policy %I on %s with check (%s);', p.polname, audit.name(p.polrelid),
-        coalesce(case when c.compares_tenant or not p.polpermissive then c.expression end, t.rule, 'false'))
+        coalesce(case when c.compares_tenant or not p.polpermissive then c.expression end, t.tenant_condition, 'false'))
         as remediation,
     'policy_without_check:' || audit.name(p.polrelid) || '.' || quote_ident(p.polname) as key
 from pg_policy as p

@@ -1,5 +1,5 @@
--- What binds a row to its owner is one comparison of the tenant column with app.current_user_id(), by itself or
--- and-ed with more. Anything else lets strangers in, or needs a person to prove that it does not.
+-- A policy isolates tenants if it compares the tenant column with app.current_user_id(), alone or combined with other
+-- conditions by AND. Anything else lets other tenants in, or cannot be verified automatically.
 select
     'policy_without_tenant' as name,
     'error' as level,
@@ -8,4 +8,4 @@ select
     c.remediation as remediation,
     'policy_without_tenant:' || c.key as key
 from audit.clauses as c
-where c.binds_api and c.permissive and not c.implied and c.reads_row and not c.compares_tenant;
+where c.applies_to_api and c.permissive and not c.implied and c.reads_row and not c.compares_tenant;

@@ -1,4 +1,4 @@
--- Logical replication sends all rows: a subscriber has no policies of ours.
+-- Logical replication sends every row: the policies do not exist on the subscriber's side.
 select
     'publication' as name,
     'warning' as level,

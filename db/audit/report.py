@@ -1,4 +1,4 @@
-"""What the audit found, for people, for programs and for code scanning."""
+"""The findings as text for people, as JSON for programs, as SARIF for code scanning."""
 
 import json
 from collections import Counter
@@ -8,23 +8,23 @@ from db.audit import CHECKS, Finding
 from db.audit.prove import Attempt
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
-# The checks that are tried, not read.
+# Findings of --prove, which have no file of their own.
 _PROOF = {
-    "prove": "A statement of one tenant, or of nobody, reached a row of another.",
-    "prove_seed": "A tenant table in which the proof could not add a row to try.",
+    "prove": "A statement of one tenant, or without a caller, affected another tenant's row.",
+    "prove_seed": "A tenant table into which --prove could not insert a row.",
 }
 
 
 def as_text(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
-    """Return a table of the attempts, one of the findings, and a sentence."""
+    """Return a table of the attempts, a table of the findings, and a line with their numbers."""
     tried = [("", "TABLE", "ATTEMPT", "OUTCOME")] * bool(attempts)
-    tried += [("ok" if each.holds else "FAILED", each.table, each.attempt, each.outcome) for each in attempts]
+    tried += [("ok" if each.blocked else "FAILED", each.table, each.attempt, each.outcome) for each in attempts]
     found = [("LEVEL", "CHECK", "OBJECT", "DETAIL")] * bool(findings)
-    said = ""
+    remediation = ""
     for each in findings:
         found += [(each.level, each.name, each.object, each.detail)]
-        if each.remediation != said:
-            found += [("", "", "", said := each.remediation)]
+        if each.remediation != remediation:
+            found += [("", "", "", remediation := each.remediation)]
     return "\n\n".join([table for table in (_table(tried), _table(found)) if table] + [_summary(findings, attempts)])
 
 
@@ -37,8 +37,7 @@ def as_json(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
 def as_sarif(findings: Sequence[Finding], _attempts: Sequence[Attempt]) -> str:
     """Return SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
 
-    A finding is about an object of the database, not about a line of a file; code scanning wants a file, so it
-    points at the check.
+    Code scanning wants a file and a line. A finding is about an object of the database, so it points at the check.
     """
     rules = {name: _reason(query) for name, query in CHECKS.items()} | _PROOF
     run = {
@@ -60,10 +59,10 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _summary(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
-    looked = f"{len(CHECKS)} checks" + (f", {len(attempts)} attempts" if attempts else "")
+    performed = f"{len(CHECKS)} checks" + (f", {len(attempts)} attempts" if attempts else "")
     levels = Counter(finding.level for finding in findings)
     counts = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in levels.items())
-    return f"{looked}: {counts or 'no findings'}"
+    return f"{performed}: {counts or 'no findings'}"
 
 
 def _result(finding: Finding) -> dict[str, object]:

@@ -1,9 +1,9 @@
--- Without row-level security every grant is a grant on everybody's rows, whatever policies there are.
+-- While row-level security is disabled the policies are ignored: every grant covers the rows of all tenants.
 select
     'rls_disabled' as name,
     case when reachable then 'error' else 'warning' end as level,
     audit.name("table") as object,
-    'Row-level security is off.' as detail,
+    'Row-level security is disabled.' as detail,
     format('alter table %s enable row level security%s;', audit.name("table"),
         case when rls_forced then '' else ', force row level security' end) as remediation,
     'rls_disabled:' || audit.name("table") as key

@@ -1,10 +1,10 @@
--- The owner of a table passes its policies unless row-level security is forced, and so does every function that
+-- The owner of a table bypasses its policies unless row-level security is forced, and so does every function that
 -- runs as the owner.
 select
     'rls_not_forced' as name,
     'warning' as level,
     audit.name("table") as object,
-    'Row-level security does not bind the owner.' as detail,
+    'Row-level security is not forced: the owner bypasses it.' as detail,
     format('alter table %s force row level security;', audit.name("table")) as remediation,
     'rls_not_forced:' || audit.name("table") as key
 from audit.tables

@@ -1,4 +1,4 @@
--- Nobody logs in as the owner of the walls: a migration becomes it, for the length of a migration.
+-- Nobody logs in as the owner of the tables and their policies: a migration uses SET ROLE, for as long as it runs.
 select
     'role_login' as name,
     'warning' as level,

@@ -1,4 +1,4 @@
--- The walls are built for this role. Without it there is nobody to check, and every other check would be silent.
+-- The policies and the grants are for this role. If it does not exist, the other checks have nothing to report.
 select
     'role_missing' as name,
     'error' as level,

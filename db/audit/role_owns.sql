@@ -1,4 +1,4 @@
--- An owner may switch off row-level security, drop policies and grant itself anything.
+-- The owner of a table may disable row-level security, drop policies and grant itself anything.
 select
     'role_owns' as name,
     'error' as level,

@@ -1,4 +1,4 @@
--- A rule rewrites a caller's query, and what it adds runs with the rights of the table's owner.
+-- A rule rewrites the caller's query, and the commands it adds run with the rights of the table's owner.
 -- https://www.postgresql.org/docs/18/rules-privileges.html
 select
     'rule_on_table' as name,

@@ -1,5 +1,6 @@
--- A session starts with the settings of its login and its database. A caller set there is everybody's caller, a
--- role set there is another role; row_security = off turns policies into errors.
+-- A session starts with the settings of its role and its database. app.user_id set there would make everybody the same
+-- caller, and role would make the login somebody else; with row_security = off, policies raise errors. Other settings
+-- (timeouts, time zone) are no risk.
 select
     'setting_on_role' as name,
     case

@@ -1,5 +1,5 @@
--- A table that app_api can reach says whose its rows are, in a column user_id. One that belongs to nobody, such as
--- a list of countries, is accepted by its key.
+-- Every table that app_api can reach has a column user_id, the tenant that owns the row. A table that belongs to no
+-- tenant, such as a list of countries, is an accepted finding: db/audit/schema/accepted.sql.
 select
     'tenant_column_missing' as name,
     case when reachable then 'error' else 'warning' end as level,

@@ -1,4 +1,4 @@
--- A row without an owner is nobody's: no policy shows it, and no one can delete it.
+-- A row whose tenant is null belongs to nobody: no policy shows it, so the API can neither read nor delete it.
 select
     'tenant_column_nullable' as name,
     'warning' as level,

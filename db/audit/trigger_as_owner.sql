@@ -1,4 +1,4 @@
--- A trigger whose function is SECURITY DEFINER runs with its owner's rights on every row that a caller touches.
+-- A trigger whose function is SECURITY DEFINER runs with that owner's rights on every row that a caller writes.
 select
     'trigger_as_owner' as name,
     'warning' as level,

@@ -1,5 +1,5 @@
--- A view reads with the rights of its owner unless it is a security_invoker view: an owner that no policy binds
--- shows everybody's rows. https://www.postgresql.org/docs/18/sql-createview.html
+-- A view reads with its owner's rights unless it is created with security_invoker: if the owner bypasses row-level
+-- security, the view shows every tenant's rows. https://www.postgresql.org/docs/18/sql-createview.html
 select
     'view_definer' as name,
     case

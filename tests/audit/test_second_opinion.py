@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import ROOT, Url
+from tests.support.database import ROOT, Url
 
 CONFIG = ROOT / "pgrls.toml"
 

@@ -11,11 +11,15 @@ import pytest
 
 from api.auth.jwks import LIFETIME
 from api.settings import Settings
-from tests.conftest import bearer, serving
 from tests.support.forgery import assert_unauthorized
-from tests.support.keyserver import Clock, eventually, simulated_clock
+from tests.support.keyserver import Clock, simulated_clock
 from tests.support.node import AUDIENCE, PASSWORD, sign_up, trusting
 from tests.support.refusals import assert_refused
+from tests.support.servers import serving
+from tests.support.tokens import bearer
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow("Node")
 
 GRACE_PERIOD = 24 * 60 * 60
 

@@ -19,7 +19,6 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from api.auth.jwks import COOL_DOWN, EARLY, LIFETIME, LONGEST, SHORTEST, TIMEOUT, lifetime, parse
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, bearer, make_token, serving
 from tests.support.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
 from tests.support.keyserver import (
     ALGORITHMS,
@@ -31,13 +30,15 @@ from tests.support.keyserver import (
     RSA_JWK,
     Clock,
     KeyServer,
-    eventually,
     key_set,
     running,
     simulated_clock,
     token,
 )
 from tests.support.refusals import assert_refused, untouched
+from tests.support.servers import serving
+from tests.support.tokens import JWT_SECRET, bearer, make_token
+from tests.support.waiting import eventually
 
 Serve = Callable[..., AbstractContextManager[httpx2.Client]]
 

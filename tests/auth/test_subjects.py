@@ -6,8 +6,8 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.conftest import bearer, make_token
 from tests.support.forgery import assert_all_unauthorized, claims, forge
+from tests.support.tokens import bearer, make_token
 
 NO_SUBJECTS: tuple[Any, ...] = (
     *(None, "", 1, 1.5, True, [], ["alice"], {"id": "alice"}, "x" * 256, "x" * 300, "𝄞" * 256),

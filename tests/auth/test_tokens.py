@@ -11,9 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, bearer, make_token, serving
 from tests.support.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
 from tests.support.refusals import untouched
+from tests.support.servers import serving
+from tests.support.tokens import JWT_SECRET, bearer, make_token
 
 Values = tuple[Any, ...]
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from db.audit import CHECKS
-from tests.conftest import ROOT, Url
+from tests.support.database import ROOT, Url
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 
@@ -83,8 +83,8 @@ def cannot_look(answer: subprocess.CompletedProcess[str], reason: str) -> bool:
 
 
 def test_a_database_that_cannot_be_reached_is_not_a_clean_one(tmp_path: Path) -> None:
-    assert cannot_look(audit(f"postgresql://app_api@/partywall?host={tmp_path}"), "cannot look")
-    assert cannot_look(audit("mysql://localhost/partywall"), "cannot look")
+    assert cannot_look(audit(f"postgresql://app_api@/partywall?host={tmp_path}"), "cannot audit")
+    assert cannot_look(audit("mysql://localhost/partywall"), "cannot audit")
     assert cannot_look(audit(None, cwd=tmp_path), "no database runs in .data")
 
 
@@ -100,7 +100,7 @@ def test_a_login_that_may_not_look_is_told_so(url: Url, dba: psycopg.Connection)
 def test_an_audit_of_another_version_is_not_believed(change: str, url: Url, dba: psycopg.Connection) -> None:
     dba.execute(change)
     answer = audit(url("postgres"))
-    assert cannot_look(answer, "cannot look")
+    assert cannot_look(answer, "cannot audit")
 
 
 def test_the_development_database_is_audited_where_it_is_named(url: Url, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.conftest import Url
+from tests.support.database import Url
 
 pytestmark = pytest.mark.usefixtures("both")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
-from tests.conftest import Url
+from tests.support.database import Url
 from tests.support.wire import Wire
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ import pytest
 from db.audit import CHECKS, Finding, find
 from db.audit.prove import Proof, prove
 from db.embedded import binary
-from tests.conftest import ROOT, Url
+from tests.support.database import ROOT, Url
 
 PAGE = ROOT / "docs" / "dba.md"
 SESSION = re.compile(r"<!-- psql as (\w+) -->\n```\n(.*?)```\n", re.DOTALL)

@@ -11,10 +11,11 @@ from playwright.sync_api import Page, expect
 
 from api.http.problems import title
 from api.settings import Settings
-from tests.conftest import JWT_SECRET, AccessLog, bearer, caller, make_token, serving
-from tests.http.test_openapi import ROUTES
 from tests.support.browser import window
 from tests.support.node import PAGE, PASSWORD, PROJECT, run, sign_up, trusting
+from tests.support.routes import ROUTES
+from tests.support.servers import AccessLog, caller, serving
+from tests.support.tokens import JWT_SECRET, bearer, make_token
 
 TEXT = PAGE.read_text()
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -31,11 +32,13 @@ def api(settings: Settings, better_auth: str) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow("Node")
 def test_a_typed_client_compiles_and_calls_every_route(frontend: Path, base_url: str, access_log: AccessLog) -> None:
     run("node", "dist/every-route.js", base_url, make_token("alice"), at=frontend)
     assert {(line["method"], line["route"]) for line in access_log()} == set(ROUTES)
 
 
+@pytest.mark.slow("Node")
 def test_the_list_of_the_page_keeps_its_promises(frontend: Path, better_auth: str, api: str) -> None:
     email = sign_up(better_auth, "alice")
     addresses = {"NEXT_PUBLIC_AUTH_URL": better_auth, "NEXT_PUBLIC_API_URL": api}
@@ -52,6 +55,7 @@ def page(better_auth: str, api: str) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.slow("Node")
 def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth: str, api: str) -> None:
     user = [sign_up(better_auth, "alice"), PASSWORD]
     tasks, what = page.get_by_role("listitem"), page.get_by_label("What to do")
@@ -73,9 +77,7 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
         elsewhere.patch(f"/tasks/{second['id']}", json={"text": "Call Charlie"})
 
         bob.get_by_role("checkbox").click()
-        expect(page.get_by_role("alert")).to_have_text(
-            "The task has changed since you read it. Read it again, then decide."
-        )
+        expect(page.get_by_role("alert")).to_have_text("It has changed since you read it. Read it again, then decide.")
         expect(tasks).to_have_text(["Buy milkDelete", "Call CharlieDelete"])
         expect(tasks.last.get_by_role("checkbox")).not_to_be_checked()
 
@@ -92,6 +94,7 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
 # ---- the rest of docs/frontend.md --------------------------------------------------------------------
 
 
+@pytest.mark.slow("Node")
 def test_the_first_commands_of_the_page_make_what_its_code_needs(frontend: Path, base_url: str) -> None:
     [installs, *_] = SHELL.findall(TEXT)
     needed, for_development, generate = installs.splitlines()

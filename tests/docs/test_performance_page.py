@@ -4,9 +4,10 @@ import json
 import re
 
 from benchmarks.figures import figures, table
-from tests.conftest import ROOT
+from tests.support.database import ROOT
 
 PAGE = (ROOT / "docs" / "performance.md").read_text()
+TIMES = "\N{MULTIPLICATION SIGN}"
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text())
 
 
@@ -25,6 +26,6 @@ def test_the_readme_repeats_what_was_measured() -> None:
     page, row, new = (value[f"{scenario}: partywall ÷ sqlmodel"] for scenario in ("list_50", "read_one", "create"))
     readme = " ".join((ROOT / "README.md").read_text().split())
     assert (
-        f"a page of 50 {page:.1f} times as often per second, a task {row:.1f} times, a new task {new:.1f} times"
-        in readme
+        f"{page:.1f}{TIMES} the requests per second for a page of 50, {row:.1f}{TIMES} for one task, "
+        f"{new:.1f}{TIMES} for a new task" in readme
     )

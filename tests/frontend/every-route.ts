@@ -53,7 +53,7 @@ export const refused = () => [
   // @ts-expect-error: a task needs a text
   api.POST("/tasks", { body: { order: 1 } }),
   // @ts-expect-error: and has no colour
-  { text: "Buy milk", colour: "red" } satisfies components["schemas"]["NewTask"],
+  { text: "Buy milk", colour: "red" } satisfies components["schemas"]["TaskCreate"],
   // @ts-expect-error: a number is a number
   api.PATCH("/tasks/{task_id}", { params: { path }, body: { order: "10" } }),
   // @ts-expect-error: null is not a value

@@ -5,7 +5,7 @@ import socketserver
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -14,18 +14,17 @@ import asyncpg
 import httpx2
 import psycopg
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from api.health.routes import NOT_MIGRATED, PATIENCE, Probe
-from api.settings import Settings
+from api.health.probe import RESPOND_WITHIN, Probe
 from db.embedded import Cluster
-from tests.conftest import JWT_SECRET, ROOT, Url, bearer, make_token, serving
+from db.revision import NOT_MIGRATED
+from tests.support.database import Url
+from tests.support.health import HEAD, HEALTHY, assert_unavailable, list_tasks, wait_for_status
+from tests.support.servers import calling
+from tests.support.tokens import bearer
 from tests.support.wire import Wire
 
-HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
-HEALTHY = {"status": "ok", "database": "ok", "revision": HEAD}
 DOWN = {"database": "unavailable"}
 ROUTES = ("/health", "/health/db", "/health/live")
 
@@ -35,34 +34,6 @@ def wire(url: Url) -> Iterator[Wire]:
     """The network between the API and its database, not open yet."""
     with closing(Wire(url("app_api"))) as wire:
         yield wire
-
-
-@contextmanager
-def calling(database_url: str) -> Iterator[httpx2.Client]:
-    """Serve the app on this database; give a client without a token."""
-    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
-    with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
-        yield client
-
-
-def list_tasks(client: httpx2.Client) -> httpx2.Response:
-    return client.get("/tasks", headers=bearer(make_token("alice")))
-
-
-def assert_unavailable(answer: httpx2.Response, **members: object) -> None:
-    """The answer is 503 in the one shape of errors, and says more in these members."""
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    problem = answer.json()
-    assert problem.keys() - members.keys() == {"type", "title", "status", "detail", "request_id"}
-    assert {name: problem.get(name, "absent") for name in members} == members
-
-
-def eventually(ask: Callable[[], httpx2.Response], status: int, seconds: float = 5) -> httpx2.Response:
-    """Ask until the answer has this status; return the last answer when patience ends."""
-    deadline = time.monotonic() + seconds
-    while (answer := ask()).status_code != status and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return answer
 
 
 # ---- all is well -------------------------------------------------------------------------------------
@@ -94,8 +65,8 @@ def test_liveness_never_touches_the_database(wire: Wire) -> None:
 
 def test_whoever_asks_at_the_same_time_gets_the_same_answer(url: Url) -> None:
     async def crowd() -> list[str]:
-        async with aclosing(Probe(url("app_api"), answer_slowly, give_up=5)) as probe:
-            return await asyncio.gather(*(probe.ask(patience=5) for _ in range(20)))
+        async with aclosing(Probe(url("app_api"), answer_slowly, timeout=5)) as probe:
+            return await asyncio.gather(*(probe.ask(seconds=5) for _ in range(20)))
 
     async def answer_slowly(connection: asyncpg.Connection) -> str:
         answer: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
@@ -225,7 +196,7 @@ def test_a_server_that_is_stopped_and_started_is_noticed_both_times(locked_clust
         assert_unavailable(client.get("/health/db"), database="unavailable")
 
         locked_cluster.cluster.start("fsync=off")
-        assert eventually(lambda: client.get("/health/db"), 200).status_code == 200
+        assert wait_for_status(lambda: client.get("/health/db"), 200).status_code == 200
 
 
 def test_a_database_without_a_schema_answers_but_cannot_serve(url: Url, admin: psycopg.Connection) -> None:
@@ -276,7 +247,7 @@ def test_each_health_route_answers_while_the_database_hangs(
             assert client.get("/health/live").status_code == 200
         wire.thaw()
 
-    assert PATIENCE < 0.1
+    assert RESPOND_WITHIN < 0.1
 
 
 def test_health_recovers_when_the_database_does(wire: Wire) -> None:
@@ -287,7 +258,7 @@ def test_health_recovers_when_the_database_does(wire: Wire) -> None:
         assert client.get("/health").status_code == 503
 
         wire.thaw()
-        assert eventually(lambda: client.get("/health"), 200).json() == HEALTHY
+        assert wait_for_status(lambda: client.get("/health"), 200).json() == HEALTHY
 
 
 def test_health_recovers_when_the_connection_does_not(wire: Wire) -> None:
@@ -298,6 +269,6 @@ def test_health_recovers_when_the_connection_does_not(wire: Wire) -> None:
         assert client.get("/health").status_code == 503
 
         wire.replace()
-        answer = eventually(lambda: client.get("/health"), 200, seconds=10)
+        answer = wait_for_status(lambda: client.get("/health"), 200, seconds=10)
         wire.thaw()
         assert answer.json() == HEALTHY

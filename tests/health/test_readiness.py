@@ -12,16 +12,19 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from api.health.readiness import CLOSED_PAUSE, HEAD, NOT_LOOKED, OPEN_PAUSE, REVISIONS
-from tests.conftest import PASSWORD, ROOT, Url, alembic, bearer, make_token
-from tests.health.test_health import HEALTHY, assert_unavailable, calling, eventually, list_tasks
-from tests.http.test_openapi import NEEDS_TOKEN, SOME_ID
+from api.health.readiness import MIGRATIONS, NOT_CHECKED, NOT_READY_INTERVAL, READY_INTERVAL
+from db.revision import record
+from tests.support.database import PASSWORD, ROOT, Url, alembic
+from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
+from tests.support.routes import NEEDS_TOKEN, SOME_ID
+from tests.support.servers import calling
+from tests.support.tokens import bearer, make_token
 from tests.support.wire import Wire
 
 ALICE = bearer(make_token("alice", lifetime=3600))
 A_LOOK = 5.0  # seconds that one may take on a slow machine
-OPENS = CLOSED_PAUSE + A_LOOK
-CLOSES = OPEN_PAUSE + A_LOOK
+OPENS = NOT_READY_INTERVAL + A_LOOK
+CLOSES = READY_INTERVAL + A_LOOK
 
 Dba = Callable[[str], None]
 
@@ -57,14 +60,14 @@ def assert_closed(client: httpx2.Client) -> str:
     answer = client.get("/health")
     revision, reasons = answer.json()["revision"], answer.json()["reasons"]
     assert_unavailable(answer, database="ok", revision=revision, reasons=reasons)
-    assert answer.json()["detail"].startswith("The API is closed: ")
+    assert answer.json()["detail"].startswith("Not ready: ")
     for method, template in NEEDS_TOKEN:
         path = template.format(task_id=SOME_ID)
         body = None if method in {"GET", "DELETE"} else {"text": "Buy milk", "completed": False, "order": 0}
         assert client.request(method, path, json=body).status_code == 401
         refused = client.request(method, path, json=body, headers=ALICE)
         assert_unavailable(refused)
-        assert refused.json()["detail"] == "The API is closed: its database is not safe to use. /health says why."
+        assert refused.json()["detail"] == "Not ready: the database failed the readiness check. /health says why."
         assert refused.headers["retry-after"] == answer.headers["retry-after"] == "1"
     assert client.get("/health/db").json() == {"database": "ok"}
     assert client.get("/health/live").json() == {"status": "ok"}
@@ -72,7 +75,7 @@ def assert_closed(client: httpx2.Client) -> str:
 
 
 def assert_opens(client: httpx2.Client) -> None:
-    assert eventually(lambda: client.get("/health"), 200, OPENS).status_code == 200
+    assert wait_for_status(lambda: client.get("/health"), 200, OPENS).status_code == 200
     assert list_tasks(client).status_code == 200
 
 
@@ -115,6 +118,7 @@ def test_warnings_do_not_close_it(url: Url, admin: psycopg.Connection, dba: Dba)
 
 def test_a_newer_schema_does_not_close_it(url: Url, dba: Dba) -> None:
     dba("update migrations.alembic_version set version_num = '9999'")
+    dba(record([*MIGRATIONS.revisions, "9999"]))
 
     with calling(url("app_api")) as client:
         assert client.get("/health").json() == HEALTHY | {"revision": "9999"}
@@ -124,8 +128,8 @@ def test_a_newer_schema_does_not_close_it(url: Url, dba: Dba) -> None:
 def test_the_revisions_that_it_knows_are_those_of_alembic() -> None:
     script = ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 
-    assert [revision.revision for revision in script.walk_revisions()][::-1] == REVISIONS
-    assert script.get_current_head() == HEAD
+    assert {revision.revision for revision in script.walk_revisions()} == MIGRATIONS.revisions
+    assert script.get_current_head() == MIGRATIONS.head
 
 
 # ---- closed ------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ BROKEN = {
     "an older revision": (
         "update migrations.alembic_version set version_num = '0001'",
         BACK,
-        f"at revision 0001, and this version needs {HEAD}: run alembic upgrade head",
+        f"at revision 0001, and this version needs {MIGRATIONS.head}: run alembic upgrade head",
     ),
     "an unknown revision": (
         "update migrations.alembic_version set version_num = 'bogus'",
@@ -195,7 +199,7 @@ BROKEN = {
     "two revisions": (
         "insert into migrations.alembic_version values ('9999')",
         BACK,
-        f"at revision {HEAD}, 9999",
+        f"at revision {MIGRATIONS.head}, 9999",
     ),
     "no revision": ("delete from migrations.alembic_version", BACK, "alembic upgrade head"),
     "no right to see the revision": (
@@ -262,7 +266,7 @@ def test_it_stays_closed_while_the_first_look_takes_long(url: Url, dba: Dba) -> 
     dba(SLOW)
     with calling(url("app_api")) as client:
         answer = client.get("/health")
-        assert_unavailable(answer, database="ok", revision=HEAD, reasons=NOT_LOOKED)
+        assert_unavailable(answer, database="ok", revision=MIGRATIONS.head, reasons=NOT_CHECKED)
         assert_unavailable(list_tasks(client))
         assert_opens(client)
 
@@ -276,14 +280,14 @@ def test_it_closes_by_itself_without_any_request(url: Url, dba: Dba, caplog: pyt
 
         dba("alter table app.tasks disable row level security")
         deadline = time.monotonic() + CLOSES
-        while "the gate is closed" not in caplog.messages:
+        while "not ready" not in caplog.messages:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert "Row-level security is off" in assert_closed(client)
 
         dba("alter table app.tasks enable row level security")
         assert_opens(client)
-        assert "the gate is open again" in caplog.messages
+        assert "ready again" in caplog.messages
 
 
 def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(url: Url, dba: Dba) -> None:
@@ -291,7 +295,7 @@ def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(u
         breaks, mends, _ = BROKEN["a login that acts as another"]
         with broken(dba, breaks, mends) as mend:
             assert add_task(client).status_code == 403  # app_owner's: it began before the gate noticed
-            assert eventually(lambda: add_task(client), 503, CLOSES).status_code == 503
+            assert wait_for_status(lambda: add_task(client), 503, CLOSES).status_code == 503
 
             mend()
             assert_opens(client)
@@ -301,7 +305,7 @@ def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(u
 @pytest.fixture
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate looks more often than it does in earnest."""
-    monkeypatch.setattr("api.health.readiness.OPEN_PAUSE", 0.5)
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.5)
 
 
 @pytest.mark.usefixtures("restless")
@@ -311,7 +315,7 @@ def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogC
         with calling(wire.url) as client:
             assert add_task(client).status_code == 201
             wire.cut()
-            deadline = time.monotonic() + 3 * CLOSED_PAUSE  # time for some looks
+            deadline = time.monotonic() + 3 * NOT_READY_INTERVAL  # time for some looks
             while time.monotonic() < deadline:
                 answer = add_task(client)
                 assert_unavailable(answer)
@@ -320,7 +324,7 @@ def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogC
 
             wire.mend()
             assert add_task(client).status_code == 201
-            assert "the gate is closed" not in caplog.messages
+            assert "not ready" not in caplog.messages
 
 
 @pytest.mark.usefixtures("restless")
@@ -340,7 +344,7 @@ def test_a_look_that_is_cut_off_does_not_close_it(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert list_tasks(client).status_code == 200
-        assert "the gate is closed" not in caplog.messages
+        assert "not ready" not in caplog.messages
 
 
 @pytest.mark.usefixtures("restless")
@@ -354,25 +358,25 @@ def test_a_look_does_not_wait_for_a_lock(
     with calling(url("app_api")) as client, admin.transaction():
         dba("alter view audit.findings set (security_barrier = false)")  # locked until the end
         looks: set[tuple[object, ...]] = set()
-        deadline = time.monotonic() + OPEN_PAUSE
+        deadline = time.monotonic() + READY_INTERVAL
         while len(looks) < 2:  # the first one has given up when there is a second one
             looks.update(admin.execute(waiting).fetchall())
             admin.execute("select pg_stat_clear_snapshot()")
             assert time.monotonic() < deadline
         assert list_tasks(client).status_code == 200
-        assert "the gate is closed" not in caplog.messages
+        assert "not ready" not in caplog.messages
 
 
 def test_a_migration_does_not_close_it_and_is_not_in_its_way(
     url: Url, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.health.readiness.OPEN_PAUSE", 0)
-    monkeypatch.setattr("api.health.readiness.CLOSED_PAUSE", 0)
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0)
+    monkeypatch.setattr("api.health.readiness.NOT_READY_INTERVAL", 0)
     with calling(url("app_api")) as client:
         for _ in range(2):
             alembic(url("app_migrator"), "upgrade", "head")
             assert list_tasks(client).status_code == 200
-    assert "the gate is closed" not in caplog.messages
+    assert "not ready" not in caplog.messages
 
 
 def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
@@ -382,9 +386,9 @@ def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
         with calling(wire.url) as client:
             assert_closed(client)
             wire.cut()
-            deadline = time.monotonic() + 2 * CLOSED_PAUSE
+            deadline = time.monotonic() + 2 * NOT_READY_INTERVAL
             while time.monotonic() < deadline:
-                assert "is closed" in list_tasks(client).json()["detail"]
+                assert "Not ready" in list_tasks(client).json()["detail"]
                 time.sleep(0.05)
             assert_unavailable(client.get("/health"), database="unavailable")
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx2
 import psycopg
 
-from tests.conftest import bearer, make_token
+from tests.support.tokens import bearer, make_token
 
 USERS = [f"user-{number}" for number in range(40)]
 ROUNDS = 12

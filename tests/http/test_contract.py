@@ -11,11 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.health.routes import Probe
-from api.http.examples import TASK_ID
-from tests.conftest import ROOT, bearer, make_token
-from tests.http.test_openapi import NEEDS_TOKEN, OPEN, ROUTES
+from api.health.probe import Probe
+from api.tasks.examples import TASK_ID
+from tests.support.database import ROOT
 from tests.support.refusals import untouched
+from tests.support.routes import NEEDS_TOKEN, OPEN, ROUTES
+from tests.support.tokens import bearer, make_token
+
+pytestmark = pytest.mark.slow("Schemathesis")
 
 CONDITIONAL = [("PUT", "/tasks/{task_id}"), ("PATCH", "/tasks/{task_id}"), ("DELETE", "/tasks/{task_id}")]
 PHASES = ("examples", "coverage", "fuzzing", "stateful")

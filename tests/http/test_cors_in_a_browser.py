@@ -13,8 +13,10 @@ import pytest
 from playwright.sync_api import Error, Page
 
 from api.settings import Settings
-from tests.conftest import bearer, make_token
 from tests.support.browser import window
+from tests.support.tokens import bearer, make_token
+
+pytestmark = pytest.mark.slow("a browser")
 
 # What a page's own code does and sees: only those headers that the browser lets it read.
 FETCH = """

@@ -17,7 +17,9 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import AccessLog, Url, bearer, make_token, serving, uvicorn_printing_to
+from tests.support.database import Url
+from tests.support.servers import AccessLog, serving, uvicorn_printing_to
+from tests.support.tokens import bearer, make_token
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"
@@ -134,7 +136,7 @@ def test_an_internal_error_tells_the_caller_nothing_and_the_log_everything(
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "Something went wrong on our side. Report the request_id.",
+        "detail": "Internal error. Report the request_id.",
         "request_id": "the-id",
     }
     assert answer.headers["x-request-id"] == "the-id"

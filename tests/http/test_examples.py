@@ -9,12 +9,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.http.examples import PROBLEMS, REQUEST_ID, TASK, TASK_ID, UNHEALTHY, Problems
-from tests.conftest import ROOT, Url, bearer, make_token
-from tests.health.test_health import calling
-from tests.http.test_openapi import NEEDS_TOKEN, ROUTES, operation, resolve, response
+from api.http import examples
+from api.http.examples import REQUEST_ID, UNHEALTHY, Problems
+from api.tasks.examples import PROBLEMS as TASK_PROBLEMS
+from api.tasks.examples import TASK, TASK_ID
+from tests.support.database import ROOT, Url
+from tests.support.routes import NEEDS_TOKEN, ROUTES, operation, resolve, response
+from tests.support.servers import calling
+from tests.support.tokens import bearer, make_token
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "api" / "openapi.json").read_text())
+PROBLEMS = {**examples.PROBLEMS, **TASK_PROBLEMS}
 ONE, MANY = "/tasks/{task_id}", "/tasks"
 # What the database makes, and no example can foretell.
 MADE = {"POST": {"id", "created_at", "updated_at"}, "PUT": {"updated_at"}, "PATCH": {"updated_at"}}
@@ -127,8 +132,8 @@ REFUSED: dict[tuple[int, str], Callable[[Ask], httpx2.Response]] = {
     (401, "no token"): lambda ask: ask("GET", MANY, headers={"Authorization": ""}),
     (401, "expired"): lambda ask: ask("GET", MANY, headers=bearer(make_token("alice", lifetime=-60))),
     (404, "one task"): lambda ask: ask("GET", ONE),
-    (404, "many tasks"): lambda ask: ask("PATCH", MANY, json=request_example("PATCH", MANY)),
-    (412, "changed meanwhile"): outdated_version,
+    (404, "several tasks"): lambda ask: ask("PATCH", MANY, json=request_example("PATCH", MANY)),
+    (412, "changed"): outdated_version,
     (413, "too large"): lambda ask: ask("POST", MANY, json={"text": "x" * 70_000}),
     (415, "not JSON"): lambda ask: ask("POST", MANY, content="text=Buy+milk"),
     (422, "body"): lambda ask: ask("POST", MANY, json={"text": "", "order": "1", "colour": "red"}),
@@ -148,9 +153,9 @@ def test_a_refused_request_gets_the_example_of_its_problem(status: int, what: st
     assert_is(REFUSED[status, what](ask), PROBLEMS[status][what])
 
 
-@pytest.mark.parametrize("what", ["database away", "closed"])
+@pytest.mark.parametrize("what", ["database unavailable", "not ready"])
 def test_an_unusable_database_gets_the_example_of_its_problem(what: str, url: Url, dba: psycopg.Connection) -> None:
-    if what == "closed":
+    if what == "not ready":
         dba.execute("update migrations.alembic_version set version_num = '0000'")
     else:
         dba.execute(sql.SQL("alter database {} connection limit 0").format(sql.Identifier(dba.info.dbname)))
@@ -160,7 +165,7 @@ def test_an_unusable_database_gets_the_example_of_its_problem(what: str, url: Ur
         for route in NEEDS_TOKEN:
             assert_is(ask(*route, json=request_example(*route), params=needed(*route)), PROBLEMS[503][what])
         assert_is(ask("GET", "/health"), UNHEALTHY[what])
-        if what == "database away":
+        if what == "database unavailable":
             assert_is(ask("GET", "/health/db"), UNHEALTHY[what])
 
 
@@ -174,5 +179,9 @@ def test_every_example_of_a_problem_is_asked_for_above() -> None:
     def names(of: dict[int, Problems]) -> set[tuple[int, str]]:
         return {(status, what) for status, each in of.items() for what in each}
 
-    assert names(dict(PROBLEMS)) == REFUSED.keys() | {(503, "database away"), (503, "closed"), (500, "defect")}
+    assert names(dict(PROBLEMS)) == REFUSED.keys() | {
+        (503, "database unavailable"),
+        (503, "not ready"),
+        (500, "defect"),
+    }
     assert UNHEALTHY.keys() == PROBLEMS[503].keys()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import httpx2
@@ -15,20 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.http import examples
 from api.http import fastapi_internals as routing
 from api.http.etags import IfMatch
 from api.http.fastapi_internals import Route
-from api.http.problems import ApiError, UnauthorizedError, answer
-from api.tasks.list import PageQuery
-from api.tasks.routes import NewTask, TaskChange, TaskId
+from api.http.problems import ApiError, UnauthorizedError, to_response
+from api.tasks.examples import TASK_ID
+from api.tasks.models import TaskCreate, TaskId, TaskListQuery, TaskUpdate
 
-PATH = f"/tasks/{examples.TASK_ID}"
+PATH = f"/tasks/{TASK_ID}"
 JSON = {"Content-Type": "application/json"}
 GOOD = b'{"order": 1, "text": "Buy milk"}'
 
 
-class PageOfTags(PageQuery):
+class PageOfTags(TaskListQuery):
     """A query in which one parameter may come more than once."""
 
     tag: list[str] = Field(default_factory=list)
@@ -49,7 +49,7 @@ async def note(request: Request) -> None:
 async def echo(
     task_id: TaskId,
     page: Annotated[PageOfTags, Query()],
-    task: TaskChange,
+    task: TaskUpdate,
     who: Annotated[str, Depends(caller)],
     if_match: IfMatch = None,
     times: Annotated[int | None, Header(alias="X-Times", ge=1)] = None,
@@ -65,7 +65,7 @@ def app_of(route_class: type[APIRoute], handler: Callable[..., object] = echo) -
     router.add_api_route("/tasks/{task_id}", handler, methods=["PATCH"], dependencies=[Depends(note)])
     app = FastAPI(routes=router.routes)
     for kind in (ApiError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, partial(to_response, constraints={}))
     return app
 
 
@@ -161,7 +161,7 @@ async def with_cookie(task_id: TaskId, cookie: Annotated[str, Cookie()]) -> Resp
     return Response(f"{task_id}{cookie}")
 
 
-async def with_two_bodies(task_id: TaskId, old: NewTask, new: NewTask) -> Response:
+async def with_two_bodies(task_id: TaskId, old: TaskCreate, new: TaskCreate) -> Response:
     """Ask for what `Route` cannot read."""
     return Response(f"{task_id}{old}{new}")
 
@@ -177,12 +177,12 @@ async def with_the_response(task_id: TaskId, response: Response) -> Response:
     return response
 
 
-async def a_page(page: Annotated[PageQuery, Query()]) -> PageQuery:
+async def a_page(page: Annotated[TaskListQuery, Query()]) -> TaskListQuery:
     """Return the page."""
     return page
 
 
-async def with_a_dependency_that_reads(task_id: TaskId, page: Annotated[PageQuery, Depends(a_page)]) -> Response:
+async def with_a_dependency_that_reads(task_id: TaskId, page: Annotated[TaskListQuery, Depends(a_page)]) -> Response:
     """Ask for what `Route` cannot read."""
     return Response(f"{task_id}{page}")
 

@@ -10,12 +10,13 @@ import psycopg
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.http.middleware import BrowserManners
+from api.http.middleware import HeadAsGet, NormalizePath
 from api.settings import Settings
-from tests.conftest import AccessLog, bearer, make_token
-from tests.http.test_openapi import CONTEXTS, ROUTES
 from tests.support.refusals import assert_refused, untouched
-from tests.tasks.test_tasks import add, path
+from tests.support.routes import CONTEXTS, ROUTES
+from tests.support.servers import AccessLog
+from tests.support.tasks import add, path
+from tests.support.tokens import bearer, make_token
 
 ORIGIN = "https://app.example.com"
 UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"
@@ -208,7 +209,7 @@ def test_what_is_not_http_is_left_alone() -> None:
         passed.append(scope)
 
     for scope in scopes:
-        asyncio.run(BrowserManners(app)(scope, None, None))  # type: ignore[arg-type]  # nothing is said
+        asyncio.run(NormalizePath(HeadAsGet(app))(scope, None, None))  # type: ignore[arg-type]  # nothing is said
     assert passed == scopes
 
 

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.conftest import PASSWORD, ROOT, Url
+from tests.support.database import PASSWORD, ROOT, Url
 from tests.support.refusals import assert_refused, untouched
+from tests.support.tasks import Json, add, page
 from tests.support.waiting import at_once
-from tests.tasks.test_tasks import Json, add, page
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 MILK: Json = {"text": "Buy milk"}
@@ -269,15 +269,15 @@ def test_without_a_caller_there_are_no_keys(api_role: psycopg.Connection, admin:
 
 
 INSERT = """
-    insert into app.idempotency_keys (key, fingerprint, task_id, version, answer)
-    values ('new', '', gen_random_uuid(), '', '')
+    insert into app.idempotency_keys (key, fingerprint, status, location, etag, body)
+    values ('new', '', 201, '/tasks/1', '""', '{}')
 """
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "update app.idempotency_keys set answer = '{}'",
+        "update app.idempotency_keys set body = '{}'",
         "update app.idempotency_keys set created_at = now()",
         "insert into app.idempotency_keys (user_id, key) values ('bob', 'new')",
         "insert into app.idempotency_keys (key, created_at) values ('new', now())",

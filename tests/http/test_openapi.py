@@ -8,37 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.health.routes import DatabaseHealth, Health, Liveness
 from api.http import docs_page as docs
 from api.http.openapi import FieldError, HealthProblem, Problem
-from api.main import create_app
-from api.settings import Settings
-from api.tasks.bulk import ChangedTasks, Cleared
-from api.tasks.list import TaskPage
-from api.tasks.routes import Task, Text
-from tests.conftest import JWT_SECRET, ROOT
-
-APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
-CONTEXTS = [*iter_route_contexts(APP.routes)]
-# (method, path) of every route of ours, whoever adds it.
-ROUTES = sorted(
-    (method, context.path or "")
-    for context in CONTEXTS
-    if isinstance(context.original_route, APIRoute)
-    for method in context.methods or ()
-)
-OPEN = {("GET", "/health"), ("GET", "/health/db"), ("GET", "/health/live")}
-NEEDS_TOKEN = [route for route in ROUTES if route not in OPEN]
-
-SOME_ID = UUID(int=7)
+from api.tasks.models import DeletedCount, Task, TaskBulkResult, TaskPage, Text
+from tests.support.database import ROOT
+from tests.support.routes import APP, CONTEXTS, NEEDS_TOKEN, OPEN, ROUTES, SOME_ID, operation, resolve, response
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +28,6 @@ def document() -> dict[str, Any]:
     """The document as a code generator reads it."""
     document: dict[str, Any] = json.loads(json.dumps(APP.openapi()))
     return document
-
-
-def operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = document["paths"][path][method.lower()]
-    return found
-
-
-def resolve(document: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return what is described, or the component that is referred to."""
-    if reference := described.get("$ref"):
-        *_, kind, name = reference.split("/")
-        found: dict[str, Any] = document["components"][kind][name]
-        return found
-    return described
-
-
-def response(document: dict[str, Any], method: str, path: str, status: int | str) -> dict[str, Any]:
-    return resolve(document, operation(document, method, path)["responses"][str(status)])
 
 
 def values_of(key: str, tree: object) -> Iterator[object]:
@@ -181,7 +145,7 @@ def test_the_document_is_openapi_3_1_and_whole(document: dict[str, Any]) -> None
     assert document["openapi"].startswith("3.1.")
     assert all(resolve(document, reference) for reference in references)
     assert "HTTPValidationError" not in json.dumps(document)
-    assert all(each["description"] for each in operations)
+    assert all(re.fullmatch(r"[A-Z][a-z]+ .+[^.]", each["summary"]) for each in operations), "a sentence, for a person"
 
 
 def test_operation_ids_are_function_names(document: dict[str, Any]) -> None:
@@ -202,16 +166,16 @@ def test_operation_ids_are_function_names(document: dict[str, Any]) -> None:
 
 
 def test_bodies_are_described_as_strictly_as_they_are_read(document: dict[str, Any]) -> None:
-    for name in ("NewTask", "WholeTask", "TaskChange", "ManyChanges", "OneOfMany"):
+    for name in ("TaskCreate", "TaskReplace", "TaskUpdate", "TaskBulkUpdate", "TaskBulkItem"):
         assert document["components"]["schemas"][name]["additionalProperties"] is False
-    assert document["components"]["schemas"]["WholeTask"]["required"] == ["text", "completed", "order"]
-    new = document["components"]["schemas"]["NewTask"]
+    assert document["components"]["schemas"]["TaskReplace"]["required"] == ["text", "completed", "order"]
+    new = document["components"]["schemas"]["TaskCreate"]
     assert new["required"] == ["text"]
     assert [*values_of("default", new)] == []  # what is generated from it would make them required
 
 
 def test_white_space_means_the_same_to_all_who_read_the_document(document: dict[str, Any]) -> None:
-    pattern = document["components"]["schemas"]["NewTask"]["properties"]["text"]["pattern"]
+    pattern = document["components"]["schemas"]["TaskCreate"]["properties"]["text"]["pattern"]
     text = TypeAdapter(Text)
 
     refused = [each for each in map(chr, range(0xD800)) if not re.search(pattern, each)]
@@ -242,7 +206,7 @@ def test_headers_are_described_as_strictly_as_they_are_read(document: dict[str, 
 
 
 def test_a_change_is_described_without_nulls_and_without_defaults(document: dict[str, Any]) -> None:
-    change = document["components"]["schemas"]["TaskChange"]
+    change = document["components"]["schemas"]["TaskUpdate"]
 
     assert {name: field["type"] for name, field in change["properties"].items()} == {
         "text": "string",
@@ -256,7 +220,7 @@ def test_a_change_is_described_without_nulls_and_without_defaults(document: dict
 
 def test_one_of_many_is_described_as_strictly_as_a_change(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    one, many = schemas["OneOfMany"], schemas["ManyChanges"]["properties"]["tasks"]
+    one, many = schemas["TaskBulkItem"], schemas["TaskBulkUpdate"]["properties"]["tasks"]
 
     assert [*values_of("default", one), *values_of("anyOf", one), *values_of("nullable", one)] == []
     assert (one["required"], one["minProperties"]) == (["id"], 2)
@@ -305,7 +269,7 @@ def test_a_change_may_be_sent_as_a_merge_patch_and_nothing_else_may(document: di
 
 
 def test_answers_are_described_without_fields_that_may_be_missing(document: dict[str, Any]) -> None:
-    for name in ("Task", "TaskPage", "ChangedTasks", "Cleared", "Health", "DatabaseHealth", "Liveness"):
+    for name in ("Task", "TaskPage", "TaskBulkResult", "DeletedCount", "Health", "DatabaseHealth", "Liveness"):
         schema = document["components"]["schemas"][name]
         assert set(schema["required"]) == schema["properties"].keys()
 
@@ -326,11 +290,11 @@ class ExactTaskPage(TaskPage, Exactly):
     items: list[ExactTask]  # type: ignore[assignment]
 
 
-class ExactChangedTasks(ChangedTasks, Exactly):
+class ExactTaskBulkResult(TaskBulkResult, Exactly):
     items: list[ExactTask]  # type: ignore[assignment]
 
 
-class ExactCleared(Cleared, Exactly): ...
+class ExactDeletedCount(DeletedCount, Exactly): ...
 
 
 class ExactFieldError(FieldError, Exactly): ...
@@ -355,7 +319,7 @@ class ExactLiveness(Liveness, Exactly): ...
 MODELS = {
     f"#/components/schemas/{model.__name__.removeprefix('Exact')}": model
     for model in (
-        *(ExactTask, ExactTaskPage, ExactChangedTasks, ExactCleared, ExactProblem),
+        *(ExactTask, ExactTaskPage, ExactTaskBulkResult, ExactDeletedCount, ExactProblem),
         *(ExactHealth, ExactDatabaseHealth, ExactLiveness, ExactHealthProblem),
     )
 }

@@ -15,11 +15,12 @@ import pytest
 from psycopg import sql
 from starlette.requests import Request
 
-from api.http.problems import CONSTRAINTS, answer
+from api.http.problems import to_response
+from api.tasks.resource import TASKS
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session
-from tests.conftest import Url
+from tests.support.database import Url
 
 NOTES = """
 create table app.locked_away (number int);
@@ -64,7 +65,8 @@ def told(url: str, *statements: str) -> list[dict[str, Any]]:
     async def ask(session: Session, statement: str) -> dict[str, Any]:
         with pytest.raises((asyncpg.PostgresError, DatabaseUnavailableError)) as caught:
             await session.fetch(statement)
-        response = answer(Request({"type": "http", "state": {"request_id": "the-id"}}), caught.value)
+        request = Request({"type": "http", "state": {"request_id": "the-id"}})
+        response = to_response(request, caught.value, TASKS.constraints)
         assert ("retry-after" in response.headers) == (response.status_code == 503)
         problem: dict[str, Any] = json.loads(bytes(response.body))
         assert (problem["status"], problem["request_id"]) == (response.status_code, "the-id")
@@ -122,7 +124,7 @@ def test_a_rule_that_only_the_database_has_is_a_422_at_its_field(
 def test_each_constraint_that_has_words_exists(admin: psycopg.Connection) -> None:
     rows = admin.execute("select conname from pg_constraint where connamespace = 'app'::regnamespace").fetchall()
 
-    assert CONSTRAINTS.keys() <= {name for (name,) in rows}
+    assert TASKS.constraints.keys() <= {name for (name,) in rows}
 
 
 # ---- others are in the way ---------------------------------------------------------------------------

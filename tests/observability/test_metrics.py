@@ -6,7 +6,9 @@ from pathlib import Path
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Url, bearer, make_token, uvicorn_printing_to
+from tests.support.database import Url
+from tests.support.servers import uvicorn_printing_to
+from tests.support.tokens import bearer, make_token
 
 UNKNOWN = "/tasks/01900000-0000-7000-8000-000000000000"
 

@@ -10,8 +10,8 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.conftest import JWT_SECRET, bearer
 from tests.support.refusals import assert_refused, untouched
+from tests.support.tokens import JWT_SECRET, bearer
 
 
 def forge(

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,11 +134,3 @@ def simulated_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr("api.main.Verifier", partial(Verifier, clock=clock))
     monkeypatch.setattr("api.auth.jwks.TICK", 0.005)
     return clock
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in the background."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

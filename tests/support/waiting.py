@@ -44,3 +44,11 @@ def wait_for(admin: psycopg.Connection, number: int) -> None:
         assert time.monotonic() < deadline, "a request does not wait"
         admin.execute("select pg_stat_clear_snapshot()")
         time.sleep(0.005)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in the background."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

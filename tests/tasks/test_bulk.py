@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from tests.conftest import Url, caller, serving
+from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
+from tests.support.servers import caller, serving
+from tests.support.tasks import Json, add, page, path
 from tests.support.waiting import at_once, held, wait_for
 from tests.support.wire import Wire
-from tests.tasks.test_tasks import Json, add, page, path
 
 
 def change(client: httpx2.Client, *tasks: Json) -> httpx2.Response:
@@ -86,7 +87,7 @@ def test_if_one_is_missing_none_is_changed_and_the_answer_says_which(
 
     assert_refused(answer, 404, "#/tasks/1/id", "#/tasks/2/id", "#/tasks/4/id")
     details = [error["detail"] for error in answer.json()["errors"]]
-    assert details == [f"You have no task {ids[place]}." for place in (1, 2, 4)]
+    assert details == [f"No task with the id {ids[place]}." for place in (1, 2, 4)]
 
 
 def test_a_task_of_another_user_is_missing_like_one_that_never_was(

@@ -1,27 +1,31 @@
 """Pages in every order: what they hold, what they promise to whoever turns them, and how PostgreSQL finds them."""
 
 import itertools
+import json
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import psycopg
 import pytest
 from psycopg import sql
 
-from api.http.pages import Cursors
+from api.http import pages
 from api.http.problems import InvalidInputError
-from api.tasks.list import LISTS, SORTS, page_query
-from tests.conftest import Url, caller
+from api.tasks.examples import TASK_ID
+from api.tasks.list import TASKS
+from tests.support.database import Url
 from tests.support.refusals import assert_refused
-from tests.tasks.test_tasks import Json, add, page, path
+from tests.support.servers import caller
+from tests.support.tasks import Json, add, page, path
 
 Key = Callable[[Json], Any]
 Listing = tuple[str, bool | None]  # sort, completed
+
+LISTS = tuple(itertools.product(TASKS.sorts, (None, False, True)))
 
 # By age is by id: the text of a UUID sorts as the UUID does.
 KEYS: dict[str, tuple[Key, bool]] = {
@@ -116,7 +120,7 @@ def test_a_cursor_is_of_one_list_and_says_of_which(alice: httpx2.Client) -> None
             continue
         assert_refused(answer, 422, "cursor")
         [error] = answer.json()["errors"]
-        assert error["detail"] == "is of the list " + "&".join(f"{k}={v}" for k, v in listed(mine).items())
+        assert error["detail"] == "is of the list /tasks?" + "&".join(f"{k}={v}" for k, v in listed(mine).items())
         assert "another list" in answer.json()["detail"]
 
 
@@ -128,11 +132,48 @@ def test_a_cursor_goes_on_with_another_limit(alice: httpx2.Client) -> None:
     assert page(alice, cursor=cursor, limit=3)["items"] == tasks[1:4]
 
 
-def test_a_cursor_of_a_list_that_does_not_exist_is_refused_even_if_it_is_well_made(alice: httpx2.Client) -> None:
-    task = add(alice)
-    for listing in (len(LISTS), 255):
-        forged = Cursors("alice").encode(listing, 0, UUID(task["id"]))
-        assert_refused(alice.get("/tasks", params={"cursor": forged}), 422, "cursor")
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["/notes?sort=order", 0, TASK_ID],  # another resource's, by the same user
+        ["/workspaces/1/tasks?sort=order", 0, TASK_ID],
+        ["/tasks?sort=colour", 0, TASK_ID],
+        [7, 0, TASK_ID],
+        ["/tasks?sort=order"],
+        ["/tasks?sort=order", 0],
+        ["/tasks?sort=order", 0, TASK_ID, 1],
+        ["/tasks?sort=order", 2**31, TASK_ID],
+        ["/tasks?sort=order", "0", TASK_ID],
+        ["/tasks?sort=order", True, TASK_ID],
+        ["/tasks?sort=order", 0.5, TASK_ID],
+        ["/tasks?sort=order", None, TASK_ID],
+        ["/tasks?sort=order", 0, "no id"],
+        ["/tasks?sort=order", 0, 7],
+        ["/tasks?sort=order", 0, None],
+    ],
+    ids=str,
+)
+def test_a_cursor_of_another_resource_or_of_nothing_is_refused_even_if_its_checksum_is_right(
+    alice: httpx2.Client, content: list[object]
+) -> None:
+    add(alice)
+    name, *position = content
+    forged = pages.encode_cursor("alice", name, position)  # type: ignore[arg-type]  # the point of the test
+    assert_refused(alice.get("/tasks", params={"cursor": forged}), 422, "cursor")
+
+
+def test_a_well_made_cursor_goes_on_where_it_says(alice: httpx2.Client) -> None:
+    task = add(alice, order=7)
+    for order, items in ((6, [task]), (7, [])):
+        cursor = pages.encode_cursor("alice", "/tasks?sort=order", [order, task["id"]])
+        assert page(alice, cursor=cursor)["items"] == items
+
+
+def test_a_cursor_of_another_user_is_refused(alice: httpx2.Client, bob: httpx2.Client) -> None:
+    for n in range(2):
+        add(alice, f"{n}")
+    cursor = page(alice, limit=1)["next_cursor"]
+    assert_refused(bob.get("/tasks", params={"cursor": cursor}), 422, "cursor")
 
 
 def test_each_refusal_is_an_exception_of_its_own() -> None:
@@ -140,7 +181,7 @@ def test_each_refusal_is_an_exception_of_its_own() -> None:
 
     def refusal() -> InvalidInputError:
         with pytest.raises(InvalidInputError) as caught:
-            Cursors("alice").decode("garbage", len(LISTS))
+            pages.decode_cursor("garbage", "alice", "/tasks?sort=order", TASKS.sorts["order"])
         return caught.value
 
     first, second = refusal(), refusal()
@@ -270,11 +311,11 @@ def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
         for (sort, completed), user in itertools.product(LISTS, users):
             with api.transaction():
                 api.execute(sql.SQL("set local app.user_id = {}").format(user))
-                query = page_query(SORTS[sort], filtered=completed is not None)
+                query = pages.statement(TASKS, sort, () if completed is None else ("completed",))
                 api.execute(f"prepare page as {query}".encode())
-                position = SORTS[sort].before
+                position = pages.start(TASKS.sorts[sort])
                 for number, limit in enumerate((51, 201, 2)):
-                    values = [limit, *position, *([] if completed is None else [completed])]
+                    values = [user, limit, *position, *([] if completed is None else [completed])]
                     execute = sql.SQL("execute page ({})").format(sql.SQL(", ").join(map(sql.Literal, values)))
                     explain = sql.SQL("explain (analyze, format json) ") + execute
                     [[[explained]]] = api.execute(explain).fetchall()
@@ -283,8 +324,8 @@ def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
                         wrong[sort, completed, user, number] = found
                     [(tasks,)] = api.execute(execute).fetchall()
                     if tasks and len(tasks) == limit:
-                        last = tasks[-2]
-                        position = (last["order"], last["id"]) if "order" in sort else (last["id"],)
+                        last = json.loads(tasks[-2])
+                        position = [last["order"], last["id"]] if "order" in sort else [last["id"]]
                 api.execute("deallocate page")
     return wrong
 

@@ -1,32 +1,12 @@
 """What an owner can do with tasks."""
 
-from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 
-from api.tasks.routes import Task
-
-Json = dict[str, Any]
-
-
-def add(client: httpx2.Client, text: str = "Buy milk", **fields: object) -> Json:
-    answer = client.post("/tasks", json={"text": text} | fields)
-    assert answer.status_code == 201, answer.text
-    task: Json = answer.json()
-    return task
-
-
-def path(task: Json) -> str:
-    return f"/tasks/{task['id']}"
-
-
-def page(client: httpx2.Client, **parameters: str | int | bool) -> Json:
-    answer = client.get("/tasks", params=parameters)
-    assert answer.status_code == 200, answer.text
-    result: Json = answer.json()
-    return result
+from api.tasks.models import Task
+from tests.support.tasks import Json, add, page, path
 
 
 def texts(client: httpx2.Client, **parameters: str | int | bool) -> list[str]:

@@ -1,9 +1,8 @@
--- Every USING and every WITH CHECK of the tables that app_api can or could reach, with what its parse tree says.
+-- Every USING and WITH CHECK of the tables in audit.tables, and what its parse tree shows.
 --
--- compares_tenant: the clause is "tenant column = app.current_user_id()", or that and something else. One of the two
--- may be converted to the other's type (varchar, uuid). What holds different strings for equal would let two users be
--- one, so it does not count: a function around a side, two conversions, char(n), a nondeterministic collation.
--- reads_row: it reads any column. One that reads none is true for all rows or for no row.
+-- compares_tenant: the expression is "tenant column = app.current_user_id()", alone or with AND. One side may be cast to
+-- the type of the other (varchar, uuid). A comparison in which different strings can be equal does not count, because
+-- two users would share their rows: a function around a side, two casts, char(n), a nondeterministic collation.
 create or replace view audit.clauses as
 select
     t."table",
@@ -12,7 +11,7 @@ select
     end as command,
     p.polpermissive as permissive,
     p.polroles as roles,
-    p.polroles = '{0}' or p.polroles && array(select role::oid from audit.api_roles) as binds_api,
+    p.polroles = '{0}' or p.polroles && array(select role::oid from audit.api_roles) as applies_to_api,
     c.clause,
     c.implied,
     audit.expression(c.node_tree, p.polrelid) as expression,
@@ -46,8 +45,8 @@ select
         parsed.tree @> '{"constisnull": "true"}' or parsed.tree ->> 'constvalue' like '1 [ 0 %'
     ) as never_holds,
     case
-        when t.rule is null then format('drop policy %I on %s;', p.polname, audit.name(t."table"))
-        else format('alter policy %I on %s %s (%s);', p.polname, audit.name(t."table"), c.clause, t.rule)
+        when t.tenant_condition is null then format('drop policy %I on %s;', p.polname, audit.name(t."table"))
+        else format('alter policy %I on %s %s (%s);', p.polname, audit.name(t."table"), c.clause, t.tenant_condition)
     end as remediation,
     audit.name(t."table") || '.' || quote_ident(p.polname) || case c.clause when 'using' then '' else ':check' end
         as key
@@ -62,11 +61,15 @@ left join pg_attribute as tenant on tenant.attrelid = p.polrelid and tenant.attn
 where c.node_tree is not null;
 
 comment on view audit.clauses is
-    'Every clause of every policy, as SQL and as a parse tree, and whether it binds its rows to the caller.';
-comment on column audit.clauses.implied is 'A policy without WITH CHECK checks new rows with its USING.';
-comment on column audit.clauses.binds_api is
-    'Whether the policy applies to app_api: by name, by membership or to PUBLIC.';
-comment on column audit.clauses.compares_tenant is 'Whether no row can pass but those of app.current_user_id().';
-comment on column audit.clauses.reads_row is 'Whether it reads any column of the row.';
+    'USING and WITH CHECK of every policy, as SQL and as a parse tree, and whether it limits rows to the caller''s.';
+comment on column audit.clauses.applies_to_api is
+    'Whether the policy applies to app_api: by name, as a member of a role, or as PUBLIC.';
+comment on column audit.clauses.implied is
+    'Whether it stands for a missing WITH CHECK, where PostgreSQL applies USING to new rows.';
+comment on column audit.clauses.tree is 'The expression as JSON; see audit.parse_tree().';
+comment on column audit.clauses.compares_tenant is 'Whether it passes no rows but those of app.current_user_id().';
+comment on column audit.clauses.reads_row is
+    'Whether it refers to a column of the row. If not, it passes every row or none.';
 comment on column audit.clauses.never_holds is 'Whether it is the constant false or null.';
-comment on column audit.clauses.remediation is 'The SQL that makes it compare the tenant.';
+comment on column audit.clauses.remediation is 'The SQL that replaces it by the comparison of the tenant column.';
+comment on column audit.clauses.key is 'How it appears in the key of a finding.';

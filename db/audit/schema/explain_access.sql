@@ -1,6 +1,6 @@
--- The row is looked up with the caller's own rights: a superuser's, or app_owner's, for whom a policy of the table
--- opens while this function runs. The clauses are somebody's code, and run in a function that is app_owner's: there not
--- even SET ROLE leads back to a superuser.
+-- explain_access() finds the row with the rights of whoever calls it: a superuser, or app_owner, to whom a policy of the
+-- table shows rows while the function runs. The expressions of policies can contain anybody's functions. They are
+-- evaluated in a SECURITY DEFINER function of app_owner, where not even SET ROLE leads back to a superuser.
 create or replace function audit.holds(clause text, target regclass, of_row anyelement) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -16,9 +16,9 @@ end
 $$;
 
 comment on function audit.holds(text, regclass, anyelement) is
-    'Whether a clause of a policy holds for a row, as app_owner. For audit.explain_access() alone.';
+    'Whether an expression of a policy is true for a row, evaluated as app_owner. Only for audit.explain_access().';
 
--- What is set here is set back at the end, or by the rollback of an error.
+-- It restores the settings that it changes: at the end, or by the rollback that follows an error.
 create or replace function audit.explain_access(for_user text, target regclass, row_id uuid)
 returns table (step text, holds boolean, expression text)
 language plpgsql volatile
@@ -29,9 +29,9 @@ declare
     clause record;
     user_before text := coalesce(current_setting('app.user_id', true), '');
     explaining_before text := coalesce(current_setting('audit.explaining', true), '');
-    is_bound boolean;
-    let_in boolean := false;
-    kept_out boolean := false;
+    rls_applies boolean;
+    permitted boolean := false;
+    denied boolean := false;
 begin
     if not exists (select from pg_catalog.pg_class where oid = target and relkind in ('r', 'p'))
         or (select count(*) from pg_catalog.pg_attribute
@@ -45,8 +45,8 @@ begin
         where c."table" = target and c.permissive and c.clause = 'using' and c.command in ('all', 'select')
             and to_regrole('app_owner') = any (c.roles) and not c.reads_row and not c.never_holds
     ) then
-        raise exception 'app_owner cannot look up a row of %: row-level security binds it', target
-            using hint = 'Ask as a superuser, or give the table a policy for app_owner: docs/dba.md has it.';
+        raise exception 'app_owner cannot read a row of %: row-level security applies to it', target
+            using hint = 'Ask as a superuser, or create a policy for app_owner on the table, as docs/dba.md describes.';
     end if;
 
     perform set_config('audit.explaining', 'on', true);
@@ -62,19 +62,19 @@ begin
 
     step := 'app_api was granted select';
     holds := has_any_column_privilege(to_regrole('app_api'), target, 'select');
-    kept_out := kept_out or not holds;
+    denied := denied or not holds;
     return next;
 
     select relrowsecurity and not exists (
             select from pg_catalog.pg_roles where rolname = 'app_api' and (rolsuper or rolbypassrls))
-        into is_bound from pg_catalog.pg_class where oid = target;
-    step := 'row-level security binds app_api';
-    holds := is_bound;
+        into rls_applies from pg_catalog.pg_class where oid = target;
+    step := 'row-level security applies to app_api';
+    holds := rls_applies;
     return next;
 
     for clause in
         select c.* from audit.clauses as c
-        where c."table" = target and c.binds_api and not c.implied
+        where c."table" = target and c.applies_to_api and not c.implied
         order by c.permissive desc, c.policy, c.clause
     loop
         step := format('%s policy %I for %s: %s',
@@ -87,13 +87,13 @@ begin
         end if;
         return next;
         if clause.clause = 'using' and clause.command in ('all', 'select') then
-            let_in := let_in or clause.permissive and holds;
-            kept_out := kept_out or not clause.permissive and not holds;
+            permitted := permitted or clause.permissive and holds;
+            denied := denied or not clause.permissive and not holds;
         end if;
     end loop;
 
-    step := format('%s sees the row', coalesce(quote_ident(for_user), 'nobody'));
-    holds := found.row is distinct from null and not kept_out and (let_in or not is_bound);
+    step := format('%s sees the row', coalesce(quote_ident(for_user), 'a session without a caller'));
+    holds := found.row is distinct from null and not denied and (permitted or not rls_applies);
     expression := null;
     return next;
     perform set_config('app.user_id', user_before, true);
@@ -101,9 +101,9 @@ end
 $$;
 
 comment on function audit.explain_access(text, regclass, uuid) is
-    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, and each clause of
-each policy, true or false for that user and that row. Shows no column of the row. For superusers and members of
-app_owner.';
+    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, and whether USING and
+WITH CHECK of each policy are true for that user and that row. It shows no column of the row. Only superusers and
+members of app_owner may execute it.';
 
 revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
 from public;

@@ -1,7 +1,7 @@
--- What the parser made of an expression, as JSON: {"node": "OPEXPR", "opno": "98", "args": [...], ...}.
--- The catalogs keep policies as parse trees; reading the tree instead of a text means that neither layout, nor
--- quoting, nor a name inside of a string can deceive a check. `<>` is the tree's null. A field is taken together with
--- its value, as the value may look like a field; blanks and brackets of names are escaped in the tree.
+-- Returns {"node": "OPEXPR", "opno": "98", "args": [...], ...}. The catalogs keep policies as parse trees. Checks read
+-- the tree instead of the text, so that neither layout nor quoting nor a name inside a string can mislead them.
+-- In the tree `<>` is null, and blanks and brackets in names are escaped. A field is matched together with its value,
+-- because the value may look like a field.
 create or replace function audit.parse_tree(tree pg_node_tree) returns jsonb
 language sql immutable strict parallel safe
 set search_path = ''
@@ -27,7 +27,7 @@ as $$
     ) as tokens
 $$;
 
-comment on function audit.parse_tree(pg_node_tree) is 'A parse tree of the catalogs as JSON.';
+comment on function audit.parse_tree(pg_node_tree) is 'An expression''s parse tree, as the catalogs keep it, as JSON.';
 
 create or replace function audit.conjuncts(tree jsonb) returns setof jsonb
 language sql immutable strict parallel safe
@@ -41,7 +41,7 @@ as $$
     select part from parts where not part @> '{"node": "BOOLEXPR", "boolop": "and"}'
 $$;
 
-comment on function audit.conjuncts(jsonb) is 'The parts that "and" joins in a parse tree, at any depth.';
+comment on function audit.conjuncts(jsonb) is 'The conditions that AND combines in a parse tree, at any depth.';
 
 create or replace function audit.operand(tree jsonb) returns jsonb
 language sql immutable strict parallel safe
@@ -61,9 +61,10 @@ as $$
 $$;
 
 comment on function audit.operand(jsonb) is
-    'What is compared: without conversions that call no function, a collation, and "(select …)" around one value.';
+    'One side of a comparison without what does not change its value: casts that call no function, a collation, and
+"(select …)" around a single value.';
 
--- Names and expressions as they are written with an empty search_path: always with their schema.
+-- Names as PostgreSQL writes them when search_path is empty: always with their schema.
 create or replace function audit.name(relation oid) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select relation::regclass::text $$;
 
@@ -73,11 +74,11 @@ language sql stable strict parallel safe set search_path = '' as $$ select routi
 create or replace function audit.expression(tree pg_node_tree, relation regclass) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select pg_get_expr(tree, relation) $$;
 
-comment on function audit.name(oid) is 'The name of a relation with its schema.';
-comment on function audit.routine(oid) is 'The name of a function with its schema and arguments.';
-comment on function audit.expression(pg_node_tree, regclass) is 'An expression as SQL, every name with its schema.';
+comment on function audit.name(oid) is 'The name of a relation, with its schema.';
+comment on function audit.routine(oid) is 'The name of a function or procedure, with its schema and argument types.';
+comment on function audit.expression(pg_node_tree, regclass) is 'An expression of a relation as SQL, names with schema.';
 
--- Looked up in the catalog: a cast to regprocedure needs the right to use the schema, which an auditor does not have.
+-- Not a cast to regprocedure: that needs USAGE on schema app, which the auditor does not have.
 create or replace function audit.context_function() returns oid
 language sql stable parallel safe set search_path = ''
 as $$
@@ -87,9 +88,9 @@ as $$
 $$;
 
 comment on function audit.context_function() is
-    'app.current_user_id(): the function that says who is calling; or null.';
+    'The function that returns the caller, app.current_user_id(); null if it does not exist.';
 
--- pg_depend says what belongs to an extension; that is its author's to audit.
+-- Objects of an extension are left to the extension's author.
 create or replace function audit.in_extension(catalog regclass, object oid) returns boolean
 language sql stable strict parallel safe
 return exists (select from pg_catalog.pg_depend where classid = catalog and objid = object and deptype = 'e');
@@ -106,7 +107,7 @@ return exists (
 
 comment on function audit.is_viewed(oid) is 'Whether a view or a rule reads a relation.';
 
--- pg_get_indexdef() writes "CREATE INDEX name ON table USING method (", and then this.
+-- What pg_get_indexdef() writes after "CREATE INDEX name ON table USING method (".
 create or replace function audit.index_columns(index oid) returns text
 language sql stable strict parallel safe set search_path = ''
 as $$
@@ -124,9 +125,10 @@ language sql stable strict parallel safe set search_path = '' as $$ select pg_ge
 
 comment on function audit.index_columns(oid) is
     'The definition of an index from its first column on, without the opening parenthesis.';
-comment on function audit.constraint_definition(oid) is 'A constraint as SQL, every name with its schema.';
+comment on function audit.constraint_definition(oid) is 'A constraint as SQL, names with their schema.';
 
 create or replace function audit.body(routine oid) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select pg_get_function_sqlbody(routine) $$;
 
-comment on function audit.body(oid) is 'The body of an SQL function that the catalogs keep as a parse tree; else null.';
+comment on function audit.body(oid) is
+    'The body of an SQL function that was created with RETURN or BEGIN ATOMIC; null for all others.';

@@ -1,5 +1,5 @@
--- Every privilege that somebody has and does not owe to ownership. reaches_api is exact for what app_api inherits and
--- for what it has after SET ROLE; what it would have as app_owner, it has by a membership that is a finding itself.
+-- What a role owns, it has all privileges on; these are the granted ones. reaches_api covers what app_api inherits and
+-- what it has after SET ROLE, except as app_owner: that membership is a finding itself.
 create or replace view audit.relation_grants as
 select
     case g.grantee when 0 then 'PUBLIC' else g.grantee::regrole::text end as grantee,
@@ -28,7 +28,7 @@ cross join lateral aclexplode(o.acl) as g
 where c.relpersistence <> 't' and c.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
     and g.grantee <> c.relowner and not audit.in_extension('pg_class', c.oid);
 
-comment on view audit.relation_grants is 'The part of audit.grants that is on tables, views, sequences and columns.';
+comment on view audit.relation_grants is 'The part of audit.grants on tables, views, sequences and their columns.';
 
 create or replace view audit.grants as
 select grantee, privilege, kind, object, "column", with_grant_option, grantor, reaches_api from audit.relation_grants
@@ -67,6 +67,7 @@ cross join lateral aclexplode(o.acl) as g
 where g.grantee <> o.owner;
 
 comment on view audit.grants is
-    'Who was granted what: on tables, columns, views, functions, schemas and the database, and by default on those to
-come. What an owner may do by owning is not listed.';
-comment on column audit.grants.reaches_api is 'Whether app_api has it: by name, by membership or as PUBLIC.';
+    'Who was granted what: on tables, columns, views, functions, schemas and the database, and by default privileges on
+objects that will be created. Privileges that come with ownership are not listed.';
+comment on column audit.grants."column" is 'The column; null if the privilege is on the whole object.';
+comment on column audit.grants.reaches_api is 'Whether app_api has it: by name, as a member of a role, or as PUBLIC.';

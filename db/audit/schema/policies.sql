@@ -1,5 +1,5 @@
--- A role is listed if it was granted anything on the table, if a policy names it, or if it is app_api. What PUBLIC has,
--- each of them has. The owner is listed if a policy names it or none binds it.
+-- A role is listed if it was granted anything on the table, if a policy names it, or if it is app_api; the owner also if
+-- it bypasses the policies. Grants to PUBLIC and policies for PUBLIC count for each of them.
 create or replace view audit.policies as
 with roles as (
     select t."table", t.rls_enabled, named.role,
@@ -30,14 +30,14 @@ with roles as (
     from roles as r
     cross join (values (1, 'select'), (2, 'insert'), (3, 'update'), (4, 'delete')) as c (place, command)
 ), ruled as (
-    select g.*, p.policies, p.lets_in, p.whose,
+    select g.*, p.policies, p.is_permitted, p.whose,
         concat_ws(' and ', format(p.pattern, p.old_or), p.old_and) as old_row,
         concat_ws(' and ', format(p.pattern, p.new_or), p.new_and) as new_row
     from granted as g
     cross join lateral (
         select
             coalesce(array_agg(distinct policy order by policy), '{}') as policies,
-            coalesce(bool_or(permissive), false) as lets_in,
+            coalesce(bool_or(permissive), false) as is_permitted,
             case when bool_and(compares_tenant) filter (where permissive) then 'the caller''s own rows' else 'rows' end
                 as whose,
             case when not bool_and(permissive) and count(distinct policy) filter (where permissive) > 1 then '(%s)'
@@ -59,17 +59,23 @@ select
     format('%s may %s', role::regrole, case
         when not on_table and columns is null then format('not %s: it was not granted', command)
         else format('%s%s ', command, case when not on_table then format(' (only %s)', columns) end) || case
-            when bypasses then 'every row: no policy binds it'
-            when not rls_enabled then 'every row: row-level security is off'
-            when not lets_in then 'no row: no policy lets it'
+            when bypasses then 'every row: it bypasses row-level security'
+            when not rls_enabled then 'every row: row-level security is disabled'
+            when not is_permitted then 'no row: no policy permits it'
             when command = 'insert' then format('%s: %s', whose, new_row)
             when command = 'update' then format('%s: before %s, after %s', whose, old_row, new_row)
             else format('%s: %s', whose, old_row)
         end
     end) as rule,
-    policies
+    policies,
+    (select string_agg(case when cardinality(policies) > 1 then polname || ': ' else '' end
+            || obj_description(oid, 'pg_policy'), e'\n' order by polname)
+        from pg_policy where polrelid = "table" and polname = any (policies)) as comment
 from ruled
 order by "table"::text, role::regrole::text, place;
 
 comment on view audit.policies is
-    'Who may do what to which rows, in words: one line per table, command and role, and the policies that say so.';
+    'Who may do what to which rows, in words: one line per table, command and role.';
+comment on column audit.policies.rule is 'What the grants and the policies together let the role do.';
+comment on column audit.policies.policies is 'The policies that apply to this role and command.';
+comment on column audit.policies.comment is 'Why: the comments of these policies.';

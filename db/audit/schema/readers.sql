@@ -1,5 +1,5 @@
--- All of this is computed from catalogs that every login can read. The API asks for the findings itself, and does not
--- serve while one is an error.
+-- Everything here is computed from catalogs that every login can read. The API reads the findings itself, and stops
+-- serving while one of them is an error.
 revoke all on all functions in schema audit from public;
 grant usage on schema audit to app_auditor, app_api;
 grant select on all tables in schema audit to app_auditor, app_api;

@@ -1,12 +1,13 @@
--- app_api and every role that it is a member of, directly or through others: what it can act as. Without app_owner:
--- being the owner is one finding, role_membership, and not one more for each right that an owner has.
+-- app_owner is left out: if app_api is a member of it, that is one finding, role_membership, and not one more for each
+-- right that an owner has.
 create or replace view audit.api_roles as
 select r.oid::regrole as role
 from pg_roles as api
 join pg_roles as r on r.oid = api.oid or not api.rolsuper and pg_has_role(api.oid, r.oid, 'member')
 where api.rolname = 'app_api' and r.rolname <> 'app_owner';
 
-comment on view audit.api_roles is 'app_api and every role that it can act as, other than app_owner.';
+comment on view audit.api_roles is
+    'app_api and every role that it is a member of, directly or through other roles, except app_owner.';
 
 create or replace view audit.roles as
 with recursive memberships (role, member_of) as (
@@ -23,7 +24,7 @@ select
         case when r.rolcreaterole then 'CREATEROLE' end,
         case when r.rolcreatedb then 'CREATEDB' end,
         case when r.rolreplication then 'REPLICATION' end
-    ], null) as powers,
+    ], null) as attributes,
     array(select member_of::regrole from memberships where role = r.oid order by 1) as member_of,
     (select coalesce(array_agg(setting order by setting), '{}')
         from pg_db_role_setting as s, unnest(s.setconfig) as setting
@@ -35,10 +36,12 @@ from pg_roles as r
 where r.oid >= 16384 or r.rolsuper;
 
 comment on view audit.roles is
-    'Every role of the server that is not predefined: its powers, what it is a member of (also through others), and
-the settings it starts with.';
+    'Every role of the server that is not predefined: its attributes, its memberships and its settings.';
+comment on column audit.roles.attributes is 'Those that bypass row-level security or can be a way around it.';
+comment on column audit.roles.member_of is 'The roles that it is a member of, directly or through other roles.';
+comment on column audit.roles.settings is 'What its sessions start with in this database.';
 
--- Since PostgreSQL 16 a membership is granted by somebody, and revoked by naming whom.
+-- Since PostgreSQL 16 a membership has a grantor, and REVOKE must name the same one.
 create or replace function audit.revocation(of_role oid, member oid) returns text
 language sql stable strict parallel safe
 set search_path = ''
@@ -49,4 +52,4 @@ as $$
     where m.roleid = of_role and m.member = revocation.member
 $$;
 
-comment on function audit.revocation(oid, oid) is 'The SQL that ends a direct membership.';
+comment on function audit.revocation(oid, oid) is 'The SQL that ends a direct membership in a role.';

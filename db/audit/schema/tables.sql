@@ -1,6 +1,6 @@
--- Every table in a schema that app_api may use, whether or not it was granted anything on the table: a grant may come
--- later. Tables of other schemas that it was granted something on: a view may lead there. Not: temporary tables, tables
--- of extensions, and Alembic's own table of one revision number.
+-- Every table in a schema on which app_api has USAGE, whether or not it has privileges on the table: a grant may come
+-- later. Tables of other schemas if it has a privilege on them: a view may read them. Not included: temporary tables,
+-- tables of extensions, and Alembic's table with the revision number.
 create or replace view audit.tables as
 select
     t.oid::regclass as "table",
@@ -25,16 +25,12 @@ select
             or has_any_column_privilege(role, t.oid, 'select, insert, update, references')
     ) as reachable,
     t.relowner::regrole as owner,
-    'user_id = app.current_user_id()' || (
-        select case when y.typcategory = 'S' then '' else '::' || format_type(y.oid, null) end
-        from pg_type as x
-        join pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
-        where x.oid = tenant.atttypid
-    ) || case
+    caller.expression as tenant_default,
+    'user_id = ' || caller.expression || case
         when exists (select from pg_collation where oid = tenant.attcollation and not collisdeterministic)
             then ' collate "C"'
         else ''
-    end as rule,
+    end as tenant_condition,
     array(
         select attname from pg_attribute
         where attrelid = t.oid and attnum > 0 and not attisdropped and (attname in ('user_id', 'id')
@@ -44,6 +40,13 @@ select
 from pg_class as t
 cross join (select array_agg(role) as roles from audit.api_roles) as api
 left join pg_attribute as tenant on tenant.attrelid = t.oid and tenant.attname = 'user_id' and not tenant.attisdropped
+left join lateral (
+    select 'app.current_user_id()' || case when y.typcategory = 'S' then '' else '::' || format_type(y.oid, null) end
+        as expression
+    from pg_type as x
+    join pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
+    where x.oid = tenant.atttypid
+) as caller on true
 where t.relkind in ('r', 'p')
     and t.relpersistence <> 't'
     and t.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
@@ -57,17 +60,20 @@ where t.relkind in ('r', 'p')
     and not audit.in_extension('pg_class', t.oid);
 
 comment on view audit.tables is
-    'Every table that app_api can or could reach: whether row-level security is on and forced, the tenant column,
-whether it leads each key and index, and the policies for each command.';
-comment on column audit.tables.tenant_column is 'user_id; null if the table has none.';
+    'Every table that app_api can reach, or could after a grant: whether row-level security is enabled and forced, the
+tenant column, whether all keys and indexes start with it, and the policies for each command.';
+comment on column audit.tables.tenant_column is 'user_id; null if the table has no such column.';
 comment on column audit.tables.keys_lead_with_tenant is
     'Whether each index, unique key and foreign key starts with the tenant column.';
-comment on column audit.tables.reachable is 'Whether app_api was granted anything on it.';
-comment on column audit.tables.rule is 'What a policy says that binds each row to the caller; null without user_id.';
+comment on column audit.tables.child_of is 'The parent of a partition or of an inheritance child; null for all others.';
+comment on column audit.tables.reachable is 'Whether app_api has a privilege on it.';
+comment on column audit.tables.tenant_default is
+    'The default that gives a new row to the caller; null without a tenant column.';
+comment on column audit.tables.tenant_condition is
+    'The condition of a policy that lets the caller have its own rows; null without a tenant column.';
 comment on column audit.tables.protected_columns is
-    'What the database alone writes: user_id, id, and timestamps of what has happened (every …ed_at).';
+    'The columns that only the database sets: user_id, id and timestamps of past events, named …ed_at.';
 
--- The relations that a view reads, also through other views.
 create or replace view audit.view_reads as
 with recursive direct as (
     select r.ev_class as view, d.refobjid as relation
@@ -88,6 +94,6 @@ select
 from view_reads as v
 join pg_class as c on c.oid = v.relation;
 
-comment on view audit.view_reads is 'The relations that a view reads, also through other views.';
+comment on view audit.view_reads is 'The relations that each view reads, directly or through other views.';
 comment on column audit.view_reads.has_tenants is
-    'Whether it has tenants'' rows, as far as one can tell: it is in audit.tables, has policies or a column user_id.';
+    'Whether the relation has tenants'' rows: it is in audit.tables, has row-level security or a column user_id.';

@@ -1,13 +1,13 @@
--- A SECURITY DEFINER function runs as its owner. If no policy binds that owner, the function sees everybody's
--- rows.
+-- A SECURITY DEFINER function runs as its owner. If that owner bypasses row-level security, so does whoever calls the
+-- function.
 select
-    'definer_function_bypasses' as name,
+    'definer_function_bypasses_rls' as name,
     case when called.by_name then 'error' else 'warning' end as level,
     audit.routine(p.oid) as object,
-    format('app_api may call it%s, and it runs as %s, whom no policy binds.',
-        case when called.by_name then '' else ' (though not by its name)' end, p.proowner::regrole) as detail,
+    format('app_api may execute it%s, and it runs as %s, who bypasses row-level security.',
+        case when called.by_name then '' else ' (but has no USAGE on its schema)' end, p.proowner::regrole) as detail,
     format('alter routine %s owner to app_owner;', audit.routine(p.oid)) as remediation,
-    'definer_function_bypasses:' || audit.routine(p.oid) as key
+    'definer_function_bypasses_rls:' || audit.routine(p.oid) as key
 from pg_proc as p
 join pg_roles as o on o.oid = p.proowner and (o.rolsuper or o.rolbypassrls)
 cross join lateral (

@@ -1,13 +1,13 @@
--- Permissive policies of one command are or-ed: the wider one wins. A second one is either superfluous or a hole;
--- what is meant to narrow is AS RESTRICTIVE.
+-- Permissive policies for the same command are combined with OR: a row passes if any one of them passes it. A second
+-- one is either redundant or widens access; one that is meant to narrow access must be AS RESTRICTIVE.
 select
-    'policy_widens' as name,
+    'policy_multiple_permissive' as name,
     'warning' as level,
     audit.name(p.polrelid) || '.' || quote_ident(p.polname) as object,
-    format('Permissive for the same command as %s: a row that either lets pass, passes.',
+    format('Permissive for the same command as %s: a row passes if either passes it.',
         string_agg(quote_ident(older.polname), ', ' order by older.polname)) as detail,
     format('drop policy %I on %s;', p.polname, audit.name(p.polrelid)) as remediation,
-    'policy_widens:' || audit.name(p.polrelid) || '.' || quote_ident(p.polname) as key
+    'policy_multiple_permissive:' || audit.name(p.polrelid) || '.' || quote_ident(p.polname) as key
 from audit.tables as t
 cross join (select array_agg(role::oid) || 0::oid as oids from audit.api_roles) as api
 join pg_policy as p on p.polrelid = t."table" and p.polpermissive and p.polroles && api.oids

@@ -1,13 +1,13 @@
--- A function of a column runs once per row, before any filter of the query that is not leakproof, and keeps the
--- planner from the index. That holds for an operator somebody made, and for a conversion of the column, too.
+-- A function called with a column runs once per row, before any condition of the query that is not leakproof, and
+-- prevents the use of an index. The same is true of a user-defined operator and of a cast of the column.
 select
-    'policy_with_row_function' as name,
+    'policy_with_function_per_row' as name,
     'warning' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
     format('%s (%s) calls %s for each row.', upper(c.clause), c.expression,
         string_agg(audit.routine(p.oid), ', ' order by p.oid)) as detail,
     c.remediation as remediation,
-    'policy_with_row_function:' || c.key as key
+    'policy_with_function_per_row:' || c.key as key
 from audit.clauses as c
 cross join lateral (
     select distinct (case call ->> 'node'

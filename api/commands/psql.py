@@ -1,0 +1,32 @@
+"""`partywall psql`: psql on the development database."""
+
+import os
+from pathlib import Path
+
+import click
+
+from api.commands.options import data_dir_option
+from db.embedded import Cluster, binary
+
+# app_owner does not log in: the login that may become it does.
+LOGINS = {
+    "app_api": ("app_api", None),
+    "app_auditor": ("app_auditor", None),
+    "app_owner": ("app_migrator", "app_owner"),
+    "postgres": ("postgres", None),
+}
+
+
+@click.command()
+@click.option("--role", type=click.Choice(sorted(LOGINS)), default="postgres", show_default=True)
+@data_dir_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
+    """Open psql on the development database as ROLE. ARGUMENTS after -- go to psql."""
+    cluster = Cluster(data_dir)
+    if not cluster.is_running:
+        raise click.ClickException(f"no database runs in {data_dir}: start it with make dev (or partywall dev)")
+    login, become = LOGINS[role]
+    environment = os.environ | ({"PGOPTIONS": f"-c role={become}"} if become else {})
+    program = binary("psql")
+    os.execve(program, [program, cluster.url(login), *arguments], environment)  # noqa: S606

@@ -1,0 +1,67 @@
+"""Every request has an id, is counted, and is one line in the log."""
+
+import random
+import re
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.observability import logs, metrics
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe to echo in a header and a log line
+
+
+class RequestLog:
+    """Gives each request an id (its own X-Request-ID, or a new one) and returns it; counts the request and logs it.
+
+    The line has the route's template, never the path, the query, a header or a body.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        proposed = Headers(scope=scope).get("x-request-id", "")
+        # Not a secret. 128 bits, as in a trace-id (W3C Trace Context, 3.2.2.3).
+        request_id = proposed if REQUEST_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        method = scope["method"]
+        status = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).append("X-Request-ID", request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - started
+            route = _template(scope)
+            metrics.count(method, route, status, seconds)
+            logs.write_access(
+                {
+                    "request_id": request_id,
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "duration_ms": round(seconds * 1000, 3),
+                }
+            )
+
+
+def _template(scope: Scope) -> str | None:
+    """Return the template of the route. FastAPI notes its own in the scope, but not those of /docs."""
+    if "route" in scope:
+        template: str = scope["route"].path
+        return template
+    return scope["path"] if "endpoint" in scope else None  # such a route has no parameters

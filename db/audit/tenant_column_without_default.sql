@@ -1,0 +1,21 @@
+-- The tenant of a new row comes from the column's default, because app_api may not write the column. Without this
+-- default every insert fails.
+select
+    'tenant_column_without_default' as name,
+    'warning' as level,
+    audit.name(t."table") || '.' || t.tenant_column as object,
+    coalesce('The default is ' || audit.expression(d.adbin, t."table"), 'There is no default')
+        || format('; it should be %s.', t.tenant_default) as detail,
+    format('alter table %s alter column %I set default %s;', audit.name(t."table"), t.tenant_column, t.tenant_default)
+        as remediation,
+    'tenant_column_without_default:' || audit.name(t."table") || '.' || t.tenant_column as key
+from audit.tables as t
+join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
+left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+cross join lateral (select audit.operand(audit.parse_tree(d.adbin)) as tree offset 0) as p
+-- PostgreSQL adds an implicit cast to fit varchar(n).
+cross join lateral (
+    select case when p.tree @> '{"node": "FUNCEXPR", "funcformat": "2"}' then audit.operand(p.tree #> '{args,0}')
+        else p.tree end as tree
+) as value
+where (value.tree @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)) is not true;

@@ -1,0 +1,226 @@
+"""The checks of keys and indexes: each starts with the tenant column."""
+
+import psycopg
+import pytest
+
+from tests.support.twins import (
+    PARTITION_WITH_RLS,
+    PARTITIONED,
+    Bad,
+    Good,
+    Twins,
+    assert_not_reported,
+    assert_quoted,
+    assert_reported_and_fixed,
+    bad,
+    bad_under_odd_names,
+    findings,
+    good,
+    run,
+    tenant_table,
+)
+
+LISTS = tenant_table("scratch.lists")
+
+# fmt: off
+# A twin is two or three lines.
+TWINS: Twins = {
+    "primary_key_missing": [
+        Bad("alter table scratch.notes drop constraint notes_pkey", "scratch.notes"),
+        Bad("alter table scratch.notes drop constraint notes_pkey, add unique (user_id, id)", "scratch.notes"),
+        Bad("alter table scratch.notes drop id", "scratch.notes"),
+        Bad(f"{PARTITION_WITH_RLS} alter table scratch.events drop constraint events_pkey", "scratch.events"),
+        Bad("""
+            create table scratch.child () inherits (scratch.notes);
+            alter table scratch.child enable row level security, force row level security""", "scratch.child"),
+        Good("alter table scratch.notes drop constraint notes_pkey, add primary key (user_id, body)"),
+        Good(PARTITION_WITH_RLS),
+        Good("create table hidden.words (user_id text)"),
+    ],
+    "key_without_tenant": [
+        Bad("alter table scratch.notes add constraint by_body unique (body)", "scratch.by_body"),
+        Bad("alter table scratch.notes add constraint by_body unique nulls not distinct (body, due_at)",
+            "scratch.by_body"),
+        Bad("alter table scratch.notes add constraint by_body unique (body, user_id) include (due_at)"
+            " deferrable initially deferred", "scratch.by_body"),
+        Bad("create unique index by_body on scratch.notes (lower(body)) where due_at is null", "scratch.by_body"),
+        Bad("alter table scratch.notes drop constraint notes_pkey, add constraint by_body primary key (id, user_id)",
+            "scratch.by_body"),
+        Bad("alter table scratch.notes drop constraint notes_pkey, add constraint by_body primary key (id)",
+            "scratch.by_body"),
+        Bad("alter table scratch.notes add constraint by_body exclude (body with =) where (due_at is null)",
+            "scratch.by_body"),
+        Bad("alter table scratch.notes add place circle,"
+            " add constraint by_body exclude using gist (place with &&) deferrable", "scratch.by_body"),
+        Bad(f"{PARTITION_WITH_RLS} alter table scratch.events add constraint by_body unique (id, user_id)",
+            "scratch.by_body"),
+        Good("alter table scratch.notes add unique (user_id, body)"),
+        Good("create unique index on scratch.notes (user_id, lower(body))"),
+        Good("alter table scratch.notes add exclude (user_id with =, body with =)"),
+        Good(f"{PARTITION_WITH_RLS} alter table scratch.events add unique (user_id, body)"),
+    ],
+    "foreign_key_without_tenant": [
+        Bad(f"""{LISTS}
+            alter table scratch.lists add unique (id);
+            alter table scratch.notes add list_id uuid, add constraint by_body foreign key (list_id)
+                references scratch.lists (id) on delete set null on update cascade deferrable initially deferred""",
+            "scratch.notes.by_body", also="key_without_tenant"),
+        Bad(f"""{LISTS}
+            alter table scratch.lists drop constraint lists_pkey, add primary key (id);
+            alter table scratch.notes add list_id uuid,
+                add constraint by_body foreign key (list_id) references scratch.lists""",
+            "scratch.notes.by_body", also="key_without_tenant"),
+        Bad(f"""{LISTS}
+            alter table scratch.lists add unique (id, user_id);
+            alter table scratch.notes add list_id uuid, add constraint by_body foreign key (list_id, user_id)
+                references scratch.lists (id, user_id) match full""", "scratch.notes.by_body",
+            also="key_without_tenant"),
+        Bad(f"""{LISTS}
+            alter table scratch.lists add unique (body, user_id);
+            alter table scratch.notes add constraint by_body foreign key (user_id, body)
+                references scratch.lists (body, user_id)""", "scratch.notes.by_body", also="key_without_tenant"),
+        Bad("""
+            alter table scratch.notes add unique (id);
+            create table scratch.colours (id int primary key, note_id uuid references scratch.notes (id))""",
+            "scratch.colours.colours_note_id_fkey", also="key_without_tenant rls_disabled tenant_column_missing"),
+        Bad(f"""{PARTITIONED} {LISTS}
+            alter table scratch.lists add unique (id);
+            alter table scratch.events add list_id uuid, add constraint by_body foreign key (list_id)
+                references scratch.lists (id)""", "scratch.events.by_body",
+            also="child_table_without_rls key_without_tenant"),
+        Good(f"""{LISTS}
+            alter table scratch.notes add list_id uuid, add foreign key (user_id, list_id)
+                references scratch.lists on delete set null (list_id)"""),
+        Good("alter table scratch.notes add answers uuid, add foreign key (user_id, answers) references scratch.notes"),
+        Good(f"""{PARTITIONED} alter table scratch.events_a set schema hidden;
+            alter table scratch.notes add event_id uuid,
+                add foreign key (user_id, event_id) references scratch.events"""),
+        Good("""
+            create table scratch.colours (id int primary key);
+            grant select on scratch.colours to app_api;
+            alter table scratch.notes add colour int references scratch.colours""",
+            also="tenant_column_missing rls_disabled"),
+    ],
+    "index_without_tenant": [
+        Bad("create index by_body on scratch.notes (body)", "scratch.by_body"),
+        Bad("create index by_body on scratch.notes (lower(body) desc nulls last) where body <> 'a) USING b ('",
+            "scratch.by_body"),
+        Bad("create index by_body on scratch.notes (body, user_id) include (due_at) with (fillfactor = 70)",
+            "scratch.by_body"),
+        Bad('create index by_body on scratch.notes (body collate "C" text_pattern_ops)', "scratch.by_body"),
+        Bad("create index by_body on scratch.notes using hash (body)", "scratch.by_body"),
+        Bad("create index by_body on scratch.notes using brin (created_at)", "scratch.by_body"),
+        Bad("create index by_body on scratch.notes using gin (to_tsvector('english', body))", "scratch.by_body"),
+        Bad("alter table scratch.notes add place point; create index by_body on scratch.notes using gist (place)",
+            "scratch.by_body"),
+        Bad("alter table scratch.notes add place point; create index by_body on scratch.notes using spgist (place)",
+            "scratch.by_body"),
+        Bad(f"{PARTITION_WITH_RLS} create index by_body on scratch.events (body)", "scratch.by_body"),
+        Good("create index on scratch.notes (user_id, body) include (due_at)"),
+        Good("create index on scratch.notes (user_id, lower(body)) where due_at is null"),
+        Good(f"{PARTITION_WITH_RLS} create index on scratch.events (user_id, body)"),
+        Good("create table hidden.words (word text); create index on hidden.words (word)"),
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
+def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
+    scratch: psycopg.Connection, check: str, twin: Bad
+) -> None:
+    assert_reported_and_fixed(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), good(TWINS))
+def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+    assert_not_reported(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
+def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+    assert_quoted(scratch, check, twin)
+
+
+# A key or an index that is called by_body, and its definition after the findings were fixed.
+FIXED = [
+    (
+        (
+            f"{LISTS} alter table scratch.lists add unique (id);"
+            "alter table scratch.notes add list_id uuid, add constraint by_body foreign key (list_id)"
+            " references scratch.lists (id) on delete set null on update cascade deferrable initially deferred"
+        ),
+        (
+            "FOREIGN KEY (user_id, list_id) REFERENCES scratch.lists(user_id, id)"
+            " ON UPDATE CASCADE ON DELETE SET NULL (list_id) DEFERRABLE INITIALLY DEFERRED"
+        ),
+    ),
+    (
+        (
+            f"{LISTS} alter table scratch.lists add unique (id, user_id);"
+            "alter table scratch.notes add list_id uuid, add constraint by_body foreign key (list_id, user_id)"
+            " references scratch.lists (id, user_id) match full not valid"
+        ),
+        "FOREIGN KEY (user_id, list_id) REFERENCES scratch.lists(user_id, id) MATCH FULL NOT VALID",
+    ),
+    (
+        (
+            "alter table scratch.notes add constraint by_body"
+            " unique nulls not distinct (due_at, user_id, body) include (id) deferrable"
+        ),
+        "UNIQUE NULLS NOT DISTINCT (user_id, due_at, body) INCLUDE (id) DEFERRABLE",
+    ),
+    (
+        """
+        alter table scratch.notes add constraint by_body unique (id);
+        alter table scratch.notes add answers uuid, add foreign key (answers) references scratch.notes (id)""",
+        "UNIQUE (user_id, id)",
+    ),
+    (
+        f"""{LISTS}
+        alter table scratch.lists drop constraint lists_pkey, add primary key (id);
+        create unique index on scratch.lists (user_id, id) where body <> '';
+        alter table scratch.notes add list_id uuid,
+            add constraint by_body foreign key (list_id) references scratch.lists""",
+        "FOREIGN KEY (user_id, list_id) REFERENCES scratch.lists(user_id, id)",
+    ),
+    (
+        "alter table scratch.notes drop constraint notes_pkey, add constraint by_body primary key (id)",
+        "PRIMARY KEY (user_id, id)",
+    ),
+    (
+        "alter table scratch.notes add constraint by_body exclude (body with =) where (due_at is null)",
+        "EXCLUDE USING btree (user_id WITH =, body WITH =) WHERE ((due_at IS NULL))",
+    ),
+    (
+        "create unique index by_body on scratch.notes (lower(body) desc) include (id) where due_at is null",
+        (
+            "CREATE UNIQUE INDEX by_body ON scratch.notes USING btree (user_id, lower(body) DESC) INCLUDE (id)"
+            " WHERE (due_at IS NULL)"
+        ),
+    ),
+    (
+        "create index by_body on scratch.notes using gin (to_tsvector('english', body)) with (fastupdate = off)",
+        (
+            "CREATE INDEX by_body ON scratch.notes USING gin (user_id, to_tsvector('english'::regconfig, body))"
+            " WITH (fastupdate=off)"
+        ),
+    ),
+    (
+        'create index by_body on scratch.notes using hash (body collate "C")',
+        'CREATE INDEX by_body ON scratch.notes USING btree (user_id, body COLLATE "C")',
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "definition"), FIXED)
+def test_what_is_fixed_is_otherwise_as_it_was(scratch: psycopg.Connection, statements: str, definition: str) -> None:
+    run(scratch, statements)
+    for finding in findings(scratch):
+        run(scratch, finding.remediation)
+
+    assert findings(scratch) == []
+    query = """
+        select coalesce((select pg_get_constraintdef(oid) from pg_constraint where conname = 'by_body'),
+            (select pg_get_indexdef(oid) from pg_class where relname = 'by_body'))"""
+    assert scratch.execute(query).fetchone() == (definition,)

@@ -1,0 +1,127 @@
+"""The checks of roles and their settings."""
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from pytest_postgresql.executors import NoopExecutor
+
+from tests.support.twins import (
+    DATABASE,
+    ERROR,
+    Bad,
+    Good,
+    Twins,
+    assert_not_reported,
+    assert_quoted,
+    assert_reported_and_fixed,
+    bad,
+    bad_under_odd_names,
+    findings,
+    good,
+    routine,
+    run,
+)
+
+# fmt: off
+# A twin is two or three lines.
+TWINS: Twins = {
+    "role_login": [
+        Bad("alter role app_owner login", "app_owner"),
+        Good("alter role app_owner password null; grant app_owner to readers; alter role readers login"),
+    ],
+    "role_membership": [
+        Bad("grant app_owner to app_api", "app_owner", ERROR),
+        Bad("grant app_owner to app_api with admin option", "app_owner", ERROR),
+        Bad("alter role app_api noinherit; grant app_owner to app_api", "app_owner", ERROR),
+        Bad("create role a noinherit; create role b; grant app_owner to a; grant a to b; grant b to app_api",
+            "app_owner", ERROR),
+        Bad("grant app_migrator to app_api", "app_owner", ERROR),
+        Bad("grant readers to app_api; alter role readers bypassrls", "readers", ERROR),
+        Bad("grant readers to app_api; alter role readers createdb", "readers"),
+        Bad("grant readers to app_api; alter table scratch.notes owner to readers", "readers", ERROR),
+        Bad("grant postgres to app_api", "postgres", ERROR),
+        Bad("grant pg_write_server_files to app_api", "pg_write_server_files", ERROR),
+        Bad("grant readers to app_api; grant pg_read_all_data to readers", "pg_read_all_data", ERROR),
+        Bad("grant pg_monitor to app_api", "pg_monitor", times=4),
+        Good("grant readers to app_api"),
+        Good("create role middle noinherit in role readers; grant middle to app_api"),
+        Good("grant app_api to readers; grant app_owner to readers"),
+    ],
+    "role_missing": [
+        Bad("alter role app_api rename to app_api_before", "app_api", ERROR),
+        Good("create role app_api_2 login"),
+    ],
+    "role_owns": [
+        Bad("alter table scratch.notes owner to app_api", "table scratch.notes", ERROR),
+        Bad("alter schema hidden owner to app_api", "schema hidden", ERROR),
+        Bad(routine("scratch.f(text)", owner="app_api"), "function scratch.f(pg_catalog.text)", ERROR),
+        Bad("create sequence scratch.s; alter sequence scratch.s owner to app_api", "sequence scratch.s", ERROR),
+        Bad("create type scratch.mood as enum (); alter type scratch.mood owner to app_api",
+            "type scratch.mood", ERROR),
+        Good("set local role app_api; create temporary table mine (id serial primary key, body text);"
+            "create function pg_temp.f() returns int language sql return 1; reset role"),
+        Good("create table hidden.words (word text); alter table hidden.words owner to readers"),
+    ],
+    "role_attribute": [
+        Bad("alter role app_api superuser", "app_api SUPERUSER", ERROR),
+        Bad("alter role app_api bypassrls", "app_api BYPASSRLS", ERROR),
+        Bad("alter role app_api createrole", "app_api CREATEROLE", ERROR),
+        Bad("alter role app_api replication", "app_api REPLICATION", ERROR),
+        Bad("alter role app_api createdb", "app_api CREATEDB"),
+        Bad("alter role app_owner superuser", "app_owner SUPERUSER"),
+        Bad("alter role app_owner bypassrls", "app_owner BYPASSRLS"),
+        Bad("alter role app_migrator bypassrls", "app_migrator BYPASSRLS"),
+        Bad("alter role app_auditor createrole", "app_auditor CREATEROLE"),
+        Good("alter role readers superuser createdb; alter role app_migrator createdb createrole"),
+        Good("alter role app_api noinherit connection limit 10"),
+    ],
+    "setting_on_role": [
+        Bad("alter role app_api set app.user_id = 'alice'", "app.user_id on role app_api", ERROR),
+        Bad('alter role app_api set "APP"."User_Id" = \'alice\'', "app.user_id on role app_api", ERROR),
+        Bad("alter role all set app.user_id = 'alice'", "app.user_id on role all", ERROR),
+        Bad("alter role app_api set role = 'readers'", "role on role app_api", ERROR),
+        Bad("alter role app_api set row_security = off", "row_security on role app_api"),
+        Bad("alter role app_migrator set audit.explaining = 'on'", "audit.explaining on role app_migrator"),
+        Bad("alter role readers set app.user_id = 'alice'", "app.user_id on role readers"),
+        Bad(f"alter database {DATABASE} set app.user_id = 'alice'", f"app.user_id on database {DATABASE}", ERROR),
+        Bad(f"alter role app_api in database {DATABASE} set role = 'readers'",
+            f"role on role app_api in database {DATABASE}", ERROR),
+        Good("alter role app_api set statement_timeout = '5s'; alter role all set work_mem = '8MB'"),
+        Good("alter role app_api set app.user_id_column = 'user_id'"),
+        Good("alter role app_api in database postgres set app.user_id = 'alice'"),
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
+def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
+    scratch: psycopg.Connection, check: str, twin: Bad
+) -> None:
+    assert_reported_and_fixed(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), good(TWINS))
+def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+    assert_not_reported(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
+def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+    assert_quoted(scratch, check, twin)
+
+
+def test_what_somebody_owns_in_another_database_is_not_reported(
+    scratch: psycopg.Connection, migrated: NoopExecutor
+) -> None:
+    info = scratch.info
+    elsewhere = make_conninfo(info.dsn, dbname=migrated.maintenance_dbname, password=info.password)
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        try:
+            run(other, "create schema of_the_api authorization app_api")
+            run(other, "create schema of_the_auditor authorization app_auditor")
+            run(scratch, "grant app_auditor to app_api")
+            assert findings(scratch) == []
+        finally:
+            scratch.rollback()
+            run(other, "drop schema if exists of_the_api, of_the_auditor")

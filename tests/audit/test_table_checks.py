@@ -1,0 +1,161 @@
+"""The checks of tables: row-level security, the tenant column, and what reads or changes rows beside queries."""
+
+import psycopg
+import pytest
+
+from tests.support.twins import (
+    ERROR,
+    ODD_SCHEMA,
+    PARTITION_WITH_RLS,
+    PARTITIONED,
+    Bad,
+    Good,
+    Twins,
+    assert_not_reported,
+    assert_quoted,
+    assert_reported_and_fixed,
+    bad,
+    bad_under_odd_names,
+    good,
+    odd,
+    tenant_table,
+)
+
+CHILD = """
+    create table scratch.child () inherits (scratch.notes);
+    alter table scratch.child add primary key (user_id, id);
+"""
+TRIGGER = """
+    create function scratch.f() returns trigger language plpgsql security definer set search_path = ''
+        as 'begin return new; end';
+    alter function scratch.f() owner to app_owner;
+    revoke execute on function scratch.f() from public;
+    create trigger t before insert on scratch.notes for each row execute function scratch.f();
+"""
+
+# fmt: off
+# A twin is two or three lines.
+TWINS: Twins = {
+    "rls_disabled": [
+        Bad("alter table scratch.notes disable row level security", "scratch.notes", ERROR),
+        Bad("alter table scratch.notes disable row level security, no force row level security",
+            "scratch.notes", ERROR),
+        Bad("alter table scratch.notes disable row level security; alter role app_api noinherit;"
+            "revoke all on scratch.notes from app_api;"
+            "grant select on scratch.notes to readers; grant readers to app_api",
+            "scratch.notes", ERROR),
+        Bad("alter table scratch.notes disable row level security; revoke all on scratch.notes from app_api",
+            "scratch.notes"),
+        Bad("""
+            alter table scratch.notes set schema hidden;
+            alter table hidden.notes disable row level security;
+            create view scratch.v with (security_invoker = true) as select * from hidden.notes;
+            grant select on scratch.v to app_api""", "hidden.notes", ERROR),
+        Good("create table hidden.words (word text)"),
+        Good("create temporary table mine (id int); grant select on mine to app_api"),
+        Good(ODD_SCHEMA + odd(tenant_table("scratch.notes"))),
+    ],
+    "rls_not_forced": [
+        Bad("alter table scratch.notes no force row level security", "scratch.notes"),
+        Good("create table hidden.words (word text); alter table hidden.words enable row level security"),
+    ],
+    "child_table_without_rls": [
+        Bad(CHILD, "scratch.child"),
+        Bad(f"{CHILD} grant select on scratch.child to app_api", "scratch.child", ERROR, leaves="policy_missing"),
+        Bad(PARTITIONED, "scratch.events_a"),
+        Bad(f"{PARTITIONED} grant select on scratch.events_a to public",
+            "scratch.events_a", ERROR, leaves="policy_missing", also="auditor_reads_tenants grant_to_public"),
+        Bad(f"{PARTITION_WITH_RLS} alter table scratch.events_a no force row level security", "scratch.events_a"),
+        Good(PARTITION_WITH_RLS),
+        Good(f"{PARTITIONED} alter table scratch.events_a set schema hidden"),
+        Good(f"{CHILD} alter table scratch.child enable row level security, force row level security"),
+    ],
+    "tenant_column_missing": [
+        Bad("create table scratch.colours (id int primary key)",
+            "scratch.colours", leaves="key_without_tenant", also="rls_disabled"),
+        Bad("""
+            alter table scratch.notes rename user_id to owner_id;
+            create index by_body on scratch.notes (owner_id, body)""",
+            "scratch.notes", ERROR, leaves="key_without_tenant index_without_tenant", also="policy_without_tenant"),
+        Bad("""
+            create table scratch.events (id int) partition by list (id);
+            create table scratch.events_1 partition of scratch.events for values in (1);
+            alter table scratch.events enable row level security, force row level security;
+            alter table scratch.events_1 enable row level security, force row level security""",
+            "scratch.events_1", times=2, leaves="primary_key_missing"),
+        Good("create table hidden.words (word text)"),
+        Good("alter table scratch.notes add colour text"),
+    ],
+    "tenant_column_nullable": [
+        Bad("""
+            alter table scratch.notes drop constraint notes_pkey, add unique (user_id, id);
+            alter table scratch.notes alter user_id drop not null""",
+            "scratch.notes.user_id", also="primary_key_missing"),
+        Good("alter table scratch.notes alter body drop not null"),
+    ],
+    "tenant_column_without_default": [
+        Bad("alter table scratch.notes alter user_id drop default", "scratch.notes.user_id"),
+        Bad("alter table scratch.notes alter user_id set default 'alice'", "scratch.notes.user_id"),
+        Bad("alter table scratch.notes alter user_id set default current_setting('app.user_id', true)",
+            "scratch.notes.user_id"),
+        Bad("alter table scratch.notes alter user_id set default coalesce(app.current_user_id(), 'nobody')",
+            "scratch.notes.user_id"),
+        Bad("alter table scratch.notes alter user_id set default app.current_user_id()::varchar(3)",
+            "scratch.notes.user_id"),
+        Bad(f"""drop table scratch.notes; {tenant_table("scratch.notes", "uuid", "app.current_user_id()::uuid")}
+            alter table scratch.notes alter user_id drop default""", "scratch.notes.user_id"),
+        Good(f"drop table scratch.notes; {tenant_table('scratch.notes', 'varchar(255)')}"),
+        Good(f"drop table scratch.notes; {tenant_table('scratch.notes', 'uuid', 'app.current_user_id()::uuid')}"),
+        Good(f"""drop table scratch.notes;
+            create domain scratch.subject as varchar(255) check (value <> '');
+            {tenant_table("scratch.notes", "scratch.subject")}"""),
+        Good("create table hidden.words (user_id text)"),
+    ],
+    "publication": [
+        Bad("create publication p for table scratch.notes", "p of scratch.notes"),
+        Bad("create publication p for table scratch.notes (body) where (body <> '')", "p of scratch.notes"),
+        Bad("create publication p for all tables", "p of scratch.notes", times=None),
+        Bad("create publication p for tables in schema scratch", "p of scratch.notes"),
+        Bad("create publication p for tables in schema app, table scratch.notes", "p of scratch.notes", times=None),
+        Bad(f"{PARTITION_WITH_RLS} create publication p for table scratch.events", "p of scratch.events_a", times=2),
+        Bad(f"""{PARTITIONED}
+            alter table scratch.events_a set schema hidden;
+            create publication p for table hidden.events_a""",
+            "p of scratch.events"),
+        Good("create table hidden.words (word text); create publication p for table hidden.words"),
+        Good("create publication p for tables in schema hidden"),
+        Good("create publication p"),
+    ],
+    "rule_on_table": [
+        Bad("create rule own as on delete to scratch.notes do instead nothing", "scratch.notes.own"),
+        Bad("create rule p as on insert to scratch.notes do also delete from app.tasks", "scratch.notes.p"),
+        Good("""
+            create view scratch.v with (security_invoker = true) as select * from scratch.notes;
+            create rule r as on delete to scratch.v do instead nothing"""),
+    ],
+    "trigger_as_owner": [
+        Bad(TRIGGER, "scratch.notes.t"),
+        Bad(f"{TRIGGER} alter table scratch.notes disable trigger t", "scratch.notes.t"),
+        Bad(f"{PARTITION_WITH_RLS} {TRIGGER.replace('scratch.notes', 'scratch.events')}", "scratch.events.t"),
+        Good(f"{TRIGGER} alter function scratch.f() security invoker"),
+        Good("create table hidden.words (word text);" + TRIGGER.replace("scratch.notes", "hidden.words")),
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
+def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
+    scratch: psycopg.Connection, check: str, twin: Bad
+) -> None:
+    assert_reported_and_fixed(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), good(TWINS))
+def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+    assert_not_reported(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
+def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+    assert_quoted(scratch, check, twin)

@@ -1,0 +1,114 @@
+"""The checks of views, materialized views and foreign tables."""
+
+import psycopg
+import pytest
+
+from tests.support.twins import (
+    ERROR,
+    PARTITION_WITH_RLS,
+    Bad,
+    Good,
+    Twins,
+    assert_not_reported,
+    assert_quoted,
+    assert_reported_and_fixed,
+    bad,
+    bad_under_odd_names,
+    good,
+)
+
+FOREIGN = """
+    create foreign data wrapper w;
+    create server elsewhere foreign data wrapper w;
+    create foreign table scratch.far (user_id text, body text) server elsewhere;
+"""
+MATERIALIZED = "create materialized view scratch.v as select * from scratch.notes;"
+
+# fmt: off
+# A twin is two or three lines.
+TWINS: Twins = {
+    "view_definer": [
+        Bad("create view scratch.v as select * from scratch.notes; grant select on scratch.v to app_api",
+            "scratch.v", ERROR),
+        Bad("create view scratch.v as select * from scratch.notes; grant delete on scratch.v to app_api",
+            "scratch.v", ERROR),
+        Bad("create view scratch.v as select * from scratch.notes", "scratch.v"),
+        Bad("create view scratch.v with (security_invoker = off) as select 1 from scratch.notes", "scratch.v"),
+        Bad("create view scratch.v as select (select count(*) from scratch.notes)", "scratch.v"),
+        Bad("""
+            create view scratch.v with (security_invoker) as select * from scratch.notes;
+            create view scratch.w as select * from scratch.v;
+            grant select on scratch.v, scratch.w to app_api""", "scratch.w", ERROR),
+        Bad("""
+            create view hidden.core as select * from scratch.notes;
+            create view scratch.v with (security_invoker) as select * from hidden.core;
+            grant select on hidden.core, scratch.v to app_api""", "hidden.core", ERROR),
+        Bad(f"""{PARTITION_WITH_RLS}
+            alter table scratch.events_a set schema hidden;
+            create view scratch.v as table hidden.events_a;
+            grant select on scratch.v to app_api""", "scratch.v", ERROR),
+        Bad("""
+            create materialized view hidden.middle as select * from scratch.notes;
+            create view public.v as select * from hidden.middle;
+            grant select on public.v to readers;
+            grant readers to app_api""", "public.v", ERROR),
+        Good("create view scratch.v with (security_invoker = true) as table scratch.notes;"
+            "grant all on scratch.v to readers"),
+        Good("""
+            create view scratch.v with (security_invoker) as select * from scratch.notes;
+            create view scratch.w with (security_invoker) as select * from scratch.v;
+            grant select, delete on scratch.v, scratch.w to app_api"""),
+        Good("create view hidden.v as select * from scratch.notes; grant select on hidden.v to readers"),
+        Good("create view scratch.v as select now(); grant select on scratch.v to app_api"),
+    ],
+    "materialized_view": [
+        Bad(f"{MATERIALIZED} grant select on scratch.v to app_api", "scratch.v", ERROR),
+        Bad(f"{MATERIALIZED} grant select (body) on scratch.v to public", "scratch.v", ERROR),
+        Bad(f"{MATERIALIZED} grant select on scratch.v to readers; grant readers to app_api", "scratch.v", ERROR),
+        Bad("create table hidden.words (word text);"
+            "create materialized view scratch.v as table hidden.words; grant select on scratch.v to app_api",
+            "scratch.v"),
+        Bad("""
+            create view hidden.core as select * from scratch.notes;
+            create materialized view hidden.middle as select * from hidden.core;
+            grant select on hidden.middle to app_api;
+            create view scratch.v with (security_invoker = true) as select * from hidden.middle""",
+            "hidden.middle", ERROR),
+        Good(MATERIALIZED),
+        Good(f"{MATERIALIZED} grant select on scratch.v to readers"),
+        Good("create materialized view hidden.m as select * from scratch.notes; grant select on hidden.m to app_api"),
+    ],
+    "foreign_table": [
+        Bad(f"{FOREIGN} grant select on scratch.far to app_api", "scratch.far", ERROR),
+        Bad(f"{FOREIGN} grant delete on scratch.far to public", "scratch.far", ERROR),
+        Bad(f"{FOREIGN} grant insert (body) on scratch.far to readers; grant readers to app_api", "scratch.far", ERROR),
+        Bad(f"{FOREIGN} grant select on scratch.far to app_api with grant option",
+            "scratch.far", ERROR, also="grant_beyond_rls"),
+        Bad(f"""{FOREIGN}
+            alter foreign table scratch.far set schema hidden;
+            grant select on hidden.far to app_api;
+            create view scratch.v with (security_invoker = true) as table hidden.far""", "hidden.far", ERROR),
+        Good(FOREIGN),
+        Good(f"{FOREIGN} grant select on scratch.far to readers, app_auditor"),
+        Good(f"{FOREIGN} grant references on scratch.far to app_api", also="grant_beyond_rls"),
+        Good(f"{FOREIGN} alter foreign table scratch.far set schema hidden; grant select on hidden.far to app_api"),
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
+def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
+    scratch: psycopg.Connection, check: str, twin: Bad
+) -> None:
+    assert_reported_and_fixed(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), good(TWINS))
+def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+    assert_not_reported(scratch, check, twin)
+
+
+@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
+def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+    assert_quoted(scratch, check, twin)

@@ -1,0 +1,73 @@
+"""The app under test, served on a port, and who calls it."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from api.main import create_app
+from api.settings import Settings
+from tests.support.database import ROOT
+from tests.support.tokens import JWT_SECRET, bearer, make_token
+
+AccessLog = Callable[[], list[dict[str, Any]]]
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Serve the real app on a free port of 127.0.0.1; give its address."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.005)
+    try:
+        yield "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def uvicorn_printing_to(log: Path, database_url: str, *, workers: int = 1, **environment: str) -> Iterator[str]:
+    """Run `uvicorn api.main:app` as production does; give its address when all workers have started."""
+    ours = {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "PYTHONUNBUFFERED": ""}
+    environment = os.environ | ours | environment
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
+    command += ["--workers", str(workers)]
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, cwd=log.parent, stdout=output, stderr=output) as process,
+    ):
+        try:
+            while log.read_text().count("Application startup complete") < workers or not (
+                address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+            ):
+                assert process.poll() is None
+                time.sleep(0.02)
+            yield address[0]
+        finally:
+            process.terminate()
+
+
+def caller(base_url: str, subject: str) -> httpx2.Client:
+    """Return a client that calls as `subject`."""
+    return httpx2.Client(base_url=base_url, headers=bearer(make_token(subject)))
+
+
+@contextmanager
+def calling(database_url: str) -> Iterator[httpx2.Client]:
+    """Serve the app on this database; give a client without a token."""
+    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
+    with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
+        yield client

@@ -1,0 +1,18 @@
+"""Tokens that the app under test accepts."""
+
+import secrets
+import time
+
+import jwt
+
+JWT_SECRET = secrets.token_urlsafe(32)
+
+
+def make_token(subject: object, *, lifetime: float = 60, key: str = JWT_SECRET, **claims: object) -> str:
+    """Return a token of `subject`, valid for `lifetime` seconds."""
+    return jwt.encode({"sub": subject, "exp": int(time.time() + lifetime)} | claims, key, algorithm="HS256")
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries `token`."""
+    return {"Authorization": f"Bearer {token}"}
