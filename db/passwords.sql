@@ -1,5 +1,5 @@
--- Sets the passwords of the three logins from the environment of psql, so that none stands in a file
--- or in a process list:
+-- Sets the passwords of the three logins from psql's environment, so that they appear neither in a file nor in the list
+-- of processes:
 --
 --     APP_API_PASSWORD=… APP_MIGRATOR_PASSWORD=… APP_AUDITOR_PASSWORD=… \
 --         psql "$ADMIN_DATABASE_URL" --file db/passwords.sql

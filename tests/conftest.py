@@ -15,7 +15,7 @@ from pytest_postgresql import factories
 
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, set_up, url_of
+from tests.support.database import Url, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET
 
@@ -64,8 +64,7 @@ admin = factories.postgresql("migrated")
 @pytest.fixture
 def url(admin: psycopg.Connection) -> Url:
     """Return a function that gives the URL by which a role reaches this test's database."""
-    info = admin.info
-    return lambda role: url_of(role, {"host": info.host, "port": info.port, "dbname": info.dbname})
+    return lambda role: url_to(admin, role)
 
 
 @pytest.fixture

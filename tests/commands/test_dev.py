@@ -229,3 +229,23 @@ def test_a_subject_that_nobody_can_have_gets_no_token(tmp_path: Path, subject: s
     answer = partywall("token", subject, cwd=tmp_path)
     assert answer.returncode == 2
     assert answer.stdout == ""
+
+
+def test_a_directory_whose_schema_other_migrations_made_is_left_alone(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / ".data")
+    cluster.create()
+    cluster.start("fsync=off")
+    cluster.prepare()
+    with psycopg.connect(cluster.url("postgres")) as admin:
+        admin.execute("create schema migrations authorization app_owner")
+        admin.execute("set role app_owner")
+        admin.execute("create table migrations.alembic_version as select '0002' as version_num")
+
+    answer = partywall("dev", "--port", "0", cwd=tmp_path)
+
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "Error: the schema (revision 0002) was made by another program, or by migrations that were rewritten since:"
+        " delete .data, or choose another with DATA_DIR=\n"
+    )
+    assert not cluster.is_running

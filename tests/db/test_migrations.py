@@ -1,19 +1,21 @@
 """Migrations as a pipeline runs them: a login that owns nothing but through app_owner, and exit codes."""
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from db.embedded import ROLES
-from tests.support.database import PASSWORD, ROOT, Url, alembic, url_of
+from tests.support.database import PASSWORD, ROOT, Url, alembic, url_to
+
+SCRIPTS = ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 
 DESCRIBE = """
     select 'table', relname, relrowsecurity::text, relforcerowsecurity::text, relacl::text
@@ -35,31 +37,6 @@ DESCRIBE = """
         from pg_default_acl
     order by 1, 2, 3, 4
 """
-
-
-@pytest.fixture
-def empty(admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A database with nothing in it but what db/roles.sql sets up."""
-    admin.autocommit = True
-    name = f"{admin.info.dbname}_empty"
-    admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    where = make_conninfo(admin.info.dsn, dbname=name, password=admin.info.password)
-    with psycopg.connect(where, autocommit=True) as connection:
-        connection.execute(ROLES.read_text())
-        yield connection
-    admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-
-
-@pytest.fixture
-def migrator(empty: psycopg.Connection) -> str:
-    """The URL by which a pipeline migrates the empty database."""
-    return url(empty, "app_migrator")
-
-
-def url(connection: psycopg.Connection, role: str) -> str:
-    """Return the URL of the database that `connection` is connected to, for `role`."""
-    info = connection.info
-    return url_of(role, {"host": info.host, "port": info.port, "dbname": info.dbname})
 
 
 def describe(connection: psycopg.Connection) -> list[tuple[object, ...]]:
@@ -87,31 +64,58 @@ def test_everything_belongs_to_app_owner_and_nothing_to_the_login(empty: psycopg
     assert set(owners) == {("app_owner",)}
 
 
-def test_the_metadata_says_what_the_database_has(empty: psycopg.Connection, migrator: str) -> None:
-    alembic(migrator, "upgrade", "head")
-    assert alembic(migrator, "check").returncode == 0
+DRIFT = """
+    alter table app.tasks add column scratch_colour text default 'red';
+    alter table app.tasks drop column completed_at;
+    alter table app.tasks alter column text drop not null;
+    alter table app.tasks alter column "order" type bigint;
+    alter table app.tasks alter column created_at set default '2026-01-01';
+    drop index app.tasks_by_order;
+    create index tasks_by_order on app.tasks (user_id);
+    create table app.scratch_drift (id uuid);
+    alter table app.tasks add constraint scratch_key unique (id), add constraint scratch_fk
+        foreign key (id) references app.tasks (id);
+"""
+# Each object that differs: in the database, in db/schema.py.
+DIFFERENCES = {
+    "column app.tasks.scratch_colour": ("scratch_colour TEXT DEFAULT 'red'::text", "nothing"),
+    "column app.tasks.completed_at": ("nothing", "completed_at TIMESTAMP WITH TIME ZONE"),
+    "column app.tasks.text": ("text TEXT", "text TEXT NOT NULL"),
+    "column app.tasks.order": ('"order" BIGINT DEFAULT 0 NOT NULL', '"order" INTEGER DEFAULT 0 NOT NULL'),
+    "column app.tasks.created_at": (
+        "created_at TIMESTAMP WITH TIME ZONE DEFAULT '2026-01-01 00:00:00+00'::timestamp with time zone NOT NULL",
+        "created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL",
+    ),
+    "index app.tasks_by_order": (
+        "CREATE INDEX tasks_by_order ON app.tasks (user_id)",
+        'CREATE INDEX tasks_by_order ON app.tasks (user_id, "order", id)',
+    ),
+    "table app.scratch_drift": ("CREATE TABLE app.scratch_drift (\n        id UUID\n    )", "nothing"),
+    "constraint scratch_key on app.tasks": (
+        "ALTER TABLE app.tasks ADD CONSTRAINT scratch_key UNIQUE NULLS DISTINCT (id)",
+        "nothing",
+    ),
+    "constraint scratch_fk on app.tasks": (
+        "ALTER TABLE app.tasks ADD CONSTRAINT scratch_fk FOREIGN KEY(id) REFERENCES app.tasks (id)",
+        "nothing",
+    ),
+}
 
-    empty.execute("""
-        alter table app.tasks add column colour text;
-        alter table app.tasks alter column text drop not null;
-        alter table app.tasks alter column "order" type bigint;
-        alter table app.tasks alter column completed set default true;
-        alter table app.tasks alter column id set default gen_random_uuid();
-        drop index app.tasks_by_order;
-        create table app.notes (id uuid);
-    """)
-    drifted = alembic(migrator, "check", check=False)
+
+def test_what_differs_from_the_metadata_is_shown_as_sql_of_both_sides(admin: psycopg.Connection, url: Url) -> None:
+    assert alembic(url("app_migrator"), "check").returncode == 0
+
+    admin.autocommit = True
+    admin.execute(DRIFT)
+
+    drifted = alembic(url("app_migrator"), "check", check=False)
+    *blocks, last = re.split(r"\n\n|\n(?=FAILED)", drifted.stdout.strip())
     assert drifted.returncode != 0
-    for finding in (
-        "remove_column', 'app', 'tasks', Column('colour'",
-        "modify_nullable', 'app', 'tasks', 'text'",
-        "modify_type', 'app', 'tasks', 'order'",
-        "modify_default', 'app', 'tasks', 'completed'",
-        "modify_default', 'app', 'tasks', 'id'",
-        "add_index', Index('tasks_by_order'",
-        "remove_table', Table('notes'",
-    ):
-        assert finding in drifted.stdout
+    assert last == "FAILED: the database differs from db/schema.py: see above"
+    assert set(blocks) == {
+        f"{name}\n  the database has\n    {database}\n  db/schema.py says\n    {schema}"
+        for name, (database, schema) in DIFFERENCES.items()
+    }
 
 
 def test_the_sql_that_is_printed_does_what_the_command_does(empty: psycopg.Connection, migrator: str, url: Url) -> None:
@@ -123,6 +127,56 @@ def test_the_sql_that_is_printed_does_what_the_command_does(empty: psycopg.Conne
     with psycopg.connect(url("postgres")) as reference:
         assert describe(empty) == describe(reference)
     assert "(head)" in alembic(migrator, "current").stdout
+
+
+INSTALLED = "select obj_description(to_regnamespace('audit'), 'pg_namespace')"
+SECOND_NEWEST, NEWEST = [script.revision for script in SCRIPTS.walk_revisions()][1::-1]
+
+
+@pytest.mark.parametrize("destination", ["head", "heads", "+1", NEWEST])
+def test_every_way_to_the_newest_revision_installs_the_audit(
+    destination: str, admin: psycopg.Connection, empty: psycopg.Connection, migrator: str
+) -> None:
+    script = alembic(migrator, "upgrade", f"{SECOND_NEWEST}:{destination}", "--sql")
+    alembic(migrator, "upgrade", SECOND_NEWEST)
+    assert empty.execute(INSTALLED).fetchone() == (None,)
+
+    run = alembic(migrator, "upgrade", destination)
+
+    assert empty.execute(INSTALLED).fetchone() == admin.execute(INSTALLED).fetchone()
+    assert "comment on schema audit" in script.stdout
+    assert "stopped at" not in run.stderr + script.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at"),
+    [
+        (("upgrade", SECOND_NEWEST), SECOND_NEWEST),
+        (("downgrade", "-1"), SECOND_NEWEST),
+        (("downgrade", "base"), "base"),
+        (("stamp", SECOND_NEWEST), SECOND_NEWEST),
+    ],
+)
+def test_a_run_that_stops_elsewhere_says_so_and_leaves_the_audit_as_it_is(
+    arguments: tuple[str, str], at: str, empty: psycopg.Connection, migrator: str
+) -> None:
+    if arguments[0] != "upgrade":
+        alembic(migrator, "upgrade", "head")
+    before = empty.execute(INSTALLED).fetchone()
+
+    run = alembic(migrator, *arguments)
+
+    assert f"stopped at {at}: the audit stays as it is until {NEWEST} is reached: alembic upgrade head" in run.stderr
+    assert empty.execute(INSTALLED).fetchone() == before
+
+
+@pytest.mark.parametrize(("command", "at"), [("upgrade", SECOND_NEWEST), ("downgrade", "base")])
+def test_sql_that_stops_elsewhere_says_so_and_has_no_audit(command: str, at: str) -> None:
+    script = alembic(
+        "postgresql://nobody@localhost/nothing", command, f"{NEWEST}:{at}" if at == "base" else at, "--sql"
+    )
+    assert f"stopped at {at}: the audit stays as it is" in script.stderr
+    assert "comment on schema audit" not in script.stdout
 
 
 def test_two_pipelines_at_once_do_not_collide(migrator: str) -> None:
@@ -168,8 +222,8 @@ def test_roles_made_by_hand_will_do(empty: psycopg.Connection) -> None:
     empty.execute(f"create role deployer login password '{PASSWORD}' in role app_owner")
     try:
         empty.execute(sql.SQL("alter database {} owner to deployer").format(name))
-        alembic(url(empty, "deployer"), "upgrade", "head")
-        assert alembic(url(empty, "deployer"), "check").returncode == 0
+        alembic(url_to(empty, "deployer"), "upgrade", "head")
+        assert alembic(url_to(empty, "deployer"), "check").returncode == 0
     finally:
         empty.execute(sql.SQL("alter database {} owner to postgres").format(name))
         empty.execute("drop role deployer")
@@ -180,7 +234,7 @@ def test_roles_made_by_hand_will_do(empty: psycopg.Connection) -> None:
     [("app_api", 'login "app_api" is not a member of app_owner'), ("stranger", "cannot connect")],
 )
 def test_a_login_that_may_not_migrate_is_told_why(empty: psycopg.Connection, role: str, reason: str) -> None:
-    answer = alembic(url(empty, role), "upgrade", "head", check=False)
+    answer = alembic(url_to(empty, role), "upgrade", "head", check=False)
     assert answer.returncode != 0
     assert reason in answer.stderr + answer.stdout
     assert "Traceback" not in answer.stderr

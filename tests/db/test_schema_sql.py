@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from difflib import unified_diff
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -28,10 +29,20 @@ def test_the_committed_schema_is_that_of_a_freshly_migrated_database(url: Url) -
 
 
 @pytest.mark.slow("`make`")
-def test_what_make_schema_writes_is_what_is_committed() -> None:
-    command = [sys.executable, "-m", "db.dump"]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert diff(COMMITTED.read_text(), printed.stdout) == []
+def test_make_schema_writes_what_is_committed_and_says_whether_the_metadata_agrees(tree: Path) -> None:
+    (tree / "db/schema.sql").unlink()
+    command = [sys.executable, "-m", "migrations.dump", "db/schema.sql"]
+    agreed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True)
+    assert diff(COMMITTED.read_text(), (tree / "db/schema.sql").read_text()) == []
+    assert "No new upgrade operations detected." in agreed.stdout
+
+    metadata = tree / "db/schema.py"
+    metadata.write_text(metadata.read_text().replace('"created_at", DateTime(timezone=True)', '"created_at", Text', 1))
+    (tree / "db/schema.sql").unlink()
+    differed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert differed.returncode != 0
+    assert "created_at TEXT" in differed.stdout
+    assert diff(COMMITTED.read_text(), (tree / "db/schema.sql").read_text()) == []
 
 
 @pytest.mark.parametrize(

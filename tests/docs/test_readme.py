@@ -18,6 +18,8 @@ README = (ROOT / "README.md").read_text()
 COMMAND = re.compile(r"```sh\n(.*?)```\n(?:\n```(?:json)?\n(.*?)```)?", re.DOTALL)
 PROGRAMS = Path(sys.executable).parent
 
+pytestmark = pytest.mark.slow("the development server")
+
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:

@@ -19,12 +19,12 @@ PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATAB
 Url = Callable[[str], str]
 
 
-def alembic(url: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run alembic as the pipeline does."""
+def alembic(url: str, *arguments: str, check: bool = True, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run alembic as the pipeline does, in this tree or in a copy of it."""
     environment = os.environ | {"MIGRATION_DATABASE_URL": url}
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
-        cwd=ROOT,
+        cwd=tree,
         env=environment,
         capture_output=True,
         text=True,
@@ -38,6 +38,12 @@ def url_of(role: str, database: Mapping[str, object]) -> str:
         f"postgresql://{role}:{PASSWORD}@/{database['dbname']}"
         f"?host={quote(str(database['host']), safe='')}&port={database['port']}"
     )
+
+
+def url_to(connection: psycopg.Connection, role: str) -> str:
+    """Return the URL by which `role` reaches the database that `connection` is connected to."""
+    info = connection.info
+    return url_of(role, {"host": info.host, "port": info.port, "dbname": info.dbname})
 
 
 def set_up(**database: Any) -> None:

@@ -1,0 +1,41 @@
+"""Databases for the migrations to fill, and copies of the tree with migrations of their own."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from db.embedded import ROLES
+from tests.support.database import ROOT, url_to
+
+
+@pytest.fixture
+def empty(admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Return a connection to a database with nothing in it but what db/roles.sql sets up."""
+    admin.autocommit = True
+    name = f"{admin.info.dbname}_empty"
+    admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    where = make_conninfo(admin.info.dsn, dbname=name, password=admin.info.password)
+    with psycopg.connect(where, autocommit=True) as connection:
+        connection.execute(ROLES.read_text())
+        yield connection
+    admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrator(empty: psycopg.Connection) -> str:
+    """Return the URL by which a pipeline migrates the empty database."""
+    return url_to(empty, "app_migrator")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a copy of what `alembic` needs, in which a migration more does not matter."""
+    for name in ("db", "migrations"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    return tmp_path
