@@ -22,7 +22,7 @@ from fastapi.dependencies.utils import (
     request_params_to_args,
 )
 from fastapi.exceptions import RequestValidationError
-from fastapi.params import Form, Query
+from fastapi.params import Form
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -141,7 +141,7 @@ def _reader(source: str, wanted: Sequence[ModelField]) -> Callable[[Any], tuple[
         return partial(_read_plain, [(field, (place, _alias(field))) for field in wanted])
     model = _get_param_model(wanted[0])
     if source == "query_params" and len(wanted) == 1 and model and wanted[0].field_info.annotation is model:
-        own = get_cached_model_fields(model)
+        own = get_cached_model_fields(model)  # type: ignore[arg-type]  # a class is hashable
         if all(map(_is_plain, own)):
             return partial(_read_query, wanted[0], [_alias(field) for field in own])
     return partial(request_params_to_args, wanted)

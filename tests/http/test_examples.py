@@ -42,7 +42,7 @@ def dba(admin: psycopg.Connection) -> psycopg.Connection:
 
 @pytest.fixture
 def rows(dba: psycopg.Connection) -> dict[str, str]:
-    """Insert the row that is the example of each resource: /tasks is app.tasks. Return its id by the resource's path."""
+    """Insert the row that is the example of each resource (/tasks is app.tasks). Return its id by the path."""
     found = {collection: example(response("GET", one, 200)) for collection, one in COLLECTIONS.items()}
     for collection, row in found.items():
         columns, values = map(sql.Identifier, row), map(sql.Placeholder, row)
