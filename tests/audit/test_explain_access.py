@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.conftest import Url
+from tests.support.database import Url
 
 OWN = "(user_id = app.current_user_id())"
 ODD = '"My App"."Odd ""Table"""'
