@@ -97,8 +97,9 @@ def new(resource: str, fields: tuple[str, ...], singular: str | None) -> None:
         partywall new notes title:text 'body:text?' 'due_at:timestamptz?'
     """
     root = Path.cwd()
-    one = check_name("the singular", singular or in_singular(resource))
-    words = context(root, check_name("RESOURCE", resource), one, [read_field(each) for each in fields])
+    check_name("RESOURCE", resource)
+    one = check_name("--singular", in_singular(resource) if singular is None else singular)
+    words = context(root, resource, one, [read_field(each) for each in fields])
     files = plan(root, resource, words)
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
