@@ -19,6 +19,7 @@ from api.health.routes import HEALTH
 from api.http.docs_page import serve_docs
 from api.http.middleware import Api, CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
+from api.http.resource import Resource
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
@@ -26,7 +27,7 @@ from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from db.pool import Pool
 
-RESOURCES = (TASKS, HEALTH)
+RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
 
 class State(TypedDict):

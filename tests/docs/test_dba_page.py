@@ -9,7 +9,6 @@ from pathlib import Path
 
 import asyncpg
 import psycopg
-import pytest
 
 from db.audit import CHECKS, Finding, find
 from db.audit.prove import Proof, prove
@@ -94,18 +93,3 @@ def test_every_check_is_on_the_page_with_its_level() -> None:
     assert [name for name, _ in rows] == sorted(CHECKS)
     for name, levels in rows:
         assert {level for level in ("error", "warning") if f"'{level}'" in CHECKS[name]} == set(levels.split(" or "))
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        if "://" in target:
-            continue
-        name, _, anchor = target.partition("#")
-        linked = (page.parent / name) if name else page
-        assert linked.exists(), target
-        if not anchor:
-            continue
-        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
-        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert anchor in anchors, target
