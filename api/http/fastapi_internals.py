@@ -139,7 +139,7 @@ def _reader(source: str, wanted: Sequence[ModelField]) -> Callable[[Any], tuple[
         place = source.removesuffix("_params")
         return partial(_read_plain, [(field, (place, _alias(field))) for field in wanted])
     if source == "query_params" and len(wanted) == 1 and (model := _get_param_model(wanted[0])):
-        own = get_cached_model_fields(model)  # type: ignore[arg-type]  # a class is hashable
+        own = get_cached_model_fields(model)
         if all(map(_is_plain, own)) and wanted[0].field_info.annotation is model:
             return partial(_read_query, wanted[0], [_alias(field) for field in own])
     return partial(request_params_to_args, wanted)
