@@ -81,7 +81,7 @@ def _refusals(route: APIRoute) -> Iterator[str]:
         "its return annotation is not a Response": not (isinstance(result, type) and issubclass(result, Response)),
         "it takes a form": route.body_field is not None and isinstance(route.body_field.field_info, Form),
         "it has a max_body_size": route.max_body_size is not None,
-        "it has no strict_content_type": not route.strict_content_type,
+        "it has strict_content_type=False": not route.strict_content_type,
         "its dependencies can be overridden": route.dependency_overrides_provider is not None,
     }
     yield from (reason for reason, holds in reasons.items() if holds)
@@ -95,7 +95,7 @@ def _refusals_of(wanted: Dependant) -> Iterator[str]:
         yield f"{name} is not a coroutine function"
     for field in fields(wanted):
         if field.name not in SERVED and getattr(wanted, field.name):
-            yield f"{name} has a {field.name.removesuffix('_param_name')}"
+            yield f"{name} uses {field.name.removesuffix('_param_name')}"
     for each in wanted.dependencies:
         yield from _refusals_of(each)
 
