@@ -22,6 +22,7 @@ from api.http.docs_page import serve_docs
 from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
 from api.http.problems import to_response
+from api.http.resource import Resource
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
@@ -29,7 +30,7 @@ from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from db.pool import Pool
 
-RESOURCES = (TASKS, HEALTH)
+RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
 
 class State(TypedDict):
