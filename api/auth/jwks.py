@@ -15,15 +15,14 @@ from api.http.problems import UnavailableError
 log = logging.getLogger("partywall.jwks")
 
 ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256"})
-TIMEOUT = 5.0  # seconds for a whole fetch
 MAX_BYTES = 64 * 1024
 
-# Seconds. A key that the key server withdraws is refused after the lifetime of its answer at the latest.
-LIFETIME = 600.0  # of an answer that does not say how long it is good for
-SHORTEST, LONGEST = 60.0, 3600.0  # what an answer may say
-EARLY = 0.8  # of its lifetime, after which an answer is refreshed
-COOL_DOWN = 30.0  # until a key id that is not known is asked for again, or a refresh that failed is repeated
-TICK = 1.0  # how often the clock is looked at: it need not be the event loop's
+# Seconds. A key that the key server withdraws is refused after the lifetime of its response at the latest.
+FETCH_TIMEOUT = 5.0  # for the whole document
+DEFAULT_LIFETIME = 600.0  # of a response whose Cache-Control does not tell
+MIN_LIFETIME, MAX_LIFETIME = 60.0, 3600.0  # whatever it tells
+COOL_DOWN = 30.0  # between two fetches for unknown key ids, and until a refresh that failed is repeated
+REFRESH_AFTER = 0.8  # of the lifetime
 
 
 class KeysUnavailableError(UnavailableError):
@@ -62,40 +61,36 @@ def _usable(entry: dict[str, object]) -> PyJWK | None:
 
 
 def lifetime(cache_control: str) -> float:
-    """Return for how many seconds an answer with this Cache-Control (RFC 9111, 5.2.2) is kept: within our bounds."""
+    """Return for how many seconds a response with this Cache-Control (RFC 9111, 5.2.2) is kept: within our bounds."""
     directives = cache_control.lower()
     if re.search(r"\bno-(store|cache)\b", directives):
-        return SHORTEST
-    said = re.search(r'(?<![\w-])max-age="?([0-9]+)', directives)
-    return min(max(float(said[1]), SHORTEST), LONGEST) if said else LIFETIME
+        return MIN_LIFETIME
+    max_age = re.search(r'(?<![\w-])max-age="?([0-9]+)', directives)
+    return min(max(float(max_age[1]), MIN_LIFETIME), MAX_LIFETIME) if max_age else DEFAULT_LIFETIME
 
 
 class KeySet:
-    """The keys of one JWKS URL. Those that are known stay usable for as long as the key server is down."""
+    """The keys of one JWKS URL. Known keys stay usable while the key server is down."""
 
-    def __init__(self, url: str, *, on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """Start to fetch, in the running event loop.
-
-        `on_change` is called when a key was withdrawn or replaced. `clock` says the time in seconds, from anywhere.
-        """
+    def __init__(self, url: str, *, on_change: Callable[[], None]) -> None:
+        """Start to fetch, in the running event loop. `on_change` is called when a key was withdrawn or replaced."""
         self._url = url
         self._on_change = on_change
-        self._clock = clock
         # Uncompressed: a few bytes can unfold to gigabytes before anybody counts them.
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
+        self._client = httpx2.AsyncClient(timeout=FETCH_TIMEOUT, headers={"Accept-Encoding": "identity"})
         self._keys: dict[str, PyJWK] = {}
         self._reachable = False
-        self._next_refresh = self._next_question = clock()
+        self._cool_at = time.monotonic()  # when unknown key ids may cause the next fetch
         self._fetching = asyncio.Lock()
         self._refreshing = asyncio.create_task(self._refresh())
 
     async def key(self, kid: str) -> PyJWK | None:
-        """Return the key named `kid`, or None. Waits only when it is not known.
+        """Return the key named `kid`, or None. Waits only when it is unknown.
 
-        Raises KeysUnavailableError when whether it exists cannot be known now.
+        Raises KeysUnavailableError when the key server cannot tell now whether it exists.
         """
         if kid not in self._keys:
-            await self._ask_for(kid)
+            await self._fetch_unknown(kid)
         if kid not in self._keys and not self._reachable:
             raise KeysUnavailableError
         return self._keys.get(kid)
@@ -106,47 +101,45 @@ class KeySet:
         await asyncio.wait([self._refreshing])
         await self._client.aclose()
 
-    async def _ask_for(self, kid: str) -> None:
-        # Whoever else asks meanwhile waits for the same answer. Made-up key ids must not make us hammer the key server.
+    async def _fetch_unknown(self, kid: str) -> None:
+        # Whoever else asks meanwhile waits for the same fetch. Made-up key ids must not make us flood the key server.
         async with self._fetching:
-            if kid not in self._keys and self._clock() >= self._next_question:
-                self._next_question = self._clock() + COOL_DOWN
+            if kid not in self._keys and time.monotonic() >= self._cool_at:
+                self._cool_at = time.monotonic() + COOL_DOWN
                 await self._fetch()
 
     async def _refresh(self) -> None:
         while True:
             async with self._fetching:
-                if self._clock() >= self._next_refresh:
-                    await self._fetch()
-            await asyncio.sleep(TICK)
+                kept = await self._fetch()
+            await asyncio.sleep(COOL_DOWN if kept is None else REFRESH_AFTER * kept)
 
-    async def _fetch(self) -> None:
-        started = self._clock()
+    async def _fetch(self) -> float | None:
+        """Fetch the keys; return for how many seconds to keep them, or None if that failed."""
         try:
             document, kept = await self._download()
             keys = parse(document)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger answers, refreshing must go on
+        except Exception as error:  # noqa: BLE001 - whatever the key server sends, refreshing must go on
             self._reachable = False
-            self._next_refresh = started + COOL_DOWN
             log.warning("JWT_JWKS_URL could not be read: %r", error)
-            return
+            return None
         before, self._keys, self._reachable = self._keys, keys, True
-        self._next_refresh = started + EARLY * kept
         if any(kid not in keys or not _same(key, keys[kid]) for kid, key in before.items()):
             self._on_change()
+        return kept
 
     async def _download(self) -> tuple[bytes, float]:
         """Return the document and for how many seconds to keep it.
 
         Raises ValueError when it is too large, TimeoutError, and what httpx raises.
         """
-        async with asyncio.timeout(TIMEOUT), self._client.stream("GET", self._url) as response:
+        async with asyncio.timeout(FETCH_TIMEOUT), self._client.stream("GET", self._url) as response:
             response.raise_for_status()
             document = b""
             async for chunk in response.aiter_raw():
                 document += chunk
                 if len(document) > MAX_BYTES:
-                    raise ValueError(f"the answer is larger than {MAX_BYTES} bytes")
+                    raise ValueError(f"the document is larger than {MAX_BYTES} bytes")
             return document, lifetime(response.headers.get("Cache-Control", ""))
 
 

@@ -1,7 +1,7 @@
 """From a bearer token to a user id (RFC 6750, RFC 7519)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -23,10 +23,10 @@ class Verifier:
     and JWT_SECRET_PREVIOUS, the others only with a key from JWT_JWKS_URL made for that algorithm (RFC 8725, 3.1).
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Take the secrets, the key set and what `iss` and `aud` must be from `settings`.
 
-        With JWT_JWKS_URL it starts to fetch, in the running event loop; `clock`, in seconds, says when to do so again.
+        With JWT_JWKS_URL it starts to fetch, in the running event loop.
         """
         secrets = (settings.jwt_secret, settings.jwt_secret_previous)
         self._secrets = [secret.get_secret_value() for secret in secrets if secret]
@@ -36,11 +36,7 @@ class Verifier:
         self._verified: TLRUCache[str, tuple[str, float]] = TLRUCache(
             maxsize=CACHED_TOKENS, ttu=lambda _token, entry, _now: entry[1], timer=time.time
         )
-        self._key_set = (
-            KeySet(settings.jwt_jwks_url, on_change=self._verified.clear, clock=clock)
-            if settings.jwt_jwks_url
-            else None
-        )
+        self._key_set = KeySet(settings.jwt_jwks_url, on_change=self._verified.clear) if settings.jwt_jwks_url else None
 
     async def user_id(self, token: str) -> str:
         """Return the user that `token` speaks for.

@@ -1,11 +1,10 @@
-"""A real key server on this machine, the private halves of what it publishes, and a clock for who asks it."""
+"""A real key server on this machine, and the private halves of what it publishes."""
 
 import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from api.auth.tokens import Verifier
 from tests.support.forgery import base64url, claims
 
 ED = ed25519.Ed25519PrivateKey.generate()
@@ -49,26 +47,31 @@ def token(algorithm: str, **header: object) -> str:
 
 
 def key_set(*keys: object) -> bytes:
-    """Return what a key server answers that publishes `keys`."""
+    """Return the document of a key server that publishes `keys`."""
     return json.dumps({"keys": keys}).encode()
 
 
 class KeyServer(ThreadingHTTPServer):
-    """Answers every path with `status`, `headers` and `document`, and counts how often.
+    """Responds at every path with `status`, `headers` and `document`.
 
-    It waits until `answering` is set, and for `pause` seconds before each byte of the document.
+    It waits until `responding` is set, and for `pause` seconds before each byte of the document.
     """
 
     status = 200
     headers: Mapping[str, str] = MappingProxyType({})
     document = key_set(*JWKS)
     pause = 0.0
-    requests = 0
 
     def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Answer)
-        self.answering = threading.Event()
-        self.answering.set()
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.arrivals: list[float] = []  # of the requests, in seconds of time.monotonic
+        self.responding = threading.Event()
+        self.responding.set()
+
+    @property
+    def requests(self) -> int:
+        """How many requests there were."""
+        return len(self.arrivals)
 
     @property
     def url(self) -> str:
@@ -79,17 +82,17 @@ class KeyServer(ThreadingHTTPServer):
         """Refuse connections from now on."""
         self.shutdown()
         self.server_close()
-        self.answering.set()
+        self.responding.set()
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: KeyServer
 
     def do_GET(self) -> None:
         server = self.server
-        server.requests += 1
-        server.answering.wait()
-        # The client may have lost its patience.
+        server.arrivals.append(time.monotonic())
+        server.responding.wait()
+        # The client may have given up.
         with suppress(OSError):
             self.send_response(server.status)
             for name, value in {"Content-Length": str(len(server.document)), **server.headers}.items():
@@ -119,18 +122,7 @@ def running(port: int = 0) -> Iterator[KeyServer]:
         thread.join()
 
 
-class Clock:
-    """What an app takes for the time, in seconds, between two fetches. A token's `exp` goes by the real one."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def simulated_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Return the clock of the app that is served next; it stands still until a test moves it."""
-    clock = Clock()
-    monkeypatch.setattr("api.main.Verifier", partial(Verifier, clock=clock))
-    monkeypatch.setattr("api.auth.jwks.TICK", 0.005)
-    return clock
+def shorten_lifetimes(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have the app that is served next keep keys for so long, whatever Cache-Control says."""
+    for name in ("DEFAULT_LIFETIME", "MIN_LIFETIME", "MAX_LIFETIME"):
+        monkeypatch.setattr(f"api.auth.jwks.{name}", seconds)
