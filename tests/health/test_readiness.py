@@ -169,7 +169,7 @@ BROKEN = {
     "no row-level security": (
         "alter table app.tasks disable row level security",
         "alter table app.tasks enable row level security",
-        "app.tasks: Row-level security is off. Remedy: alter table app.tasks enable row level security;",
+        "app.tasks: Row-level security is disabled. Remedy: alter table app.tasks enable row level security;",
     ),
     "a policy for all rows": (
         "alter policy tasks_belong_to_their_user on app.tasks using (true)",
@@ -227,7 +227,7 @@ def test_every_reason_is_told(url: Url, dba: Dba) -> None:
     with calling(url("app_migrator")) as client:
         reasons = assert_closed(client)
 
-    for reason in ("app_migrator", "0001", "Row-level security is off", "tasks_belong_to_their_user"):
+    for reason in ("app_migrator", "0001", "Row-level security is disabled", "tasks_belong_to_their_user"):
         assert reason in reasons
     assert len(reasons.splitlines()) == 4
 
@@ -283,7 +283,7 @@ def test_it_closes_by_itself_without_any_request(url: Url, dba: Dba, caplog: pyt
         while "not ready" not in caplog.messages:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert "Row-level security is off" in assert_closed(client)
+        assert "Row-level security is disabled" in assert_closed(client)
 
         dba("alter table app.tasks enable row level security")
         assert_opens(client)
