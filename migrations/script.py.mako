@@ -11,12 +11,11 @@ depends_on = ${literal(depends_on)}
 
 def upgrade() -> None:
     """State what the change is for; prose about objects goes into `comment on`."""
-    # A table: create it, comments, indexes, row-level security on and forced, policies, grants that name their columns.
     op.execute(r"""
-""")
+create table, comments, indexes, row-level security on and forced, policies, grants that name their columns""")
 
 
 def downgrade() -> None:
     """Undo all of it."""
     op.execute(r"""
-""")
+drop table""")

@@ -7,14 +7,14 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.http.openapi import UNHEALTHY, new_router, success
 from api.http.problems import RETRY, problem
 from api.http.resource import Resource
 from api.http.responses import json_response
+from api.http.routers import UNHEALTHY, new_router, success
 from db.connect import DatabaseUnavailableError
 from db.revision import NOT_MIGRATED
 
-router = new_router("health")
+router = new_router("health", ())
 
 DATABASE_UNAVAILABLE = "The database does not respond."
 NOT_READY = "Not ready: the database failed the readiness check; see reasons."

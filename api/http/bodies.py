@@ -1,7 +1,6 @@
 """Request bodies: which media types are accepted, and what their models have in common."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -45,13 +44,3 @@ class Update(Body):
                 f"at least one of {' and '.join(', '.join(type(self).model_fields).rsplit(', ', 1))} is needed"
             )
         return self
-
-
-def absent() -> Any:  # noqa: ANN401 - whatever the field's type is
-    """Return the default of a field that need not be sent. A null that is sent still fails the field's type."""
-    return None
-
-
-def integral(value: object) -> object:
-    """Return 10 for 10.0: JSON Schema, like JavaScript, makes no difference."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value

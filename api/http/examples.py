@@ -65,7 +65,7 @@ UNHEALTHY: Problems = {
         503,
         "Not ready: the database failed the readiness check; see reasons.",
         database="ok",
-        revision="0000",
-        reasons=["The schema is at revision 0000, which is unknown here: is DATABASE_URL that of another program?"],
+        revision="0001",
+        reasons=["app.tasks: Row-level security is disabled. Remedy: alter table app.tasks enable row level security;"],
     ),
 }

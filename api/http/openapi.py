@@ -1,24 +1,16 @@
-"""The OpenAPI document: errors and headers, which FastAPI would describe differently or not at all.
-
-A route names its errors with `problems` and the headers of its response with `success`: both point to components, which
-`complete_document` adds.
-"""
+"""The OpenAPI document: errors, headers and examples, which FastAPI would describe differently or not at all."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 from pydantic import BaseModel, Field
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from api.http import examples
-from api.http.fastapi_internals import Route
 from api.http.problems import title
 from api.http.resource import Resource
-
-Responses = dict[int | str, dict[str, Any]]
+from api.http.routers import component_name, header_references, reference
 
 # The models are never instantiated. A default_factory makes a member optional and says no more: it is absent where
 # it does not apply, never null.
@@ -107,42 +99,6 @@ REQUEST_ID = {
 }
 
 
-def new_router(name: str, *statuses: int) -> APIRouter:
-    """Return a router for /name. Each of its routes can respond with these errors."""
-    return APIRouter(
-        prefix=f"/{name}",
-        tags=[name],
-        route_class=Route,
-        responses=problems(*statuses),
-        generate_unique_id_function=operation_id,
-    )
-
-
-def problems(*statuses: int) -> Responses:
-    """Return the `responses` of a route that can respond with these errors."""
-    return {
-        status: {**reference("responses", _component_name(status)), "description": title(status)} for status in statuses
-    }
-
-
-def success(status: int, description: str, *headers: str) -> Responses:
-    """Return the `responses` of a route that succeeds with this status and these headers."""
-    return {status: {"description": description, "headers": _header_references(*headers)}}
-
-
-def reference(kind: str, name: str) -> dict[str, str]:
-    """Return what stands for a component."""
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-UNHEALTHY: Responses = {503: {**reference("responses", "Unhealthy"), "description": title(503)}}
-
-
-def operation_id(route: APIRoute) -> str:
-    """Return the handler's name, as a function would be called in TypeScript."""
-    return to_camel(route.name)
-
-
 def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
     """Add the components that routes point to, examples, and what the middleware does for every route."""
     generate = app.openapi
@@ -163,7 +119,7 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
         components["headers"] = HEADERS
         components["parameters"] = {"X-Request-ID": REQUEST_ID}
         components["responses"] = {
-            **{_component_name(status): _response(status, "Problem", of) for status, of in _problems(resources)},
+            **{component_name(status): _response(status, "Problem", of) for status, of in _problems(resources)},
             "Unhealthy": _response(503, "HealthProblem", examples.UNHEALTHY),
         }
         return document
@@ -187,7 +143,7 @@ def _response(status: int, model: str, values: examples.Problems) -> dict[str, A
     }
     return {
         "description": title(status),
-        "headers": _header_references(*ERROR_HEADERS.get(status, ())),
+        "headers": header_references(*ERROR_HEADERS.get(status, ())),
         "content": {"application/problem+json": content},
     }
 
@@ -197,11 +153,3 @@ def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=template)
     found: dict[str, Any] = schemas["$defs"]
     return found
-
-
-def _header_references(*names: str) -> dict[str, Any]:
-    return {name: reference("headers", name) for name in (*names, "X-Request-ID")}
-
-
-def _component_name(status: int) -> str:
-    return title(status).replace(" ", "")

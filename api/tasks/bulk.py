@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from api.auth.caller import CallerSession
 from api.http.bodies import JsonBody
-from api.http.openapi import new_router, problems, success
 from api.http.problems import NotFoundError
 from api.http.responses import json_response
+from api.http.routers import new_router, problems, success
 from api.tasks.models import DeletedCount, DeleteQuery, TaskBulkResult, TaskBulkUpdate
 
-router = new_router("tasks", 401, 422, 500, 503)
+router = new_router("tasks")
 
 
 @router.patch(

@@ -6,11 +6,11 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.auth.caller import CallerSession
-from api.http.openapi import new_router, success
 from api.http.pages import ID, Key, Listing, Sort, integer, page
+from api.http.routers import PAGE, new_router
 from api.tasks.models import TaskListQuery, TaskPage
 
-router = new_router("tasks", 401, 422, 500, 503)
+router = new_router("tasks")
 
 ORDER = Key("order", integer, -(2**31), 2**31 - 1)
 
@@ -27,7 +27,7 @@ TASKS = Listing(
 )
 
 
-@router.get("", response_model=TaskPage, responses=success(200, "A page of your tasks.", "Link"))
+@router.get("", response_model=TaskPage, responses=PAGE)
 async def list_tasks(query: Annotated[TaskListQuery, Query()], db: CallerSession) -> Response:
     """List your tasks, a page at a time."""
     return await page(db, "/tasks", TASKS, db.user_id, query)

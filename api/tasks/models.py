@@ -4,30 +4,19 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.http.bodies import Body, Update, absent, integral
+from api.http import fields
+from api.http.bodies import Body, Update
+from api.http.fields import Integer, absent
 from api.http.pages import Cursor, Flag, Limit, NextCursor
 from api.tasks.examples import TASK_ID
 
-# All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
-BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-
 Text = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=500,
-        pattern=rf"^[^\x00]*[^\x00{BLANK}][^\x00]*$",
-        description="What to do: 1 to 500 characters, not only white space.",
-        examples=["Buy milk"],
-    ),
+    fields.Text,
+    Field(description="What to do: 1 to 500 characters, not only white space.", examples=["Buy milk"]),
 ]
-Order = Annotated[
-    int,
-    Field(ge=-(2**31), le=2**31 - 1, description="Position in the list, smallest first.", examples=[10]),
-    BeforeValidator(integral),
-]
+Order = Annotated[Integer, Field(description="Position in the list, smallest first.", examples=[10])]
 Completed = Annotated[bool, Field(description="Whether it is done.")]
 TaskId = Annotated[UUID, Field(description="A UUID, version 7.", examples=[TASK_ID])]
 

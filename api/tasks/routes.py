@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from api.auth.caller import CallerSession
 from api.http import idempotency
-from api.http.bodies import MERGE_PATCH, JsonBody, MergePatchBody
+from api.http.bodies import JsonBody, MergePatchBody
 from api.http.etags import (
     IfMatch,
     IfNoneMatch,
@@ -16,10 +16,10 @@ from api.http.etags import (
     row_response,
 )
 from api.http.idempotency import IdempotencyKey
-from api.http.openapi import new_router, problems, reference, success
+from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router
 from api.tasks.models import Task, TaskCreate, TaskId, TaskReplace, TaskUpdate
 
-router = new_router("tasks", 401, 422, 500, 503)
+router = new_router("tasks")
 
 MISSING: Final = "No task with this id."
 
@@ -29,13 +29,7 @@ returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
 """
 
 
-@router.post(
-    "",
-    status_code=201,
-    response_model=Task,
-    responses=success(201, "The new task.", "Location", "ETag", "Idempotency-Replayed") | problems(413, 415),
-    dependencies=[JsonBody],
-)
+@router.post("", status_code=201, response_model=Task, responses=CREATED, dependencies=[JsonBody])
 async def create_task(task: TaskCreate, db: CallerSession, idempotency_key: IdempotencyKey = None) -> Response:
     """Add a task."""
     values = (task.text, task.completed, task.order)
@@ -47,20 +41,11 @@ select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t
 """
 
 
-@router.get(
-    "/{task_id}",
-    response_model=Task,
-    responses=success(200, "The task.", "ETag")
-    | success(304, "The task still has an ETag of If-None-Match.", "ETag")
-    | problems(404),
-)
+@router.get("/{task_id}", response_model=Task, responses=FOUND)
 async def read_task(task_id: TaskId, db: CallerSession, if_none_match: IfNoneMatch = None) -> Response:
     """Read a task."""
     body, etag = one_or_404(await db.fetch(READ, db.user_id, task_id), MISSING)
     return row_response(body, etag, if_none_match)
-
-
-UPDATED = success(200, "The task as it is now.", "ETag") | problems(404, 412, 413, 415)
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
@@ -74,7 +59,7 @@ async def replace_task(task_id: TaskId, task: TaskReplace, db: CallerSession, if
     response_model=Task,
     responses=UPDATED,
     dependencies=[MergePatchBody],
-    openapi_extra={"requestBody": {"content": {MERGE_PATCH: {"schema": reference("schemas", "TaskUpdate")}}}},
+    openapi_extra=merge_patch("TaskUpdate"),
 )
 async def change_task(task_id: TaskId, task: TaskUpdate, db: CallerSession, if_match: IfMatch = None) -> Response:
     """Change the fields of a task that are sent, and no others."""
@@ -98,7 +83,7 @@ async def _update(db: CallerSession, task_id: TaskId, task: TaskReplace | TaskUp
     return row_response(body, etag)
 
 
-@router.delete("/{task_id}", status_code=204, responses=success(204, "The task is deleted.") | problems(404, 412))
+@router.delete("/{task_id}", status_code=204, responses=DELETED)
 async def delete_task(task_id: TaskId, db: CallerSession, if_match: IfMatch = None) -> Response:
     """Delete a task."""
     deleted = await db.fetch(

@@ -5,8 +5,8 @@ from starlette.responses import Response
 from api import main
 from api.auth.caller import CallerSession
 from api.health.routes import HEALTH
-from api.http.openapi import new_router
 from api.http.responses import json_response
+from api.http.routers import new_router
 from api.tasks.models import TaskCreate, TaskUpdate
 from api.tasks.resource import TASKS
 
@@ -19,7 +19,7 @@ TASK = (
 PAGE = '{"items":[' + ",".join([TASK] * 50) + f'],"next_cursor":"{"A" * 39}"}}'
 
 
-router = new_router("tasks")
+router = new_router("tasks", ())
 
 
 @router.get("")

@@ -1,4 +1,4 @@
-"""The boot gate: what closes it, what opens it again, and that nobody is served in between."""
+"""The readiness check: what makes the API not ready, what makes it ready again, and that nobody is served meanwhile."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,22 +16,24 @@ from api.health.readiness import MIGRATIONS, NOT_CHECKED, NOT_READY_INTERVAL, RE
 from db.revision import record
 from tests.support.database import PASSWORD, ROOT, Url, alembic
 from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
-from tests.support.routes import NEEDS_TOKEN, SOME_ID
+from tests.support.routes import NEEDS_TOKEN, call
 from tests.support.servers import calling
 from tests.support.tokens import bearer, make_token
 from tests.support.wire import Wire
 
+pytestmark = pytest.mark.usefixtures("generous_health_timeout")
+
 ALICE = bearer(make_token("alice", lifetime=3600))
-A_LOOK = 5.0  # seconds that one may take on a slow machine
-OPENS = NOT_READY_INTERVAL + A_LOOK
-CLOSES = READY_INTERVAL + A_LOOK
+CHECK_SECONDS = 5.0  # that a check may take on a slow machine
+READY_WITHIN = NOT_READY_INTERVAL + CHECK_SECONDS
+NOT_READY_WITHIN = READY_INTERVAL + CHECK_SECONDS
 
 Dba = Callable[[str], None]
 
 
 @pytest.fixture
 def dba(admin: psycopg.Connection) -> Dba:
-    """Whoever changes the database behind the API's back. {} in a statement is the database."""
+    """Return a function that runs a statement as a superuser; {} in it is the database."""
     admin.rollback()
     admin.autocommit = True
     admin.execute("create temporary table kept as table migrations.alembic_version")
@@ -43,11 +45,11 @@ def dba(admin: psycopg.Connection) -> Dba:
 
 
 @contextmanager
-def broken(dba: Dba, breaks: str, mends: str) -> Iterator[Callable[[], None]]:
-    """Break something; give what mends it, at the end at the latest: roles are there for every test."""
+def broken(dba: Dba, breaks: str, repairs: str) -> Iterator[Callable[[], None]]:
+    """Break something; give what repairs it, at the end at the latest: roles are shared by all tests."""
     dba(breaks)
     with ExitStack() as stack:
-        stack.callback(dba, mends)
+        stack.callback(dba, repairs)
         yield stack.close
 
 
@@ -55,17 +57,15 @@ def add_task(client: httpx2.Client) -> httpx2.Response:
     return client.post("/tasks", json={"text": "Buy milk"}, headers=ALICE)
 
 
-def assert_closed(client: httpx2.Client) -> str:
-    """/health is 503 and says why, no tenant is served. Return the reasons."""
+def assert_not_ready(client: httpx2.Client) -> str:
+    """See that /health is 503 and says why, and that no tenant is served. Return the reasons."""
     answer = client.get("/health")
     revision, reasons = answer.json()["revision"], answer.json()["reasons"]
     assert_unavailable(answer, database="ok", revision=revision, reasons=reasons)
     assert answer.json()["detail"].startswith("Not ready: ")
-    for method, template in NEEDS_TOKEN:
-        path = template.format(task_id=SOME_ID)
-        body = None if method in {"GET", "DELETE"} else {"text": "Buy milk", "completed": False, "order": 0}
-        assert client.request(method, path, json=body).status_code == 401
-        refused = client.request(method, path, json=body, headers=ALICE)
+    for route in NEEDS_TOKEN:
+        assert call(client, route).status_code == 401
+        refused = call(client, route, headers=ALICE)
         assert_unavailable(refused)
         assert refused.json()["detail"] == "Not ready: the database failed the readiness check. /health says why."
         assert refused.headers["retry-after"] == answer.headers["retry-after"] == "1"
@@ -74,21 +74,21 @@ def assert_closed(client: httpx2.Client) -> str:
     return "\n".join(reasons)
 
 
-def assert_opens(client: httpx2.Client) -> None:
-    assert wait_for_status(lambda: client.get("/health"), 200, OPENS).status_code == 200
+def assert_ready_again(client: httpx2.Client) -> None:
+    assert wait_for_status(lambda: client.get("/health"), 200, READY_WITHIN).status_code == 200
     assert list_tasks(client).status_code == 200
 
 
-# ---- open --------------------------------------------------------------------------------------------
+# ---- ready -------------------------------------------------------------------------------------------
 
 
-def test_the_right_database_is_open_to_the_first_request(url: Url) -> None:
+def test_a_good_database_is_served_from_the_first_request_on(url: Url) -> None:
     with calling(url("app_api")) as client:
         assert add_task(client).status_code == 201
         assert client.get("/health").json() == HEALTHY
 
 
-def test_the_first_look_is_over_before_the_first_request(url: Url, admin: psycopg.Connection) -> None:
+def test_the_first_check_is_over_before_the_first_request(url: Url, admin: psycopg.Connection) -> None:
     with calling(url("app_api")):
         sessions = admin.execute("""
             select state, query from pg_stat_activity
@@ -97,7 +97,7 @@ def test_the_first_look_is_over_before_the_first_request(url: Url, admin: psycop
     assert sessions == [("idle", "commit")]
 
 
-def test_an_open_gate_costs_a_request_no_round_trip(url: Url) -> None:
+def test_the_readiness_check_costs_a_request_no_round_trip(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         with calling(wire.url) as client:
@@ -107,7 +107,7 @@ def test_an_open_gate_costs_a_request_no_round_trip(url: Url) -> None:
             assert wire.round_trips - before == 3
 
 
-def test_warnings_do_not_close_it(url: Url, admin: psycopg.Connection, dba: Dba) -> None:
+def test_a_warning_of_the_audit_does_not_stop_the_api(url: Url, admin: psycopg.Connection, dba: Dba) -> None:
     dba("alter table app.tasks no force row level security")
     assert admin.execute("select distinct level from audit.findings").fetchall() == [("warning",)]
 
@@ -116,7 +116,7 @@ def test_warnings_do_not_close_it(url: Url, admin: psycopg.Connection, dba: Dba)
         assert add_task(client).status_code == 201
 
 
-def test_a_newer_schema_does_not_close_it(url: Url, dba: Dba) -> None:
+def test_a_newer_schema_is_served(url: Url, dba: Dba) -> None:
     dba("update migrations.alembic_version set version_num = '9999'")
     dba(record([*MIGRATIONS.revisions, "9999"]))
 
@@ -132,11 +132,11 @@ def test_the_revisions_that_it_knows_are_those_of_alembic() -> None:
     assert script.get_current_head() == MIGRATIONS.head
 
 
-# ---- closed ------------------------------------------------------------------------------------------
+# ---- not ready ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["app_migrator", "app_auditor", "a superuser", "a superuser that acts as app_api"])
-def test_the_wrong_login_closes_it(role: str, url: Url, admin: psycopg.Connection, dba: Dba) -> None:
+def test_the_wrong_login_is_not_served(role: str, url: Url, admin: psycopg.Connection, dba: Dba) -> None:
     dba("insert into app.tasks (user_id, text) values ('alice', 'Buy milk')")
     login, address = role, url(role)
     if role.startswith("a superuser"):
@@ -146,7 +146,7 @@ def test_the_wrong_login_closes_it(role: str, url: Url, admin: psycopg.Connectio
         address += "&role=app_api"
 
     with calling(address) as client:
-        assert f"DATABASE_URL logs in as {login}" in assert_closed(client)
+        assert f"DATABASE_URL logs in as {login}" in assert_not_ready(client)
     assert admin.execute("select text, completed from app.tasks").fetchall() == [("Buy milk", False)]
 
 
@@ -154,7 +154,11 @@ BACK = "delete from migrations.alembic_version; insert into migrations.alembic_v
 
 # What is done to the database, what undoes it, and what the API says meanwhile.
 BROKEN = {
-    "a login above the walls": ("alter role app_api bypassrls", "alter role app_api nobypassrls", "BYPASSRLS"),
+    "a login that bypasses row-level security": (
+        "alter role app_api bypassrls",
+        "alter role app_api nobypassrls",
+        "BYPASSRLS",
+    ),
     "a login that may become the owner": ("grant app_owner to app_api", "revoke app_owner from app_api", "app_owner"),
     "a login that acts as another": (
         "grant app_owner to app_api; alter role app_api in database {} set role = 'app_owner'",
@@ -211,39 +215,41 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_closes_it_and_it_opens_when_that_is_mended(name: str, url: Url, dba: Dba) -> None:
-    breaks, mends, reason = BROKEN[name]
-    with broken(dba, breaks, mends) as mend, calling(url("app_api")) as client:
-        assert reason in assert_closed(client)
+def test_the_api_is_not_ready_while_something_is_broken_and_ready_once_it_is_repaired(
+    name: str, url: Url, dba: Dba
+) -> None:
+    breaks, repairs, reason = BROKEN[name]
+    with broken(dba, breaks, repairs) as repair, calling(url("app_api")) as client:
+        assert reason in assert_not_ready(client)
 
-        mend()
-        assert_opens(client)
+        repair()
+        assert_ready_again(client)
 
 
-def test_every_reason_is_told(url: Url, dba: Dba) -> None:
+def test_every_reason_is_reported(url: Url, dba: Dba) -> None:
     for breaks in ("an older revision", "no row-level security", "a policy for all rows"):
         dba(BROKEN[breaks][0])
 
     with calling(url("app_migrator")) as client:
-        reasons = assert_closed(client)
+        reasons = assert_not_ready(client)
 
     for reason in ("app_migrator", "0001", "Row-level security is disabled", "tasks_belong_to_their_user"):
         assert reason in reasons
     assert len(reasons.splitlines()) == 4
 
 
-def test_a_schema_that_was_dropped_closes_it_until_the_migrations_have_run(url: Url, dba: Dba) -> None:
+def test_after_the_schema_was_dropped_the_api_is_ready_when_the_migrations_have_run(url: Url, dba: Dba) -> None:
     dba("grant create on database {} to app_owner")
     dba("drop schema audit, app, migrations cascade")
 
     with calling(url("app_api")) as client:
-        assert assert_closed(client).count("alembic upgrade head") == 2
+        assert assert_not_ready(client).count("alembic upgrade head") == 2
 
         alembic(url("app_migrator"), "upgrade", "head")
-        assert_opens(client)
+        assert_ready_again(client)
 
 
-# A look that takes four seconds, and finds nothing.
+# A check that takes four seconds, and finds nothing.
 SLOW = """
 alter view audit.findings rename to swift;
 create view audit.findings as
@@ -252,7 +258,7 @@ grant select on audit.findings to app_api
 """
 
 
-def test_the_first_request_after_the_database_came_opens_it(url: Url) -> None:
+def test_the_first_request_after_the_database_has_started_is_served(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire, calling(wire.url) as client:
         answer = list_tasks(client)
         assert_unavailable(answer)
@@ -262,60 +268,62 @@ def test_the_first_request_after_the_database_came_opens_it(url: Url) -> None:
         assert list_tasks(client).status_code == 200
 
 
-def test_it_stays_closed_while_the_first_look_takes_long(url: Url, dba: Dba) -> None:
+def test_nobody_is_served_while_the_first_check_runs(url: Url, dba: Dba) -> None:
     dba(SLOW)
     with calling(url("app_api")) as client:
         answer = client.get("/health")
         assert_unavailable(answer, database="ok", revision=MIGRATIONS.head, reasons=NOT_CHECKED)
         assert_unavailable(list_tasks(client))
-        assert_opens(client)
+        assert_ready_again(client)
 
 
 # ---- while it runs -----------------------------------------------------------------------------------
 
 
-def test_it_closes_by_itself_without_any_request(url: Url, dba: Dba, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hole_is_noticed_without_any_request(url: Url, dba: Dba, caplog: pytest.LogCaptureFixture) -> None:
     with calling(url("app_api")) as client:
         assert add_task(client).status_code == 201
 
         dba("alter table app.tasks disable row level security")
-        deadline = time.monotonic() + CLOSES
+        deadline = time.monotonic() + NOT_READY_WITHIN
         while "not ready" not in caplog.messages:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert "Row-level security is disabled" in assert_closed(client)
+        assert "Row-level security is disabled" in assert_not_ready(client)
 
         dba("alter table app.tasks enable row level security")
-        assert_opens(client)
+        assert_ready_again(client)
         assert "ready again" in caplog.messages
 
 
-def test_a_connection_that_began_as_somebody_else_does_not_outlive_the_closure(url: Url, dba: Dba) -> None:
+def test_no_connection_that_began_as_another_role_is_used_once_the_api_is_ready_again(url: Url, dba: Dba) -> None:
     with calling(url("app_api")) as client:
-        breaks, mends, _ = BROKEN["a login that acts as another"]
-        with broken(dba, breaks, mends) as mend:
-            assert add_task(client).status_code == 403  # app_owner's: it began before the gate noticed
-            assert wait_for_status(lambda: add_task(client), 503, CLOSES).status_code == 503
+        breaks, repairs, _ = BROKEN["a login that acts as another"]
+        with broken(dba, breaks, repairs) as repair:
+            assert add_task(client).status_code == 403  # as app_owner: it began before the check
+            assert wait_for_status(lambda: add_task(client), 503, NOT_READY_WITHIN).status_code == 503
 
-            mend()
-            assert_opens(client)
+            repair()
+            assert_ready_again(client)
             assert add_task(client).status_code == 201
 
 
 @pytest.fixture
-def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gate looks more often than it does in earnest."""
+def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the database more often than in production."""
     monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.5)
 
 
-@pytest.mark.usefixtures("restless")
-def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("frequent_checks")
+def test_an_unavailable_database_does_not_make_a_ready_api_not_ready(
+    url: Url, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         with calling(wire.url) as client:
             assert add_task(client).status_code == 201
             wire.cut()
-            deadline = time.monotonic() + 3 * NOT_READY_INTERVAL  # time for some looks
+            deadline = time.monotonic() + 3 * NOT_READY_INTERVAL  # time for some checks
             while time.monotonic() < deadline:
                 answer = add_task(client)
                 assert_unavailable(answer)
@@ -327,8 +335,8 @@ def test_a_database_that_is_away_does_not_close_it(url: Url, caplog: pytest.LogC
             assert "not ready" not in caplog.messages
 
 
-@pytest.mark.usefixtures("restless")
-def test_a_look_that_is_cut_off_does_not_close_it(
+@pytest.mark.usefixtures("frequent_checks")
+def test_a_check_that_is_cancelled_changes_nothing(
     url: Url, admin: psycopg.Connection, dba: Dba, caplog: pytest.LogCaptureFixture
 ) -> None:
     cut_off = """
@@ -337,18 +345,18 @@ def test_a_look_that_is_cut_off_does_not_close_it(
     """
     with calling(url("app_api")) as client:
         dba(SLOW)
-        looks: set[tuple[object, ...]] = set()
-        deadline = time.monotonic() + 2 * CLOSES
-        while len(looks) < 2:  # what came of the first one is known when the second one is under way
-            looks.update(admin.execute(cut_off).fetchall())
+        checks: set[tuple[object, ...]] = set()
+        deadline = time.monotonic() + 2 * NOT_READY_WITHIN
+        while len(checks) < 2:  # the first one is over when a second one runs
+            checks.update(admin.execute(cut_off).fetchall())
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert list_tasks(client).status_code == 200
         assert "not ready" not in caplog.messages
 
 
-@pytest.mark.usefixtures("restless")
-def test_a_look_does_not_wait_for_a_lock(
+@pytest.mark.usefixtures("frequent_checks")
+def test_a_check_does_not_wait_for_a_lock(
     url: Url, admin: psycopg.Connection, dba: Dba, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = """
@@ -357,17 +365,17 @@ def test_a_look_does_not_wait_for_a_lock(
     """
     with calling(url("app_api")) as client, admin.transaction():
         dba("alter view audit.findings set (security_barrier = false)")  # locked until the end
-        looks: set[tuple[object, ...]] = set()
+        checks: set[tuple[object, ...]] = set()
         deadline = time.monotonic() + READY_INTERVAL
-        while len(looks) < 2:  # the first one has given up when there is a second one
-            looks.update(admin.execute(waiting).fetchall())
+        while len(checks) < 2:  # the first one has ended when there is a second one
+            checks.update(admin.execute(waiting).fetchall())
             admin.execute("select pg_stat_clear_snapshot()")
             assert time.monotonic() < deadline
         assert list_tasks(client).status_code == 200
         assert "not ready" not in caplog.messages
 
 
-def test_a_migration_does_not_close_it_and_is_not_in_its_way(
+def test_migrations_and_checks_do_not_disturb_each_other(
     url: Url, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0)
@@ -379,12 +387,12 @@ def test_a_migration_does_not_close_it_and_is_not_in_its_way(
     assert "not ready" not in caplog.messages
 
 
-def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
+def test_an_unavailable_database_does_not_make_the_api_ready(url: Url, dba: Dba) -> None:
     dba("alter table app.tasks disable row level security")
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         with calling(wire.url) as client:
-            assert_closed(client)
+            assert_not_ready(client)
             wire.cut()
             deadline = time.monotonic() + 2 * NOT_READY_INTERVAL
             while time.monotonic() < deadline:
@@ -394,4 +402,4 @@ def test_a_database_that_is_away_does_not_open_it(url: Url, dba: Dba) -> None:
 
             wire.mend()
             dba("alter table app.tasks enable row level security")
-            assert_opens(client)
+            assert_ready_again(client)

@@ -11,25 +11,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.health.probe import Probe
-from api.tasks.examples import TASK_ID
 from tests.support.database import ROOT
 from tests.support.refusals import untouched
-from tests.support.routes import NEEDS_TOKEN, OPEN, ROUTES
+from tests.support.routes import NEEDS_TOKEN, OPEN, ROUTES, parameters
+from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
 
-pytestmark = pytest.mark.slow("Schemathesis")
+pytestmark = [pytest.mark.slow("Schemathesis"), pytest.mark.usefixtures("generous_health_timeout")]
 
-CONDITIONAL = [("PUT", "/tasks/{task_id}"), ("PATCH", "/tasks/{task_id}"), ("DELETE", "/tasks/{task_id}")]
+CONDITIONAL = [route for route in ROUTES if "If-Match" in parameters(*route, "header")]
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that shares its processor with the suite may take its time to answer /health."""
-    monkeypatch.setattr(Probe.ask, "__defaults__", (10.0,))
 
 
 @pytest.fixture
@@ -76,7 +69,7 @@ def assert_whole(report: Mapping[str, Any], **warnings: list[str]) -> None:
 
 
 def test_what_the_document_says_is_what_alice_gets(run: Run, admin: psycopg.Connection, tmp_path: Path) -> None:
-    admin.execute("insert into app.tasks (id, user_id, text) values (%s, 'alice', 'Buy milk')", [TASK_ID])
+    insert_examples(admin)
     admin.commit()
     users = [
         {"name": name, "fixedHeaders": [{"name": "Authorization", "value": value}]}
@@ -88,7 +81,7 @@ def test_what_the_document_says_is_what_alice_gets(run: Run, admin: psycopg.Conn
 
     report = run("alice", CONTRACT_TOKENS=str(tokens))
 
-    # Few ETags that are made up are the task's.
+    # Few ETags that are made up are the row's.
     assert_whole(report, validation_mismatch=names(CONDITIONAL))
     assert accepted(report) == names(ROUTES)
 

@@ -79,8 +79,9 @@ def forget_a_grant(admin: psycopg.Connection) -> None:
 
 def swallow_new_rows(admin: psycopg.Connection) -> None:
     """Break the deployment so that the API's own code stumbles."""
-    admin.execute("create function app.swallow() returns trigger language plpgsql as 'begin return null; end'")
-    admin.execute("create trigger swallow before insert on app.tasks for each row execute function app.swallow()")
+    admin.execute("create schema scratch")
+    admin.execute("create function scratch.swallow() returns trigger language plpgsql as 'begin return null; end'")
+    admin.execute("create trigger swallow before insert on app.tasks for each row execute function scratch.swallow()")
     admin.commit()
 
 

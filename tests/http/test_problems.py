@@ -16,40 +16,43 @@ from psycopg import sql
 from starlette.requests import Request
 
 from api.http.problems import to_response
+from api.main import RESOURCES
 from api.tasks.resource import TASKS
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session
 from tests.support.database import Url
 
-NOTES = """
-create table app.locked_away (number int);
-create table app.pads (number int primary key);
-create table app.notes (
+SCRATCH = """
+create schema scratch;
+grant usage on schema scratch to app_api;
+create table scratch.locked_away (number int);
+create table scratch.pads (number int primary key);
+create table scratch.notes (
     owner text,
     number int check (number > 0),
-    pad int references app.pads,
+    pad int references scratch.pads,
     primary key (owner, number)
 );
-alter table app.notes enable row level security;
-create policy notes_belong_to_their_owner on app.notes to app_api
+alter table scratch.notes enable row level security;
+create policy notes_belong_to_their_owner on scratch.notes to app_api
     using (owner = app.current_user_id()) with check (owner = app.current_user_id());
-grant select, insert, update on app.notes to app_api;
-insert into app.notes values ('alice', 1)
+grant select, insert, update on scratch.notes to app_api;
+insert into scratch.notes values ('alice', 1)
 """
 
 RAISED: dict[str, tuple[int, str]] = {
-    "a policy refuses a new row": (403, "insert into app.notes values ('bob', 1)"),
-    "a policy refuses that a row changes hands": (403, "update app.notes set owner = 'bob'"),
-    "a grant on a table is missing": (500, "select * from app.locked_away"),
+    "a policy refuses a new row": (403, "insert into scratch.notes values ('bob', 1)"),
+    "a policy refuses that a row changes hands": (403, "update scratch.notes set owner = 'bob'"),
+    "a grant on a table is missing": (500, "select * from scratch.locked_away"),
     "a grant on a column is missing": (500, "update app.tasks set user_id = 'bob'"),
-    "a grant on a schema is missing": (500, "create table app.mine ()"),
-    "a key exists": (409, "insert into app.notes values ('alice', 1)"),
-    "a reference goes nowhere": (409, "insert into app.notes values ('alice', 2, 3)"),
-    "a check that has no words yet": (422, "insert into app.notes values ('alice', 0)"),
+    "a grant on a schema is missing": (500, "create table app.another ()"),
+    "a key exists": (409, "insert into scratch.notes values ('alice', 1)"),
+    "a reference goes nowhere": (409, "insert into scratch.notes values ('alice', 2, 3)"),
+    "a check that has no words yet": (422, "insert into scratch.notes values ('alice', 0)"),
     "a value is out of range": (422, "select 1 / 0"),
     "a value has the wrong form": (422, "select 'x'::uuid"),
-    "a table is missing": (500, "select * from app.nothing"),
+    "a table is missing": (500, "select * from scratch.nothing"),
     "this is not SQL": (500, "selecht 1"),
     "a serialization failure, again and again": (503, "do $$ begin raise sqlstate '40001'; end $$"),
     "a deadlock, again and again": (503, "do $$ begin raise sqlstate '40P01'; end $$"),
@@ -60,7 +63,7 @@ RAISED: dict[str, tuple[int, str]] = {
 
 
 def told(url: str, *statements: str) -> list[dict[str, Any]]:
-    """Return what Alice is told when requests of hers run these statements through the door."""
+    """Return what Alice is told when requests of hers run these statements in her session."""
 
     async def ask(session: Session, statement: str) -> dict[str, Any]:
         with pytest.raises((asyncpg.PostgresError, DatabaseUnavailableError)) as caught:
@@ -84,7 +87,7 @@ def told(url: str, *statements: str) -> list[dict[str, Any]]:
 
 
 def test_each_error_of_the_database_is_somebodys_fault(admin: psycopg.Connection, url: Url) -> None:
-    admin.execute(NOTES)
+    admin.execute(SCRATCH)
     admin.commit()
 
     problems = told(url("app_api"), *(statement for _, statement in RAISED.values()))
@@ -92,7 +95,9 @@ def test_each_error_of_the_database_is_somebodys_fault(admin: psycopg.Connection
     statuses = {name: problem["status"] for name, problem in zip(RAISED, problems, strict=True)}
     assert statuses == {name: status for name, (status, _) in RAISED.items()}
     details = " ".join(problem["detail"] for problem in problems)
-    assert not [word for word in ("app.", "notes", "locked", "42501", "permission", "policy") if word in details]
+    assert not [
+        word for word in ("app.", "scratch", "notes", "locked", "42501", "permission", "policy") if word in details
+    ]
 
 
 def test_a_check_of_a_field_points_at_it(url: Url) -> None:
@@ -124,7 +129,7 @@ def test_a_rule_that_only_the_database_has_is_a_422_at_its_field(
 def test_each_constraint_that_has_words_exists(admin: psycopg.Connection) -> None:
     rows = admin.execute("select conname from pg_constraint where connamespace = 'app'::regnamespace").fetchall()
 
-    assert TASKS.constraints.keys() <= {name for (name,) in rows}
+    assert {name for resource in RESOURCES for name in resource.constraints} <= {name for (name,) in rows}
 
 
 # ---- others are in the way ---------------------------------------------------------------------------
@@ -156,16 +161,18 @@ def test_a_request_that_waits_too_long_is_told_to_try_again(
 def fail_to_serialize(admin: psycopg.Connection, times: int) -> None:
     """Have so many inserts meet a serialization failure. A sequence counts: it does not roll back."""
     admin.execute(f"""
-        create sequence app.tries;
-        grant usage on sequence app.tries to app_api;
-        create function app.fail() returns trigger language plpgsql as $$
+        create schema scratch;
+        grant usage on schema scratch to app_api;
+        create sequence scratch.tries;
+        grant usage on sequence scratch.tries to app_api;
+        create function scratch.fail() returns trigger language plpgsql as $$
         begin
-            if nextval('app.tries') <= {times} then
+            if nextval('scratch.tries') <= {times} then
                 raise serialization_failure;
             end if;
             return new;
         end $$;
-        create trigger fail before insert on app.tasks for each row execute function app.fail()
+        create trigger fail before insert on app.tasks for each row execute function scratch.fail()
     """)
     admin.commit()
 
@@ -185,7 +192,7 @@ def test_serialization_failures_are_tried_once_more_and_then_the_callers_to_retr
     answer = alice.post("/tasks", json={"text": "Buy milk"})
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert admin.execute("select last_value from app.tries").fetchone() == (2,)
+    assert admin.execute("select last_value from scratch.tries").fetchone() == (2,)
     assert alice.get("/tasks").json()["items"] == []
     assert alice.post("/tasks", json={"text": "Buy milk"}).status_code == 201
 
@@ -254,10 +261,11 @@ def test_a_request_whose_commit_is_cut_off_is_not_told_that_it_worked(
     alice: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     admin.execute("""
-        create function app.wait() returns trigger language plpgsql as
+        create schema scratch;
+        create function scratch.wait() returns trigger language plpgsql as
         'begin perform pg_advisory_xact_lock(1); return null; end';
         create constraint trigger wait after insert on app.tasks deferrable initially deferred
-        for each row execute function app.wait()
+        for each row execute function scratch.wait()
     """)
     admin.commit()
     admin.execute("select pg_advisory_xact_lock(1)")
@@ -273,10 +281,11 @@ def test_a_request_whose_commit_is_cut_off_is_not_told_that_it_worked(
 
 def test_a_commit_that_the_database_refuses_is_told(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     admin.execute("""
-        create function app.refuse() returns trigger language plpgsql as
+        create schema scratch;
+        create function scratch.refuse() returns trigger language plpgsql as
         'begin raise check_violation using constraint = ''tasks_text_length''; end';
         create constraint trigger refuse after insert on app.tasks deferrable initially deferred
-        for each row execute function app.refuse()
+        for each row execute function scratch.refuse()
     """)
     admin.commit()
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import httpx2
 import psycopg
 
+from tests.support.tables import tenant_tables
+
 TITLES = {
     401: "Unauthorized",
     404: "Not Found",
@@ -34,12 +36,13 @@ def assert_refused(answer: httpx2.Response, status: int, *places: str) -> None:
 
 @contextmanager
 def untouched(admin: psycopg.Connection) -> Iterator[None]:
-    """See to it that no row is added, changed or deleted meanwhile."""
+    """See to it that no row of anybody's is added, changed or deleted meanwhile."""
     before = rows(admin)
     yield
     assert rows(admin) == before, "a row was added, changed or deleted"
 
 
-def rows(admin: psycopg.Connection) -> list[tuple[object, ...]]:
-    """Return everybody's tasks."""
-    return admin.execute("select * from app.tasks order by id").fetchall()
+def rows(admin: psycopg.Connection) -> dict[str, list[tuple[object, ...]]]:
+    """Return all rows of all tenants, by table."""
+    found = {table: admin.execute(f"table {table}".encode()).fetchall() for table in tenant_tables(admin)}
+    return {table: sorted(each, key=str) for table, each in found.items()}

@@ -1,0 +1,1 @@
+"""${Plural}: one resource, with its models, routes and SQL."""

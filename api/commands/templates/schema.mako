@@ -1,0 +1,13 @@
+
+${plural} = Table(
+    "${plural}",
+    metadata,
+    Column("id", Uuid, nullable=False, server_default=text("uuidv7()")),
+    Column("user_id", Text, nullable=False, server_default=text("app.current_user_id()")),
+% for field in fields:
+    Column("${field.name}", ${field.sqlalchemy}${"" if field.optional else ", nullable=False"}),
+% endfor
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("user_id", "id", name="${plural}_pkey"),
+)

@@ -1,0 +1,229 @@
+"""What every route promises, whoever adds it: its document is true, it needs a token, its errors have one shape."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+from api.http import docs_page
+from api.http.openapi import HealthProblem, Problem
+from tests.support.database import Url
+from tests.support.health import assert_unavailable
+from tests.support.refusals import assert_refused, untouched
+from tests.support.routes import (
+    COLLECTIONS,
+    CONTEXTS,
+    DOCUMENT,
+    ENDPOINTS,
+    NEEDS_TOKEN,
+    OPEN,
+    ROUTES,
+    Route,
+    call,
+    create,
+    operation,
+    parameters,
+    resolve,
+    response,
+    values_of,
+)
+from tests.support.servers import calling
+from tests.support.tokens import bearer, make_token
+
+EVERY_ROUTE = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+EVERY_ROUTE_OF_TENANTS = pytest.mark.parametrize("route", NEEDS_TOKEN, ids=" ".join)
+
+
+# ---- which routes there are --------------------------------------------------------------------------
+
+
+def test_the_document_has_every_route_of_a_resource_and_only_these_are_not_in_it() -> None:
+    documented = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
+    others = {context.path for context in CONTEXTS if not isinstance(context.original_route, APIRoute)}
+
+    assert sorted(each for each in documented if each[0] != "PARAMETERS") == ROUTES
+    assert others == {"/openapi.json", "/docs", "/metrics", *(f"/docs/assets/{name}" for name in docs_page.NAMES)}
+    assert set(ROUTES) > OPEN
+    assert "/tasks" in COLLECTIONS
+
+
+def test_every_list_is_a_resource_with_rows_that_are_created_read_and_deleted() -> None:
+    """The tests of every route create rows by this. A resource of another shape needs tests of its own."""
+    for collection, one in COLLECTIONS.items():
+        assert {("GET", collection), ("POST", collection), ("GET", one), ("DELETE", one)} <= {*ROUTES}
+
+
+def test_no_request_waits_for_a_thread() -> None:
+    def calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+        yield dependant.call
+        for dependency in dependant.dependencies:
+            yield from calls(dependency)
+
+    called = {each for route in ENDPOINTS.values() for each in calls(route.dependant)}
+    assert len(called) > len(ROUTES)
+    for each in called:  # FastAPI runs in a thread whatever is no coroutine
+        assert inspect.iscoroutinefunction(each) or inspect.iscoroutinefunction(type(each).__call__), each
+
+
+# ---- who is let in -----------------------------------------------------------------------------------
+
+
+def test_every_route_but_health_needs_a_token_and_says_so(
+    anonymous: httpx2.Client, admin: psycopg.Connection, subtests: pytest.Subtests
+) -> None:
+    [(name, scheme)] = DOCUMENT["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for route in NEEDS_TOKEN:
+        with subtests.test(" ".join(route)), untouched(admin):
+            assert_refused(call(anonymous, route), 401)
+            assert call(anonymous, route, headers=bearer("forged")).status_code == 401
+            assert operation(*route)["security"] == [{name: []}]
+
+
+def test_health_is_open_and_says_so(anonymous: httpx2.Client) -> None:
+    for route in OPEN:
+        assert call(anonymous, route).status_code == 200
+        assert "security" not in operation(*route)
+
+
+# ---- what it documents -------------------------------------------------------------------------------
+
+
+def expected_errors(method: str, path: str) -> set[str]:
+    """Return the errors that every such route can respond with, whatever it does."""
+    if (method, path) in OPEN:
+        return set() if path == "/health/live" else {"503"}
+    body = operation(method, path).get("requestBody")
+    errors = {"401", "422", "500", "503"}
+    if "{" in path or (body and "id" in properties(body)):
+        errors |= {"404"}
+    if "If-Match" in parameters(method, path, "header"):
+        errors |= {"412"}
+    return errors | ({"413", "415"} if body else set())
+
+
+def properties(described: Any) -> set[str]:
+    """Return the names of all members of a body, at any depth."""
+    names: set[str] = set()
+    for each in values_of("properties", described):
+        names |= each.keys()
+    for reference in values_of("$ref", described):
+        names |= properties(resolve({"$ref": reference}))
+    return names
+
+
+@EVERY_ROUTE
+def test_a_route_documents_every_error_that_it_can_respond_with(route: Route) -> None:
+    errors = {status for status in operation(*route)["responses"] if status >= "400"}
+
+    assert errors == expected_errors(*route)
+    for status in errors:
+        [(media_type, content)] = response(*route, status)["content"].items()
+        model = "HealthProblem" if route in OPEN else "Problem"
+        assert (media_type, content["schema"]) == (
+            "application/problem+json",
+            {"$ref": f"#/components/schemas/{model}"},
+        )
+
+
+@EVERY_ROUTE
+def test_a_write_to_one_row_takes_if_match_and_a_read_if_none_match(route: Route) -> None:
+    method, path = route
+    expected = {"GET": {"If-None-Match"}, "PUT": {"If-Match"}, "PATCH": {"If-Match"}, "DELETE": {"If-Match"}}
+    assert set(parameters(method, path, "header")) == (
+        expected[method] if "{" in path else {"Idempotency-Key"} if route == ("POST", path) else set()
+    )
+
+
+# ---- and what it responds with -----------------------------------------------------------------------
+
+
+def provoke(client: httpx2.Client, route: Route, status: int) -> httpx2.Response:
+    """Send a request that a route has to answer with this status."""
+    path = route[1]
+    collection = path.partition("/{")[0]
+    has_body = "requestBody" in operation(*route)
+    match status:
+        case 401:
+            return call(client, route, headers={"Authorization": ""})
+        case 404:
+            return call(client, route)
+        case 413:
+            return call(client, route, json={"text": "x" * 70_000})
+        case 415:
+            return call(client, route, json=None, content="text=x")
+        case 422 if has_body:
+            return call(client, route, json={"unknown": 1})
+        case 422 if "{" in path:
+            return call(client, route, row="x")
+        case 422:
+            return call(client, route, params={"unknown": "1"})
+    row = create(client, collection) if collection in COLLECTIONS else ""
+    headers = {304: {"If-None-Match": "*"}, 412: {"If-Match": '"0"'}}.get(status, {})
+    return call(client, route, row, headers=headers)
+
+
+def assert_as_documented(answer: httpx2.Response, route: Route) -> None:
+    """The status is documented for this route, and headers and body are what is documented for this status."""
+    documented = response(*route, answer.status_code)
+    described = {name.lower(): resolve(header) for name, header in documented["headers"].items()}
+    ours = {name.lower() for name in DOCUMENT["components"]["headers"]} & answer.headers.keys()
+    assert {name for name, header in described.items() if header.get("required")} <= ours <= described.keys()
+    if "content" not in documented:
+        assert (answer.content, "content-type" in answer.headers) == (b"", False)
+        return
+    assert answer.headers["content-type"] in documented["content"]
+    problem = HealthProblem if route in OPEN else Problem
+    model = TypeAdapter[Any](ENDPOINTS[route].response_model if answer.is_success else problem)
+    model.validate_json(answer.content, strict=True, extra="forbid")
+
+
+@EVERY_ROUTE
+def test_every_status_that_is_documented_comes_with_the_headers_and_the_body_that_are(
+    route: Route, alice: httpx2.Client
+) -> None:
+    for status in map(int, operation(*route)["responses"]):
+        if status < 500:
+            answer = provoke(alice, route, status)
+
+            assert answer.status_code == status, answer.text
+            assert_as_documented(answer, route)
+
+
+def test_a_request_id_comes_back_from_every_route(alice: httpx2.Client, anonymous: httpx2.Client) -> None:
+    for route in ROUTES:
+        for client in (alice, anonymous):
+            assert call(client, route, headers={"X-Request-ID": "mine"}).headers["x-request-id"] == "mine", route
+
+
+def test_a_defect_of_ours_is_a_500_on_every_route(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+    admin.execute("revoke all on all tables in schema app from app_api")
+    admin.commit()
+    for route in NEEDS_TOKEN:
+        answer = call(alice, route)
+
+        assert (route, answer.status_code) == (route, 500)
+        assert_as_documented(answer, route)
+
+
+@pytest.mark.parametrize("why", ["not ready", "unavailable"])
+def test_no_route_serves_anybody_from_a_database_that_is_not_safe_to_use(
+    why: str, url: Url, admin: psycopg.Connection
+) -> None:
+    if why == "not ready":
+        admin.execute("alter table app.tasks disable row level security")
+        admin.commit()
+    address = url("app_api") if why == "not ready" else url("app_api").replace("?", "_that_never_existed?", 1)
+    with untouched(admin), calling(address) as client:
+        for route in NEEDS_TOKEN:
+            answer = call(client, route, headers=bearer(make_token("alice")))
+
+            assert_unavailable(answer)
+            assert_as_documented(answer, route)
+            assert call(client, route).status_code == 401
