@@ -3,22 +3,25 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import TypedDict
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from api.auth.tokens import Verifier
 from api.health.probe import Probe
 from api.health.readiness import Readiness, schema_revision
 from api.health.routes import HEALTH
 from api.http.docs_page import serve_docs
-from api.http.middleware import Api, CatchErrors, HeadAsGet, LimitBody, NormalizePath
+from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
+from api.http.problems import to_response
 from api.http.resource import Resource
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
@@ -43,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the API. It starts whatever its database is like, and says at /health what is wrong."""
     url = settings.database_url.get_secret_value()
     cache_size = settings.database_statement_cache_size
+    constraints = {k: v for each in RESOURCES for k, v in each.constraints.items()}
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
@@ -52,21 +56,22 @@ def create_app(settings: Settings) -> FastAPI:
             aclosing(Probe(url, schema_revision)) as probe,
             aclosing(Verifier(settings)) as tokens,
         ):
-            # Start-up objects never die: exempt them from garbage collection.
-            gc.collect()
-            gc.freeze()
             yield {"pool": pool, "readiness": readiness, "probe": probe, "tokens": tokens}
 
-    app = Api(
+    async def respond(request: Request, error: Exception) -> Response:
+        return to_response(request, error, constraints)
+
+    app = FastAPI(
         title="Partywall",
         version="0.1.0",
         description="Tasks, isolated by PostgreSQL's row-level security: rows that are not yours do not exist.",
         lifespan=lifespan,
-        # Not by include_router, which looks for the route twice.
+        # Not by include_router: see api.http.fastapi_internals.Route.
         routes=[route for resource in RESOURCES for router in resource.routers for route in router.routes],
         redirect_slashes=False,
-        # What there is to know is at /metrics. To ask in each request whether somebody traces it costs 5 %.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        # The errors that FastAPI responds to by itself. CatchErrors responds to all others.
+        exception_handlers={HTTPException: respond, RequestValidationError: respond},
+        telemetry=None if settings.opentelemetry else {"tracing": False, "metrics": False, "logs": False},
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
@@ -75,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     serve_metrics(app)
 
     # The last one added is the outermost.
-    app.add_middleware(CatchErrors, constraints={k: v for each in RESOURCES for k, v in each.constraints.items()})
+    app.add_middleware(CatchErrors, constraints=constraints)
     app.add_middleware(LimitBody)
     app.add_middleware(HeadAsGet)
     app.add_middleware(NormalizePath)

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call the API from a browser, separated by commas. Default: none."""
 
+    opentelemetry: bool = False
+    """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
+
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr) -> SecretStr:

@@ -1,8 +1,8 @@
-"""The door's connections: at most so many, and the one that came back last goes out first.
+"""A bounded LIFO connection pool.
 
-asyncpg's own pool does the same and more, and was a sixth of a request that reads one row: a task and two timers for
-each connection that is lent, a proxy around each call. The door needs little of that, because it alone holds
-connections, for one transaction each, and because it says whether one came back clean.
+asyncpg's own took a sixth of a request that reads one row: a task and two timers for each checkout, a proxy around each
+call. A session needs less: it alone checks connections out, for one transaction each, and it knows what a pool cannot
+know, whether the server has confirmed the end of that transaction.
 """
 
 import asyncio
@@ -14,15 +14,17 @@ from asyncpg import Connection
 
 from db.connect import DatabaseUnavailableError, connect
 
-PATIENCE = 5.0  # seconds to wait for a connection to come back, and for a new one to be opened
-LENT_FOR = 15.0  # seconds: a hung server is not a hung client. The server's own limit, statement_timeout, is shorter
-LOOK_EVERY = 0.5  # seconds between two looks for what takes longer than that
-CANCEL_WITHIN = 1.0  # seconds in which a query that nobody waits for is cancelled
-IDLE_LIFETIME = 300.0  # seconds after which the network may have forgotten an idle connection
+# Seconds.
+ACQUIRE_TIMEOUT = 5.0  # until a caller gives up waiting for a connection to be released
+CONNECT_TIMEOUT = 5.0  # until opening one is given up
+CHECKOUT_TIMEOUT = 15.0  # until a checked out one is closed: longer than statement_timeout, for servers that hang
+CHECK_INTERVAL = 0.5  # between two looks at these deadlines. A timer for each of them was a tenth of a request
+CANCEL_TIMEOUT = 1.0  # for asyncpg to cancel on the server what nobody waits for any more, before its connection closes
+IDLE_LIFETIME = 300.0  # until the network may have forgotten an idle connection
 
 
 class Pool:
-    """Lends connections. It sends nothing of its own: no query that tests a connection or resets it."""
+    """Checks connections out. It sends nothing of its own: no query that tests a connection or resets it."""
 
     def __init__(self, url: str, *, size: int, statement_cache_size: int = 100) -> None:
         """Open at most `size` connections to `url`, the first one when it is asked for.
@@ -33,108 +35,99 @@ class Pool:
         self.size = size
         self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
-        self._places = size  # how many more connections may be lent; nobody waits while there are any
-        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # for a place, and since when
-        self._idle: list[tuple[Connection, float]] = []  # and since when
-        self._lent: dict[Connection, float] = {}  # and since when
-        self._valid: set[Connection] = set()  # have not expired
-        self._doubtful: set[Connection] = set()  # are closed in a moment
+        self._free = size  # how many more may be checked out; 0 while somebody waits
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # until when
+        self._generation = 0  # of the connections that are opened now: those of earlier ones have expired
+        self._idle: list[tuple[Connection, float]] = []  # of this generation, and since when
+        self._checked_out: dict[Connection, tuple[int, float]] = {}  # of which generation, and until when
+        self._closing: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
         """Return itself."""
-        self._look()
+        self._check_deadlines()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close all connections; those that are lent, when they come back."""
-        self._next_look.cancel()
+        """Close all connections; those that are checked out, when they are released."""
+        self._timer.cancel()
         self.expire()
-        for connection in [*self._doubtful]:
+        for connection in [*self._closing]:
             self._close(connection)
 
     async def acquire(self) -> Connection:
-        """Return a connection that nobody else has, with no transaction open. Raises DatabaseUnavailableError."""
-        await self._take_place()
+        """Check a connection out, with no transaction open. Raises DatabaseUnavailableError."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait()
         try:
-            connection = self._last_used() or await self._open()
+            generation = self._generation
+            connection = self._last_used() or await self._connect(seconds=CONNECT_TIMEOUT)
         except BaseException:
-            self._give_place()
+            self._free_one()
             raise
-        self._lent[connection] = self._loop.time()
+        self._checked_out[connection] = generation, self._loop.time() + CHECKOUT_TIMEOUT
         return connection
 
     def release(self, connection: Connection, *, clean: bool) -> None:
-        """Take a connection back; close it unless it is `clean`: its last answer has come, and no transaction is open.
+        """Take a connection back. Keep it if it is `clean`: its last response has come, and no transaction is open.
 
-        What the connection says of itself does not count: while an answer is on its way, it says what was before.
+        The connection's own transaction status does not tell: it lags until a pending response is read.
         """
-        del self._lent[connection]
-        if not clean or connection.is_closed() or connection.is_in_transaction():
-            self._valid.discard(connection)
-            self._doubtful.add(connection)
-            # Not at once: asyncpg is asking the server to cancel what still runs.
-            self._loop.call_later(CANCEL_WITHIN, self._close, connection)
-        elif connection in self._valid:
-            self._idle.append((connection, self._loop.time()))
+        generation, _ = self._checked_out.pop(connection)
+        if not clean:
+            self._closing.add(connection)
+            self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)
+        elif generation < self._generation or connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
         else:
-            self._close(connection)
-        self._give_place()
+            self._idle.append((connection, self._loop.time()))
+        self._free_one()
 
     def expire(self) -> None:
-        """Close all connections; those that are lent or being opened, when they come back."""
-        self._valid = set()
+        """Close all connections; those that are checked out or being opened, when they are released."""
+        self._generation += 1
         while self._idle:
-            self._close(self._idle.pop()[0])
+            self._idle.pop()[0].terminate()
 
-    async def _take_place(self) -> None:
-        """Return when one more connection may be lent. Raises DatabaseUnavailableError."""
-        if self._places:
-            self._places -= 1
-            return
+    async def _wait(self) -> None:
+        """Return when one more connection may be checked out. Raises DatabaseUnavailableError."""
         turn = self._loop.create_future()
-        self._waiting.append((turn, self._loop.time()))
+        self._waiting.append((turn, self._loop.time() + ACQUIRE_TIMEOUT))
         try:
             await turn
         except asyncio.CancelledError:
-            if not (turn.cancelled() or turn.exception()):  # it has come at the same moment
-                self._give_place()
+            if not (turn.cancelled() or turn.exception()):  # its turn came at the same moment
+                self._free_one()
             raise
 
-    def _give_place(self) -> None:
+    def _free_one(self) -> None:
         while self._waiting:
             turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._places += 1
+        self._free += 1
 
     def _last_used(self) -> Connection | None:
         while self._idle:
             connection, since = self._idle.pop()
             if not connection.is_closed() and self._loop.time() - since < IDLE_LIFETIME:
                 return connection
-            self._close(connection)
+            connection.terminate()
         return None
 
-    async def _open(self) -> Connection:
-        valid = self._valid  # those of before, if they expire while this one is being opened
-        connection = await self._connect(seconds=PATIENCE)
-        valid.add(connection)
-        return connection
-
-    def _look(self) -> None:
-        """End what takes too long. One timer for everybody: a timer for each command is a tenth of a request."""
+    def _check_deadlines(self) -> None:
         now = self._loop.time()
-        while self._waiting and now - self._waiting[0][1] > PATIENCE:
+        while self._waiting and self._waiting[0][1] < now:
             turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_exception(DatabaseUnavailableError("all connections are in use"))
-        for connection, since in [*self._lent.items()]:
-            if now - since > LENT_FOR:
+        for connection, (_, deadline) in [*self._checked_out.items()]:
+            if deadline < now:
                 connection.terminate()
-        self._next_look = self._loop.call_later(LOOK_EVERY, self._look)
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._check_deadlines)
 
     def _close(self, connection: Connection) -> None:
-        self._valid.discard(connection)
-        self._doubtful.discard(connection)
+        self._closing.discard(connection)
         connection.terminate()

@@ -45,7 +45,7 @@ idempotency_keys = Table(
     Column("user_id", Text, nullable=False, server_default=text("app.current_user_id()")),
     Column("key", Text, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("status", SmallInteger, nullable=False, server_default=text("201")),
+    Column("status", SmallInteger, nullable=False),
     Column("location", Text),
     Column("etag", Text),
     Column("body", Text, nullable=False),

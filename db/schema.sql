@@ -60,7 +60,7 @@ CREATE TABLE app.idempotency_keys (
     user_id text DEFAULT app.current_user_id() NOT NULL,
     key text NOT NULL,
     fingerprint bytea NOT NULL,
-    status smallint DEFAULT 201 NOT NULL,
+    status smallint NOT NULL,
     location text,
     etag text,
     body text NOT NULL,

@@ -1,13 +1,13 @@
-"""The one door to tenant rows.
+"""Sessions: how one user's tenant rows are read and written.
 
-A `Session` is bound to one user. Each call is one transaction in three round trips:
+Each call of a `Session` is one transaction in three round trips:
 
     begin read only; set local app.user_id = E'…'     one simple-protocol message
     the query                                         its plan is cached on the connection
     commit                                            back before the caller gets the result
 
-The context lives in the transaction and dies with it. Nothing is ever set on the session, so a pooled
-connection has nothing to forget: the pool sends no reset query, and PgBouncer in transaction mode is safe.
+The context ends with the transaction. Nothing is ever set on the PostgreSQL session, so a pooled connection has nothing
+to reset: the pool sends no reset query, and PgBouncer in transaction mode is safe.
 """
 
 import re
@@ -21,12 +21,12 @@ from asyncpg import Connection
 from db.connect import UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 
-# 1 to 255 characters, no control characters, nothing that UTF-8 cannot carry (a lone surrogate).
-# The database has the same rule: constraint tasks_user_id_valid.
+# 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
+# The constraint tasks_user_id_valid has the same rule.
 _USER_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
-# The whole transaction may run again: nothing was committed. A stale plan is what a cached statement
-# meets after a migration (asyncpg itself retries only outside of a transaction).
+# Nothing was committed, so the whole transaction can run again. After a migration the plan of a cached statement is
+# stale; asyncpg itself retries only outside of a transaction.
 RETRYABLE = (
     asyncpg.InvalidCachedStatementError,
     asyncpg.SerializationError,
@@ -59,14 +59,13 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
 class Transaction:
     """A user's transaction: committed at the end of the block, rolled back on any exception.
 
-    What is kept beyond the block is of no use: the connection is somebody else's by then. It is a class, because a
-    generator of `asynccontextmanager` is 5 % of a request.
+    It cannot be used after the block: by then another user may have the connection.
     """
 
     __slots__ = ("_begin", "_connection", "_pool")
 
     def __init__(self, pool: Pool, begin: str) -> None:
-        """Take a connection of `pool` when it is entered, and run `begin`."""
+        """Check a connection of `pool` out when it is entered, and run `begin`."""
         self._pool = pool
         self._begin = begin
         self._connection: Connection | None = None
@@ -79,7 +78,7 @@ class Transaction:
         try:
             await self._connection.execute(self._begin)
         except BaseException as error:
-            await self._leave(self._connection, error)
+            await self._end(self._connection, error)
             raise
         return self
 
@@ -89,7 +88,7 @@ class Transaction:
         Raises DatabaseUnavailableError if that, or `error`, means it; InFailedSQLTransactionError if there is nothing
         to commit, because the block went on after an error of PostgreSQL's.
         """
-        await self._leave(self._open_connection(), error)
+        await self._end(self._open_connection(), error)
 
     async def execute(self, statement: str, *arguments: object) -> str:
         """Run a statement; return its status."""
@@ -108,8 +107,8 @@ class Transaction:
             raise asyncpg.InterfaceError("the transaction is over, or has not begun")
         return self._connection
 
-    async def _leave(self, connection: Connection, error: BaseException | None) -> None:
-        """End the transaction and give the connection back: clean, if the server has said that it ended."""
+    async def _end(self, connection: Connection, error: BaseException | None) -> None:
+        """End the transaction and release the connection: clean, if the server has confirmed the end."""
         self._connection = None
         clean = False
         try:
@@ -122,28 +121,30 @@ class Transaction:
                 with suppress(asyncpg.InterfaceError, *UNAVAILABLE):
                     await connection.execute("rollback")
                     clean = True
-        except UNAVAILABLE as failure:
+        except (asyncpg.InterfaceError, *UNAVAILABLE) as failure:
             error = failure
-        except asyncpg.InterfaceError as failure:
-            if not connection.is_closed():
+            if not _is_unavailable(error, connection):
                 raise
-            error = failure
         except asyncpg.PostgresError:  # the server has rolled back instead
             clean = True
             raise
         finally:
-            # What asyncpg says when the connection broke between two statements, and of a caller's mistakes.
-            broken = isinstance(error, asyncpg.InterfaceError) and connection.is_closed()
+            unavailable = _is_unavailable(error, connection)
             self._pool.release(connection, clean=clean)
-        if broken or isinstance(error, UNAVAILABLE):
+        if unavailable:
             raise DatabaseUnavailableError from error
 
 
+def _is_unavailable(error: BaseException | None, connection: Connection) -> bool:
+    # asyncpg raises InterfaceError for a connection that broke between two statements, and for a caller's mistakes.
+    return isinstance(error, UNAVAILABLE) or (isinstance(error, asyncpg.InterfaceError) and connection.is_closed())
+
+
 class Session:
-    """One user's way to tenant rows.
+    """Reads and writes as one user.
 
     `fetch` and `fetchval` run one statement in a transaction of its own; `transaction()` is for several. All raise
-    what PostgreSQL says as asyncpg.PostgresError, and DatabaseUnavailableError.
+    PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError.
     """
 
     def __init__(self, pool: Pool, user_id: str, *, read_only: bool) -> None:
@@ -166,12 +167,10 @@ class Session:
         return Transaction(self._pool, self._begin)
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
-        """Run one statement in one transaction, once more if the first try left nothing behind."""
+        """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""
         try:
-            return await self._run_once(method, query, arguments)
+            async with self.transaction() as transaction:
+                return await getattr(transaction, method)(query, *arguments)
         except RETRYABLE:
-            return await self._run_once(method, query, arguments)
-
-    async def _run_once(self, method: str, query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401
-        async with self.transaction() as transaction:
-            return await getattr(transaction, method)(query, *arguments)
+            async with self.transaction() as transaction:
+                return await getattr(transaction, method)(query, *arguments)

@@ -1,4 +1,4 @@
-"""What each run of the migrations says first: its limits, its lock, its role and the schemas."""
+"""How a run of the migrations prepares its session: time limits, a lock, the role, and the schemas if they are new."""
 
 # Session-level, so that they span the revisions' transactions; they end with the connection.
 # The wait for another pipeline may be long, a migration's wait for a table's lock may not:

@@ -28,6 +28,7 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 Values: TypeAlias = dict[str, Any]  # arguments by their names
@@ -42,6 +43,7 @@ SOURCES = {
     "header_params": "headers",
     "cookie_params": "cookies",
 }
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SERVED = {*SOURCES, "body_params", "dependencies", "name", "call", "path", "request_param_name", "scope", "use_cache"}
 
 
@@ -75,12 +77,14 @@ class Route(APIRoute):
 def _refusals(route: APIRoute) -> Iterator[str]:
     """Yield the reasons why `Route` would not do what FastAPI does."""
     result = signature(route.endpoint, eval_str=True).return_annotation
-    if not (isinstance(result, type) and issubclass(result, Response)):
-        yield "it is not annotated with the Response that it returns"
-    if route.body_field and isinstance(route.body_field.field_info, Form):
-        yield "it takes a form"
-    if route.max_body_size is not None or not route.strict_content_type or route.dependency_overrides_provider:
-        yield "it has a max_body_size, a strict_content_type or dependency_overrides"
+    reasons = {
+        "its return annotation is not a Response": not (isinstance(result, type) and issubclass(result, Response)),
+        "it takes a form": route.body_field is not None and isinstance(route.body_field.field_info, Form),
+        "it has a max_body_size": route.max_body_size is not None,
+        "it has strict_content_type=False": not route.strict_content_type,
+        "its dependencies can be overridden": route.dependency_overrides_provider is not None,
+    }
+    yield from (reason for reason, holds in reasons.items() if holds)
     yield from _refusals_of(route.dependant)
 
 
@@ -91,32 +95,37 @@ def _refusals_of(wanted: Dependant) -> Iterator[str]:
         yield f"{name} is not a coroutine function"
     for field in fields(wanted):
         if field.name not in SERVED and getattr(wanted, field.name):
-            yield f"{name} has a {field.name.removesuffix('_param_name')}"
+            yield f"{name} uses {field.name.removesuffix('_param_name')}"
     for each in wanted.dependencies:
         yield from _refusals_of(each)
 
 
 def _solver(wanted: Dependant, *, embed: bool) -> Solve:
     """Return what finds the arguments of `wanted.call`: FastAPI's `solve_dependencies`, prepared."""
-    dependencies = [(each, _solver(each, embed=embed)) for each in wanted.dependencies]
-    readers = [
-        (attrgetter(place), _reader(name, of)) for name, place in SOURCES.items() if (of := getattr(wanted, name))
-    ]
+    dependencies = [(each, (each.call, each.scope), _solver(each, embed=embed)) for each in wanted.dependencies]
+    readers = [(attrgetter(of), _reader(name, some)) for name, of in SOURCES.items() if (some := getattr(wanted, name))]
 
     async def solve(request: Request, body: object, cache: Cache) -> tuple[Values, Errors]:
         values: Values = {wanted.request_param_name: request} if wanted.request_param_name else {}
         errors: Errors = []
-        for each, solve_its in dependencies:
+        for each, key, solve_its in dependencies:
             arguments, wrong = await solve_its(request, body, cache)
+            if wrong:
+                errors += wrong
+                continue
+            if each.use_cache and key in cache:
+                value = cache[key]
+            else:
+                value = await each.call(**arguments)  # type: ignore[misc]  # FastAPI's type allows None
+                cache.setdefault(key, value)
+            if each.name:
+                values[each.name] = value
+        for of, read in readers:
+            some, wrong = read(of(request))
+            values |= some
             errors += wrong
-            if not wrong:
-                value = await _call(each, arguments, cache)
-                if each.name:
-                    values[each.name] = value
-        found = [read(place(request)) for place, read in readers]
         if wanted.body_params:
-            found.append(await request_body_to_args(wanted.body_params, body, embed))
-        for some, wrong in found:
+            some, wrong = await request_body_to_args(wanted.body_params, body, embed)
             values |= some
             errors += wrong
         return values, errors
@@ -124,25 +133,14 @@ def _solver(wanted: Dependant, *, embed: bool) -> Solve:
     return solve
 
 
-async def _call(dependency: Dependant, arguments: Values, cache: Cache) -> object:
-    """Return the result of a dependency: the first one of this request, unless it says use_cache=False."""
-    key = dependency.call, dependency.scope
-    if dependency.use_cache and key in cache:
-        return cache[key]
-    value = await dependency.call(**arguments)  # type: ignore[misc]  # None only for routes that are no functions
-    cache.setdefault(key, value)
-    return value
-
-
 def _reader(source: str, wanted: Sequence[ModelField]) -> Callable[[Any], tuple[Values, Errors]]:
     """Return what reads these parameters: FastAPI's function, or a shortcut to the same for the two common kinds."""
     if all(map(_is_plain, wanted)):
         place = source.removesuffix("_params")
         return partial(_read_plain, [(field, (place, _alias(field))) for field in wanted])
-    model = _get_param_model(wanted[0])
-    if source == "query_params" and len(wanted) == 1 and model and wanted[0].field_info.annotation is model:
-        own = get_cached_model_fields(model)  # type: ignore[arg-type]  # a class is hashable
-        if all(map(_is_plain, own)):
+    if source == "query_params" and len(wanted) == 1 and (model := _get_param_model(wanted[0])):
+        own = get_cached_model_fields(model)
+        if all(map(_is_plain, own)) and wanted[0].field_info.annotation is model:
             return partial(_read_query, wanted[0], [_alias(field) for field in own])
     return partial(request_params_to_args, wanted)
 
@@ -205,3 +203,13 @@ def _is_json(content_type: str) -> bool:
     message["content-type"] = content_type
     subtype = message.get_content_subtype()
     return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Return the methods that routes have at this path. Starlette names those of the first route only."""
+
+    def is_served(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [*[method for method in METHODS if is_served("GET" if method == "HEAD" else method)], "OPTIONS"]

@@ -1,6 +1,5 @@
 """What happens around every request: no exception that escapes, no endless body, HEAD, and slashes at the end."""
 
-from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,23 +9,8 @@ from api.http.problems import Constraints, to_response
 MAX_BODY_BYTES = 64 * 1024
 
 
-class Api(FastAPI):
-    """FastAPI with the middlewares that are added to it and no others.
-
-    The five that it has of its own are 5 % of a request. Of what they do, errors are the business of CatchErrors: a
-    handler that is added by `add_exception_handler` is never asked.
-    """
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Return the router, wrapped in what was added: the last one is the outermost."""
-        app: ASGIApp = self.router
-        for middleware in reversed(self.user_middleware):
-            app = middleware.cls(app, *middleware.args, **middleware.kwargs)
-        return app
-
-
 class CatchErrors:
-    """Turns whatever a route or the router raises into a response.
+    """Turns whatever FastAPI has no exception handler for into a response.
 
     Inside of the others: an error is a response like any other for CORS, for HEAD and for the log.
     """

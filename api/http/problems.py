@@ -27,8 +27,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 
+from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response
 from db.connect import DatabaseUnavailableError
 
@@ -108,7 +108,6 @@ SQLSTATES = {
 }
 
 DATABASE_UNAVAILABLE = "The database cannot be reached. Try again in a moment."
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MOST_ERRORS = 50  # of one request: a small body can have thousands
 INVALID = "The request is not valid; see errors."
 # RFC 9110, 15.5; Python names some of them differently from one version to the next.
@@ -136,11 +135,13 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
         case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
             return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "Not readable as JSON"}])
         case HTTPException(status_code=405) if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"Allow": _allowed(request)})
+            return Response(status_code=204, headers={"Allow": ", ".join(allowed_methods(request))})
         case HTTPException():
             detail = HTTP_DETAILS.get(error.status_code, error.detail)
             headers = (
-                {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+                {"Allow": ", ".join(allowed_methods(request))}
+                if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+                else error.headers
             )
             return problem(request, error.status_code, detail, headers=headers)
         case asyncpg.PostgresError():
@@ -200,17 +201,6 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _request_id(request: Request) -> dict[str, str]:
     return {"request_id": request.state.request_id}
-
-
-def _allowed(request: Request) -> str:
-    """Return all methods of the path. Starlette names only those of the first route that has it."""
-
-    def is_allowed(method: str) -> bool:
-        scope = {**request.scope, "method": method}
-        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
-
-    methods = [method for method in METHODS if is_allowed("GET" if method == "HEAD" else method)]
-    return ", ".join([*methods, "OPTIONS"])
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-TABLES = """
+TABLES = r"""
 select audit.name(t."table") as name, t.tenant_column is not null as has_tenant, t.child_of is not null as is_child,
     (select json_agg(json_build_object(
             'name', quote_ident(a.attname), 'type', format_type(a.atttypid, a.atttypmod), 'category', y.typcategory,
@@ -13,7 +13,12 @@ select audit.name(t."table") as name, t.tenant_column is not null as has_tenant,
             'can_select', has_column_privilege(a.attrelid, a.attnum, 'select'),
             'can_insert', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'insert'),
             'can_update', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'update'),
-            'required', a.attnotnull and not a.atthasdef and not made.by_itself
+            'required', a.attnotnull and not a.atthasdef and not made.by_itself,
+            'literals', (
+                select json_object_agg(conname, array(
+                    select coalesce(replace(literal[1], '''''', ''''), literal[2])
+                    from regexp_matches(pg_get_constraintdef(oid), '''((?:[^'']|'''')*)''|\m(\d+)\M', 'g') as literal))
+                from pg_constraint where conrelid = a.attrelid and contype = 'c' and conkey = array[a.attnum])
         ) order by a.attnum)
         from pg_attribute as a join pg_type as y on y.oid = a.atttypid
         cross join lateral (select a.attidentity = 'a' or a.attgenerated <> '' as by_itself) as made
@@ -74,10 +79,19 @@ class Table(NamedTuple):
         values = ", ".join(f"${place}::text::{types[name]}" for place, name in enumerate(row, 1))
         return f"insert into {self.name} ({', '.join(row)}) values ({values})"
 
+    def satisfy(self, constraint: str) -> bool:
+        """Make the next literal in a CHECK the sample of its column. Return whether there is one."""
+        for column in self.columns:
+            if column["literals"] and (literals := column["literals"].get(constraint)):
+                column["sample"] = literals.pop(0)
+                return True
+        return False
+
     def sample(self, rows: Rows, tenant: str, number: int = 1) -> Row:
         """Return a new row: values for columns without a default, references to the rows of `tenant`."""
         row = {
-            column["name"]: column["label"]
+            column["name"]: column.get("sample")
+            or column["label"]
             or _BY_TYPE.get(column["type"], _BY_CATEGORY.get(column["category"], str(number)))
             for column in self.columns
             if column["required"] and column["can_insert"]

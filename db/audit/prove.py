@@ -82,8 +82,8 @@ class _Prover:
             return False
         for tenant in self._tenants:
             try:
-                async with self._connection.transaction():
-                    await self._insert_sample(table, tenant)
+                while not await self._insert_sample(table, tenant):
+                    pass
             except asyncpg.UniqueViolationError as error:
                 if tenant == self._tenants[0]:
                     self._cannot_try(table, error.args[0])
@@ -96,13 +96,21 @@ class _Prover:
                 return False
         return True
 
-    async def _insert_sample(self, table: Table, tenant: str) -> None:
+    async def _insert_sample(self, table: Table, tenant: str) -> bool:
+        """Return whether it worked, and False if another sample may satisfy the CHECK that was violated."""
         readable = table.names("can_select")
         row = table.sample(self._rows, tenant)
-        await self._set_caller(tenant)
         returning = ", ".join(f"{name}::text" for name in readable) or "null"
-        values = await self._connection.fetchrow(f"{table.insert(row)} returning {returning}", *row.values())
+        try:
+            async with self._connection.transaction():
+                await self._set_caller(tenant)
+                values = await self._connection.fetchrow(f"{table.insert(row)} returning {returning}", *row.values())
+        except asyncpg.CheckViolationError as error:
+            if not table.satisfy(error.constraint_name or ""):
+                raise
+            return False
         self._rows[table.name, tenant] = dict(zip(readable, values or (), strict=False))
+        return True
 
     async def _attack(self, table: Table) -> None:
         outcomes = defaultdict(list)

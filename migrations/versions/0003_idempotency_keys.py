@@ -15,7 +15,7 @@ create table app.idempotency_keys (
     user_id text not null default app.current_user_id(),
     key text not null,
     fingerprint bytea not null,
-    status smallint not null default 201,
+    status smallint not null,
     location text,
     etag text,
     body text not null,

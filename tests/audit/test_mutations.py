@@ -340,6 +340,16 @@ HEALTHY = {
     "limits on the role": "alter role app_api set statement_timeout = '5s'",
     "a publication of something else": "create schema other; create table other.t (id int);"
     " create publication p for table other.t",
+    "columns that accept certain values only": f"""
+        create table scratch.notes (
+            user_id text not null default app.current_user_id(), id uuid default gen_random_uuid(),
+            kind text not null check (kind in ('it''s a draft', 'done')),
+            rating int not null check (rating between 3 and 5),
+            title text not null check (char_length(title) between 1 and 200),
+            primary key (user_id, id));
+        alter table scratch.notes enable row level security, force row level security;
+        create policy own on scratch.notes to app_api using ({OWN}) with check ({OWN});
+        grant select, delete, insert (kind, rating, title), update (kind) on scratch.notes to app_api""",
     "a tenant that is a uuid": """
         create table scratch.notes (
             user_id uuid not null default app.current_user_id()::uuid, id uuid default gen_random_uuid(), body text,

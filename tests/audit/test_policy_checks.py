@@ -220,7 +220,7 @@ def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check
     assert_quoted(scratch, check, twin)
 
 
-# Clauses that look like the comparison, or contain it, and let in a stranger: or nobody can tell that they do not.
+# Expressions that resemble the comparison, or contain it, and let other tenants in, or cannot be shown not to.
 NEARLY = [
     f"{OWN} or true",
     f"{OWN} or body = ''",

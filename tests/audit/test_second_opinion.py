@@ -1,4 +1,4 @@
-"""pgrls, a linter of policies that knows nothing of Partywall, finds what pgrls.toml accepts and nothing else."""
+"""pgrls, a linter of policies that knows nothing of Partywall, reports what pgrls.toml accepts and nothing else."""
 
 import json
 import os
@@ -27,12 +27,12 @@ def pgrls(url: str, *arguments: str, config: Path = CONFIG) -> subprocess.Comple
     )
 
 
-def test_pgrls_finds_nothing_that_is_not_accepted(url: Url) -> None:
+def test_pgrls_reports_nothing_that_is_not_accepted(url: Url) -> None:
     answer = pgrls(url("app_migrator"))
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_everything_that_is_accepted_is_still_found(url: Url, tmp_path: Path) -> None:
+def test_everything_that_is_accepted_is_still_reported(url: Url, tmp_path: Path) -> None:
     strict = tmp_path / "pgrls.toml"
     strict.write_text(re.sub(r"^(disable|allowlist) = .*$", "", CONFIG.read_text(), flags=re.MULTILINE))
     answer = pgrls(url("app_migrator"), "--format=json", config=strict)
@@ -45,21 +45,21 @@ def test_everything_that_is_accepted_is_still_found(url: Url, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("hole", "rule"),
+    ("mistake", "rule"),
     [
         ("alter table app.tasks disable row level security", "SEC032"),
         ("alter table app.tasks no force row level security", "SEC002"),
         ("alter policy tasks_belong_to_their_user on app.tasks using (true)", "SEC008"),
         ("alter policy tasks_belong_to_their_user on app.tasks with check (not completed)", "SEC040"),
-        ("create table app.notes (user_id text)", "SEC001"),
+        ('create table app."Scratch" (user_id text)', "SEC001"),
         ("alter table app.tasks add constraint tasks_text_key unique (text)", "SEC035"),
         ("alter function app.current_user_id() immutable", "SEC046"),
         ("create view app.all_tasks as table app.tasks", "VIEW001"),
         ("create view audit.all_tasks as table app.tasks", "VIEW001"),
     ],
 )
-def test_pgrls_sees_a_hole(admin: psycopg.Connection, url: Url, hole: str, rule: str) -> None:
-    admin.execute(hole)
+def test_pgrls_reports_a_mistake(admin: psycopg.Connection, url: Url, mistake: str, rule: str) -> None:
+    admin.execute(mistake)
     admin.commit()
     answer = pgrls(url("app_migrator"))
     assert answer.returncode == 1, answer.stderr

@@ -389,6 +389,10 @@ def test_upgrade_head_installs_the_audit_anew_and_nothing_else_does(admin: psyco
         grant execute on all functions in schema audit to app_api, public;
         revoke select on audit.roles from app_auditor""",
         "drop view audit.tables cascade",
+        """
+        alter view audit.roles rename column attributes to powers;
+        create view audit.retired as select 1 as one;
+        create function audit.body(text) returns text language sql return $1""",
     ):
         admin.execute(change)
         tampered = admin.execute(INSTALLED).fetchall()

@@ -15,8 +15,8 @@ from tests.support.database import ROOT, Url
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 
-UNFORCE = "alter table app.tasks no force row level security"
-UNWALL = "alter table app.tasks disable row level security"
+NOT_FORCED = "alter table app.tasks no force row level security"
+DISABLED = "alter table app.tasks disable row level security"
 
 
 def audit(url: str | None, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -44,14 +44,14 @@ def login(request: pytest.FixtureRequest, url: Url) -> str:
 # ---- the exit code -----------------------------------------------------------------------------------
 
 
-def test_a_healthy_database_is_clean_for_whoever_looks(login: str) -> None:
+def test_a_healthy_database_is_clean_for_every_login(login: str) -> None:
     answer = audit(login)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == f"{len(CHECKS)} checks: no findings\n"
 
 
-def test_a_hole_is_found_by_whoever_looks(login: str, dba: psycopg.Connection) -> None:
-    dba.execute(UNWALL)
+def test_a_disabled_policy_is_reported_to_every_login(login: str, dba: psycopg.Connection) -> None:
+    dba.execute(DISABLED)
     answer = audit(login)
     assert (answer.returncode, answer.stderr) == (1, "")
     assert "rls_disabled" in answer.stdout
@@ -60,12 +60,12 @@ def test_a_hole_is_found_by_whoever_looks(login: str, dba: psycopg.Connection) -
 @pytest.mark.parametrize(
     ("change", "fail_on", "exit_code"),
     [
-        (UNFORCE, "info", 1),
-        (UNFORCE, "warning", 1),
-        (UNFORCE, "error", 0),
-        (UNWALL, "info", 1),
-        (UNWALL, "warning", 1),
-        (UNWALL, "error", 1),
+        (NOT_FORCED, "info", 1),
+        (NOT_FORCED, "warning", 1),
+        (NOT_FORCED, "error", 0),
+        (DISABLED, "info", 1),
+        (DISABLED, "warning", 1),
+        (DISABLED, "error", 1),
     ],
 )
 def test_the_pipeline_decides_which_findings_stop_it(
@@ -77,20 +77,20 @@ def test_the_pipeline_decides_which_findings_stop_it(
     assert "app.tasks" in answer.stdout
 
 
-def cannot_look(answer: subprocess.CompletedProcess[str], reason: str) -> bool:
+def cannot_audit(answer: subprocess.CompletedProcess[str], reason: str) -> bool:
     """It says so on stderr, in one line, and with its own exit code."""
     return (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (2, "", 1) and reason in answer.stderr
 
 
 def test_a_database_that_cannot_be_reached_is_not_a_clean_one(tmp_path: Path) -> None:
-    assert cannot_look(audit(f"postgresql://app_api@/partywall?host={tmp_path}"), "cannot audit")
-    assert cannot_look(audit("mysql://localhost/partywall"), "cannot audit")
-    assert cannot_look(audit(None, cwd=tmp_path), "no database runs in .data")
+    assert cannot_audit(audit(f"postgresql://app_api@/partywall?host={tmp_path}"), "cannot audit")
+    assert cannot_audit(audit("mysql://localhost/partywall"), "cannot audit")
+    assert cannot_audit(audit(None, cwd=tmp_path), "no database runs in .data")
 
 
-def test_a_login_that_may_not_look_is_told_so(url: Url, dba: psycopg.Connection) -> None:
+def test_a_login_without_the_right_to_audit_is_told_so(url: Url, dba: psycopg.Connection) -> None:
     dba.execute("revoke usage on schema audit from app_auditor")
-    assert cannot_look(audit(url("app_auditor")), "permission denied for schema audit")
+    assert cannot_audit(audit(url("app_auditor")), "permission denied for schema audit")
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_a_login_that_may_not_look_is_told_so(url: Url, dba: psycopg.Connection)
 def test_an_audit_of_another_version_is_not_believed(change: str, url: Url, dba: psycopg.Connection) -> None:
     dba.execute(change)
     answer = audit(url("postgres"))
-    assert cannot_look(answer, "cannot audit")
+    assert cannot_audit(answer, "cannot audit")
 
 
 def test_the_development_database_is_audited_where_it_is_named(url: Url, tmp_path: Path) -> None:
     """Even if DATABASE_URL says something else."""
-    assert cannot_look(audit(url("app_api"), "--data-dir", str(tmp_path)), f"no database runs in {tmp_path}")
+    assert cannot_audit(audit(url("app_api"), "--data-dir", str(tmp_path)), f"no database runs in {tmp_path}")
 
 
 def test_the_address_may_stand_in_a_file_as_for_the_api(url: Url, tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_the_address_may_stand_in_a_file_as_for_the_api(url: Url, tmp_path: Path
 
 
 @pytest.fixture
-def two_holes(dba: psycopg.Connection) -> None:
+def two_findings(dba: psycopg.Connection) -> None:
     """One error and one warning."""
-    dba.execute(UNWALL)
+    dba.execute(DISABLED)
     dba.execute("grant select on app.tasks to public")
 
 
-@pytest.mark.usefixtures("two_holes")
-def test_people_get_a_table_with_the_sql_that_mends_it(url: Url) -> None:
+@pytest.mark.usefixtures("two_findings")
+def test_people_get_a_table_with_the_sql_that_fixes_it(url: Url) -> None:
     lines = audit(url("app_auditor")).stdout.splitlines()
     assert [line.split()[:3] for line in lines if line.startswith(("LEVEL", "error", "warning"))] == [
         ["LEVEL", "CHECK", "OBJECT"],
@@ -136,7 +136,7 @@ def test_people_get_a_table_with_the_sql_that_mends_it(url: Url) -> None:
     assert lines[-1] == f"{len(CHECKS)} checks: 1 error, 2 warnings"
 
 
-@pytest.mark.usefixtures("two_holes")
+@pytest.mark.usefixtures("two_findings")
 def test_programs_get_json_with_the_same_rows_as_psql(url: Url, dba: psycopg.Connection) -> None:
     document = json.loads(audit(url("app_auditor"), "--format", "json").stdout)
     cursor = dba.execute("select * from audit.findings")
@@ -145,7 +145,7 @@ def test_programs_get_json_with_the_same_rows_as_psql(url: Url, dba: psycopg.Con
     assert document == {"findings": [dict(zip(names, row, strict=True)) for row in cursor], "attempts": []}
 
 
-@pytest.mark.usefixtures("two_holes")
+@pytest.mark.usefixtures("two_findings")
 def test_code_scanning_gets_sarif(url: Url) -> None:
     document = json.loads(audit(url("app_auditor"), "--format", "sarif").stdout)
     assert document["version"] == "2.1.0"
@@ -174,46 +174,48 @@ def test_without_findings_each_format_is_still_a_document(url: Url) -> None:
 
 
 @pytest.mark.parametrize("role", ["app_api", "postgres"])
-def test_the_proof_tries_each_command_across_the_wall_and_without_a_caller(role: str, url: Url) -> None:
+def test_the_proof_tries_each_command_across_tenants_and_without_a_caller(role: str, url: Url) -> None:
     answer = audit(url(role), "--prove")
     assert answer.returncode == 0
     lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
     tried = [line.removeprefix("ok app.tasks ") for line in lines if line.startswith("ok app.tasks ")]
-    for command in ("read", "lock", "change", "delete", "merge into", "add"):
+    for command in ("read", "lock", "update", "delete", "merge into", "insert"):
         assert any(attempt.startswith(command) for attempt in tried), command
-    for command in ("read", "change", "delete", "add"):
-        assert any(attempt.startswith(f"{command} as nobody") for attempt in tried), command
+    for command in ("read", "update", "delete", "insert"):
+        assert any(attempt.startswith(f"{command} without a caller") for attempt in tried), command
     attempts = sum(line.startswith("ok ") for line in lines)
     assert answer.stdout.endswith(f"{len(CHECKS)} checks, {attempts} attempts: no findings\n")
 
 
 def test_the_proof_leaves_nothing_behind(url: Url, dba: psycopg.Connection) -> None:
     dba.execute("insert into app.tasks (user_id, text) values ('alice', 'hers')")
-    dba.execute(UNWALL)
+    dba.execute(DISABLED)
     dba.execute("grant truncate, insert, update on app.tasks to app_api")
 
     answer = audit(url("app_api"), "--prove")
 
     assert answer.returncode == 1
     lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
-    for attempt in ("truncate", "give a row away"):
+    for attempt in ("truncate", "move a row to another tenant"):
         assert any(line.startswith(f"FAILED app.tasks {attempt}") for line in lines), attempt
     assert dba.execute("select user_id, text from app.tasks").fetchall() == [("alice", "hers")]
 
 
 def test_the_proof_needs_a_login_that_is_the_api_or_may_become_it(url: Url) -> None:
-    assert cannot_look(audit(url("app_auditor"), "--prove"), 'permission denied to set role "app_api"')
+    assert cannot_audit(audit(url("app_auditor"), "--prove"), 'permission denied to set role "app_api"')
 
 
-WALLED = """
-    alter table app.notes owner to app_owner;
-    alter table app.notes enable row level security, force row level security;
-    create policy own on app.notes to app_api
+PROTECTED = """
+    alter table scratch.notes owner to app_owner;
+    alter table scratch.notes enable row level security, force row level security;
+    create policy own on scratch.notes to app_api
     using (user_id = app.current_user_id()) with check (user_id = app.current_user_id());
-    grant select, delete, insert (body), update (body) on app.notes to app_api;
+    grant select, delete, insert (body), update (body) on scratch.notes to app_api;
 """
 NOTES = """
-    create table app.notes (
+    create schema scratch authorization app_owner;
+    grant usage on schema scratch to app_api;
+    create table scratch.notes (
         user_id text default app.current_user_id(), id uuid default gen_random_uuid(), body {},
         primary key (user_id, id)
     );
@@ -225,21 +227,21 @@ NOTES = """
     ["text not null check (body ~ '^[a-z]{8}$')", "point not null"],
 )
 def test_a_table_that_cannot_be_seeded_is_a_finding(column: str, url: Url, dba: psycopg.Connection) -> None:
-    dba.execute(NOTES.format(column) + WALLED)
+    dba.execute(NOTES.format(column) + PROTECTED)
     assert audit(url("app_api")).returncode == 0
 
     answer = audit(url("app_api"), "--prove", "--format", "json")
 
     assert answer.returncode == 1
     [finding] = json.loads(answer.stdout)["findings"]
-    assert (finding["name"], finding["level"], finding["object"]) == ("prove_seed", "warning", "app.notes")
+    assert (finding["name"], finding["level"], finding["object"]) == ("prove_seed", "warning", "scratch.notes")
 
 
 def test_a_finding_of_the_proof_can_be_accepted(url: Url, dba: psycopg.Connection) -> None:
-    dba.execute(NOTES.format("point not null") + WALLED)
+    dba.execute(NOTES.format("point not null") + PROTECTED)
     accepted = dba.execute("select key from audit.accepted").fetchall()
     keys = sql.SQL(", ").join(
-        sql.SQL("({}, 'as it is')").format(key) for key in ["prove_seed:app.notes", *sum(accepted, ())]
+        sql.SQL("({}, 'as it is')").format(key) for key in ["prove_seed:scratch.notes", *sum(accepted, ())]
     )
     dba.execute(sql.SQL("create or replace view audit.accepted (key, reason) as values {}").format(keys))
     assert audit(url("app_api"), "--prove").returncode == 0
@@ -258,8 +260,8 @@ TYPES = (
     "inet not null",
     "bytea not null",
     "boolean not null",
-    "app.colour not null",
-    "app.short not null",
+    "scratch.colour not null",
+    "scratch.short not null",
     "point",
     "integer generated always as identity",
     "text generated always as (user_id) stored",
@@ -267,13 +269,14 @@ TYPES = (
 
 
 def test_a_row_is_made_up_for_columns_of_every_common_type(url: Url, dba: psycopg.Connection) -> None:
-    dba.execute("create type app.colour as enum ('red'); create domain app.short as varchar(3) check (value <> '')")
-    dba.execute(NOTES.format("text") + WALLED)
+    dba.execute(NOTES.format("text") + PROTECTED)
+    dba.execute("create type scratch.colour as enum ('red')")
+    dba.execute("create domain scratch.short as varchar(3) check (value <> '')")
     for number, column in enumerate(TYPES):
-        dba.execute(f'alter table app.notes add "column {number}" {column}')
-        dba.execute(f'grant insert ("column {number}"), update ("column {number}") on app.notes to app_api')
+        dba.execute(f'alter table scratch.notes add "column {number}" {column}')
+        dba.execute(f'grant insert ("column {number}"), update ("column {number}") on scratch.notes to app_api')
 
     answer = audit(url("app_api"), "--prove")
 
     assert answer.returncode == 0, answer.stdout
-    assert "ok app.notes read a row of another" in " ".join(answer.stdout.split())
+    assert "ok scratch.notes read another tenant's row" in " ".join(answer.stdout.split())

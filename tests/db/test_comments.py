@@ -40,7 +40,7 @@ def uncommented(admin: psycopg.Connection, schema: str) -> set[str]:
     return {identity for (identity,) in admin.execute(UNCOMMENTED, {"schema": schema})}
 
 
-@pytest.mark.parametrize("schema", ["audit"])
+@pytest.mark.parametrize("schema", ["app", "audit"])
 def test_everything_has_a_comment(admin: psycopg.Connection, schema: str) -> None:
     assert uncommented(admin, schema) == set()
 

@@ -209,10 +209,10 @@ def test_a_migration_gives_up_its_wait_for_a_busy_table_and_changes_nothing(
     before = describe(empty)
     with empty.transaction():
         empty.execute(f"lock table {', '.join(tenant_tables(empty))} in access share mode".encode())
-        answer = alembic(migrator, "downgrade", "base", check=False)
-    assert answer.returncode != 0
-    assert "canceling statement due to lock timeout" in answer.stderr
-    assert "Traceback" not in answer.stderr
+        run = alembic(migrator, "downgrade", "base", check=False)
+    assert run.returncode != 0
+    assert "canceling statement due to lock timeout" in run.stderr
+    assert "Traceback" not in run.stderr
     assert describe(empty) == before
 
 
@@ -232,19 +232,19 @@ def test_roles_made_by_hand_will_do(empty: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize(
     ("role", "reason"),
-    [("app_api", 'login "app_api" is not a member of app_owner'), ("stranger", "cannot connect")],
+    [("app_api", 'login "app_api" is not a member of app_owner'), ("nobody", "cannot connect")],
 )
 def test_a_login_that_may_not_migrate_is_told_why(empty: psycopg.Connection, role: str, reason: str) -> None:
-    answer = alembic(url_to(empty, role), "upgrade", "head", check=False)
-    assert answer.returncode != 0
-    assert reason in answer.stderr + answer.stdout
-    assert "Traceback" not in answer.stderr
+    run = alembic(url_to(empty, role), "upgrade", "head", check=False)
+    assert run.returncode != 0
+    assert reason in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr
     assert empty.execute("select to_regclass('app.tasks')").fetchone() == (None,)
 
 
 def test_without_a_url_there_is_nothing_to_migrate() -> None:
     environment = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "MIGRATION_DATABASE_URL"}}
-    answer = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini"), "upgrade", "head"],
         cwd="/",
         env=environment,
@@ -252,5 +252,5 @@ def test_without_a_url_there_is_nothing_to_migrate() -> None:
         text=True,
         check=False,
     )
-    assert answer.returncode != 0
-    assert "MIGRATION_DATABASE_URL is not set" in answer.stderr + answer.stdout
+    assert run.returncode != 0
+    assert "MIGRATION_DATABASE_URL is not set" in run.stderr + run.stdout

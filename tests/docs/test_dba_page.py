@@ -1,11 +1,12 @@
-"""What docs/dba.md shows was run: each of its sessions that says as whom is run again, and must say the same."""
+"""What docs/dba.md shows was run: every session on it is run again, and must print the same."""
 
 import asyncio
 import os
 import pty
 import re
 import subprocess
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -13,18 +14,23 @@ import psycopg
 from db.audit import CHECKS, Finding, find
 from db.audit.prove import Proof, prove
 from db.embedded import binary
+from tests.support import shell
 from tests.support.database import ROOT, Url
+from tests.support.shell import shows
 
-PAGE = ROOT / "docs" / "dba.md"
-SESSION = re.compile(r"<!-- psql as (\w+) -->\n```\n(.*?)```\n", re.DOTALL)
+PAGE = (ROOT / "docs/dba.md").read_text()
+SESSION = re.compile(r"(?:<!-- psql as (\w+) -->\n)?```\n(partywall=.*?)```\n", re.DOTALL)
 PROMPT = re.compile(r"^partywall[=\-][*!]?[#>] ", re.MULTILINE)
+CONSOLE = re.compile(r"```console\n\$ (.+)\n((?:.+\n)+)```\n")
+RECIPE = re.compile(r"<!-- recipe -->\n```sql\n(.*?)```\n", re.DOTALL)
+REVISION = re.compile(r"```python\n(def upgrade.*?)```\n", re.DOTALL)
 
 TASKS = """
     insert into app.tasks (id, user_id, text, "order") values
         ('0198c0de-0000-7000-8000-00000000000a', 'alice', 'Buy milk', 30),
         ('0198c0de-0000-7000-8000-00000000000b', 'bob', 'Water the plants', 10);
     insert into app.tasks (user_id, text, "order") values ('alice', 'Call Bob', 10), ('alice', 'Fix the fence', 20);
-    insert into app.tasks (user_id, text) select 'carol', 'Task ' || n from generate_series(1, 449) as n;
+    insert into app.tasks (user_id, text) select 'charlie', 'Task ' || n from generate_series(1, 449) as n;
 """
 
 
@@ -48,10 +54,6 @@ def run(statements: str, url: str, become: str | None) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-def sessions(page: Path) -> list[tuple[str, str]]:
-    return SESSION.findall(page.read_text())
-
-
 def replay(session: str, role: str, url: Url) -> str:
     """Return a session as it goes today, with the prompts of the page."""
     prompts = {PROMPT.sub("", line): line for line in session.splitlines() if PROMPT.match(line)}
@@ -61,35 +63,62 @@ def replay(session: str, role: str, url: Url) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def test_the_sessions_on_the_page_go_as_they_are_shown(admin: psycopg.Connection, url: Url) -> None:
+def test_the_sessions_go_as_they_are_shown(admin: psycopg.Connection, url: Url) -> None:
+    """One after another: what one of them breaks, the next one fixes."""
     admin.execute(TASKS)
     admin.commit()
-    found = sessions(PAGE)
-    assert len(found) > 5
-    for role, session in found:
-        assert replay(session, role, url) == session
+    sessions = SESSION.findall(PAGE)
+    assert len(sessions) == PAGE.count("```\npartywall=") > 10
+    for role, session in sessions:
+        assert role, f"as whom is not said: {session}"
+        actual = replay(session, role, url)
+        assert shows(session, actual), actual
 
 
-def test_the_recipe_makes_a_walled_table(url: Url) -> None:
-    [recipe] = re.findall(r"<!-- recipe -->\n```sql\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
+def test_a_backup_by_the_owner_fails_as_it_is_shown(url: Url) -> None:
+    [(command, shown)] = CONSOLE.findall(PAGE)
+    environment = shell.environment() | {"MIGRATION_DATABASE_URL": url("app_migrator")}
+    [(output, status)] = shell.run([command.replace("tasks.sql", "/dev/null")], environment, ROOT)
+    assert shows(shown, output), output
+    assert status
+
+
+def test_the_revision_changes_rows_of_all_users_and_their_versions(admin: psycopg.Connection, url: Url) -> None:
+    admin.execute("insert into app.tasks (user_id, text) values ('alice', ' Buy milk '), ('bob', 'Call Alice')")
+    admin.commit()
+
+    [revision] = REVISION.findall(PAGE)
+    with psycopg.connect(url("app_migrator")) as migrator:
+        migrator.execute("set role app_owner")
+        revised: dict[str, Any] = {"op": SimpleNamespace(execute=migrator.execute)}
+        exec(revision, revised)  # noqa: S102 - it is our own
+        revised["upgrade"]()
+
+    changed = admin.execute("select text, updated_at > created_at from app.tasks order by user_id").fetchall()
+    assert changed == [("Buy milk", True), ("Call Alice", False)]
+    assert admin.execute("select * from audit.findings").fetchall() == []
+
+
+def test_the_recipe_makes_a_table_that_the_audit_has_nothing_to_say_about(url: Url) -> None:
+    [recipe] = RECIPE.findall(PAGE)
     with psycopg.connect(url("app_migrator")) as migrator:
         migrator.execute("set role app_owner")
         migrator.execute(recipe)
 
-    async def look() -> tuple[list[Finding], Proof]:
+    async def audit() -> tuple[list[Finding], Proof]:
         connection = await asyncpg.connect(url("app_api"))
         found = await find(connection), await prove(connection)
         await connection.close()
         return found
 
-    findings, proof = asyncio.run(look())
+    findings, proof = asyncio.run(audit())
     assert (findings, proof.findings) == ([], [])
-    assert {attempt.table for attempt in proof.attempts} >= {"session", "app.tasks", "app.notes"}
-    assert "refer to a row of another in app.tasks" in {attempt.attempt for attempt in proof.attempts}
+    assert {attempt.table for attempt in proof.attempts} >= {"session", "app.tasks", "app.things"}
+    assert "reference another tenant's row in app.tasks" in {attempt.attempt for attempt in proof.attempts}
 
 
 def test_every_check_is_on_the_page_with_its_level() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (error|warning|error or warning) \| .+ \|$", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (error|warning|error or warning) \| .+ \|$", PAGE, re.MULTILINE)
     assert [name for name, _ in rows] == sorted(CHECKS)
     for name, levels in rows:
         assert {level for level in ("error", "warning") if f"'{level}'" in CHECKS[name]} == set(levels.split(" or "))

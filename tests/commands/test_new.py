@@ -1,0 +1,149 @@
+"""`partywall new`: what it writes is right from the first run on, and what it refuses leaves everything as it was."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.database import ROOT
+
+PAGE = (ROOT / "docs" / "growing.md").read_text()
+LEFT_OUT = (".*", "*.egg-info", "__pycache__", "build", "dist", "node_modules")
+
+# A resource with every type, optional and not, and with names that SQL, Python or English find difficult.
+EVERY_TYPE = (
+    *("zz_address_changes", "order:text", "user_name:text?", "count:integer", "limit:integer?", "done:boolean"),
+    *("seen:boolean?", "due_at:timestamptz", "left_at:timestamptz?", "day:date", "last_day:date?", "list:uuid"),
+    *("other:uuid?",),
+)
+
+
+def copy_to(tree: Path) -> Path:
+    """Copy this checkout; its virtual environment is the one of the copy."""
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
+    for name in (".squawk.toml", ".env.example", ".ci", ".github"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tree / name)
+    (tree / ".venv").symlink_to(Path(sys.prefix))
+    return tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a copy of this checkout."""
+    return copy_to(tmp_path / "tree")
+
+
+@pytest.fixture(scope="module")
+def untouched_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of this checkout for those who do not change it."""
+    return copy_to(tmp_path_factory.mktemp("new") / "tree")
+
+
+def run(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the copy, with the code of the copy."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+    environment |= {"PYTHONPATH": str(tree), "PATH": path}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+
+
+def succeed(tree: Path, *command: str) -> str:
+    """Run a command in the copy; return what it prints. Fails the test with all that it said when it fails."""
+    done = run(tree, *command)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-20_000:]}{done.stderr[-5_000:]}"
+    return done.stdout
+
+
+def files(tree: Path) -> dict[Path, bytes]:
+    """Return everything in the copy but what Python makes."""
+    return {
+        file: file.read_bytes()
+        for file in tree.rglob("*")
+        if file.is_file() and ".venv" not in file.parts and "__pycache__" not in file.parts
+    }
+
+
+def command_of_the_page() -> list[str]:
+    """Return the words after `partywall new` in docs/growing.md."""
+    [line] = re.findall(r"partywall new (.+)", PAGE)
+    return [word.strip("'") for word in line.split()]
+
+
+@pytest.mark.slow("a suite of its own")
+def test_the_command_of_the_page_makes_a_resource_with_which_everything_is_green(tree: Path) -> None:
+    resource, *fields = command_of_the_page()
+    resource = "zz_notes" if (tree / "api" / resource).exists() else resource  # in the clone of somebody who did it
+    before = files(tree)
+
+    printed = succeed(tree, "partywall", "new", resource, *fields)
+
+    changed = {str(file.relative_to(tree)) for file, content in files(tree).items() if before.get(file) != content}
+    assert changed == {*re.findall(r"^\S+/\S+$", printed, re.MULTILINE)}
+    if resource == "notes":
+        named = re.findall(r"^\| `([^`]+)` \|.*\|$", PAGE.partition("## By hand")[0], re.MULTILINE)
+        for name in (each.replace("0004", "*") for each in named if "/" in each):
+            assert list(tree.glob(name.rstrip("/"))), name
+    succeed(tree, "make", "lint", "--assume-old=.venv/installed")
+    succeed(tree, "pytest", "-q", f"tests/{resource}")
+    succeed(
+        tree, "pytest", "--fast", "-q", "--show-capture=no", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"
+    )
+
+
+@pytest.mark.slow("a suite of its own")
+def test_a_resource_of_every_type_with_difficult_names_passes_its_tests_and_the_linters(tree: Path) -> None:
+    succeed(tree, "partywall", "new", *EVERY_TYPE)
+    succeed(tree, "make", "lint", "--assume-old=.venv/installed")
+    tests = ("tests/db/test_schema_sql.py", "tests/db/test_isolation.py", "tests/http/test_openapi.py")
+    more = ("tests/http/test_examples.py", "tests/audit/test_mutations.py", "tests/db/test_comments.py")
+    succeed(tree, "pytest", "-q", "--show-capture=no", f"tests/{EVERY_TYPE[0]}", *tests, *more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["tasks", "title:text"], "api/tasks already"),
+        (["idempotency_keys", "title:text"], "a table idempotency_keys already"),
+        (["Notes", "title:text"], "'Notes' must be a word"),
+        (["notes; drop", "title:text"], "must be a word"),
+        (["../notes", "title:text"], "must be a word"),
+        (["n" * 40 + "s", "title:text"], "at most 40 characters"),
+        (["class", "title:text", "--singular", "lesson"], "not Python's own"),
+        (["data", "title:text"], "'data' is not a plural in -s; say what one is called: --singular"),
+        (["data", "title:text", "--singular", "data"], "are the same"),
+        (["zz_notes", "title"], "title: the type must be one of text, integer"),
+        (["zz_notes", "title:varchar"], "the type must be one of text, integer"),
+        (["zz_notes", "title:text!"], "the type must be one of text, integer"),
+        (["zz_notes", ":text"], "'' must be a word"),
+        (["zz_notes", "Title:text"], "'Title' must be a word"),
+        (["zz_notes", "class:text"], "not Python's own"),
+        (["zz_notes", "id:uuid"], "every row has id"),
+        (["zz_notes", "user_id:text"], "every row has user_id"),
+        (["zz_notes", "updated_at:timestamptz"], "every row has updated_at"),
+        (["zz_notes", "copy:text"], "copy means something to a model"),
+        (["zz_notes", "model_config:text"], "model_config means something to a model"),
+        (["zz_notes", "title:text", "title:integer"], "a field is named twice: title"),
+        (["zz_notes"], "Missing argument 'FIELD:TYPE"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_with_a_reason_and_nothing_is_written(
+    untouched_tree: Path, arguments: list[str], reason: str
+) -> None:
+    before = files(untouched_tree)
+    answer = run(untouched_tree, "partywall", "new", *arguments)
+    assert answer.returncode != 0
+    assert reason in " ".join(answer.stderr.split())
+    assert "Traceback" not in answer.stderr
+    assert files(untouched_tree) == before
+
+
+def test_outside_of_a_checkout_it_says_where_to_run_it(tmp_path: Path) -> None:
+    answer = run(tmp_path, str(Path(sys.executable).with_name("partywall")), "new", "notes", "title:text")
+    assert answer.returncode == 1
+    assert "run this in a checkout of Partywall" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
