@@ -21,6 +21,7 @@ Route = tuple[str, str]  # method, path
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
 # As a code generator reads it.
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(APP.openapi()))
+SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
 CONTEXTS = [*iter_route_contexts(APP.routes)]
 ENDPOINTS: dict[Route, APIRoute] = {
     (method, context.path or ""): context.original_route
