@@ -90,10 +90,6 @@ class Transaction:
         """
         await self._end(self._open_connection(), error)
 
-    async def execute(self, statement: str, *arguments: object) -> str:
-        """Run a statement; return its status."""
-        return await self._open_connection().execute(statement, *arguments)
-
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""
         return await self._open_connection().fetch(query, *arguments)

@@ -1,7 +1,7 @@
-"""Databases for the migrations to fill, and copies of the tree with migrations of their own."""
+"""Databases for the migrations to fill, copies of the tree with migrations of their own, a pool."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,7 +10,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from db.embedded import ROLES
-from tests.support.database import ROOT, url_to
+from db.pool import Pool
+from tests.support.database import ROOT, Url, url_to
 
 
 @pytest.fixture
@@ -39,3 +40,16 @@ def tree(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "alembic.ini", tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Return the event loop of tests that are coroutines."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def pool(url: Url) -> AsyncIterator[Pool]:
+    """Return a small pool of the API's role."""
+    async with Pool(url("app_api"), size=3) as pool:
+        yield pool

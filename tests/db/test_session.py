@@ -1,9 +1,8 @@
-"""The one door: what `db.session` promises about transactions, contexts and round trips."""
+"""What `db.session` promises about contexts, transactions and round trips."""
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import asyncpg
@@ -16,25 +15,11 @@ from hypothesis import strategies as st
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
+from tests.support.connections import BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
 from tests.support.database import Url
 from tests.support.wire import Wire
 
 pytestmark = pytest.mark.anyio
-
-WHO = "select app.current_user_id()"
-BACKEND = "select pg_backend_pid()"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def pool(url: Url) -> AsyncIterator[Pool]:
-    """A small pool of the API's role."""
-    async with Pool(url("app_api"), size=3) as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -45,11 +30,10 @@ def row(admin: psycopg.Connection) -> None:
 
 
 async def leftovers(pool: Pool) -> set[tuple[str | None, bool]]:
-    """Return the context and the transaction state of every connection that the pool can give."""
-    held = [await pool.acquire() for _ in range(pool.size)]
-    found = {(await connection.fetchval(WHO), connection.is_in_transaction()) for connection in held}
-    for connection in held:
-        pool.release(connection, clean=True)
+    """Return the context and the transaction state of every connection of the pool."""
+    connections = await check_out(pool, pool.size)
+    found = {(await connection.fetchval(WHO), connection.is_in_transaction()) for connection in connections}
+    check_in(pool, connections)
     return found
 
 
@@ -173,7 +157,7 @@ async def add(session: Session, *texts: str) -> None:
     """Add tasks in one transaction."""
     async with session.transaction() as transaction:
         for text in texts:
-            await transaction.execute("insert into app.tasks (text) values ($1)", text)
+            await transaction.fetch("insert into app.tasks (text) values ($1)", text)
 
 
 async def test_a_commit_that_fails_is_an_error(pool: Pool, admin: psycopg.Connection) -> None:
@@ -183,112 +167,8 @@ async def test_a_commit_that_fails_is_an_error(pool: Pool, admin: psycopg.Connec
     assert await leftovers(pool) == NOTHING
 
 
-# ---- the pool ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long for a connection."""
-    monkeypatch.setattr("db.pool.PATIENCE", 0.5)
-
-
-async def lendable(pool: Pool) -> int:
-    """Return how many connections the pool lends at once. It should be exactly its size."""
-    found = await asyncio.gather(*(pool.acquire() for _ in range(pool.size + 1)), return_exceptions=True)
-    held = [one for one in found if isinstance(one, asyncpg.Connection)]
-    for connection in held:
-        pool.release(connection, clean=True)
-    return len(held)
-
-
-async def first_of(pool: Pool) -> asyncpg.Connection:
-    """Return the connection that the pool will lend next."""
-    connection = await pool.acquire()
-    pool.release(connection, clean=True)
-    return connection
-
-
-async def kill(admin: psycopg.Connection, connection: asyncpg.Connection) -> None:
-    """Let the server close a connection; wait until the connection knows."""
-    admin.execute("select pg_terminate_backend(%s)", [connection.get_server_pid()])
-    await until_closed(connection)
-
-
-async def freeze_at(moment: str, wire: Wire, session: Session) -> None:
-    """Run a transaction; the network freezes before one of its three messages."""
-    if moment == "begin":
-        wire.freeze()
-    async with session.transaction() as transaction:
-        if moment == "query":
-            wire.freeze()
-        await transaction.fetchval(WHO)
-        if moment == "commit":
-            wire.freeze()
-
-
-async def test_a_crowd_shares_the_connections(pool: Pool, admin: psycopg.Connection) -> None:
-    session = Session(pool, "alice", read_only=True)
-    backends = await asyncio.gather(*(session.fetchval(f"{BACKEND} from pg_sleep(0.01)") for _ in range(20)))
-    assert len(set(backends)) == pool.size
-    found = admin.execute(
-        "select pid from pg_stat_activity where usename = 'app_api' and datname = current_database()"
-    ).fetchall()
-    assert {pid for (pid,) in found} == set(backends)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_who_waits_too_long_is_told_so_and_the_next_one_is_served(pool: Pool) -> None:
-    held = [await pool.acquire() for _ in range(pool.size)]
-    with pytest.raises(DatabaseUnavailableError):
-        await Session(pool, "alice", read_only=True).fetchval(WHO)
-    for connection in held:
-        pool.release(connection, clean=True)
-    assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
-    assert await lendable(pool) == pool.size
-
-
-async def test_who_waits_gets_the_connection_that_comes_back(pool: Pool) -> None:
-    held = [await pool.acquire() for _ in range(pool.size)]
-    waiting = asyncio.create_task(pool.acquire())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    pool.release(held[1], clean=True)
-    assert await waiting is held[1]
-    for connection in held:
-        pool.release(connection, clean=True)
-
-
-async def test_the_connection_that_came_back_last_goes_out_first(pool: Pool) -> None:
-    one, two, three = [await pool.acquire() for _ in range(3)]
-    for connection in (two, one, three):
-        pool.release(connection, clean=True)
-    again = [await pool.acquire() for _ in range(3)]
-    assert again == [three, one, two]
-    for connection in again:
-        pool.release(connection, clean=True)
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("moment", ["begin", "query", "commit"])
-async def test_a_connection_whose_answer_nobody_awaited_is_never_used_again(url: Url, moment: str) -> None:
-    with closing(Wire(url("app_api"))) as wire:
-        wire.open()
-        async with Pool(wire.url, size=1) as pool:
-            session = Session(pool, "alice", read_only=True)
-            connection = await first_of(pool)
-            caller = asyncio.create_task(freeze_at(moment, wire, session))
-            await asyncio.sleep(0.1)
-            caller.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await caller
-            await until_closed(connection)
-            wire.thaw()
-            assert await session.fetchval(WHO) == "alice"
-            assert await lendable(pool) == 1
-
-
 async def test_a_block_that_is_left_while_its_query_runs_is_an_error(pool: Pool) -> None:
-    connection = await first_of(pool)
+    connection = await next_of(pool)
     queries = []
 
     async def call() -> None:
@@ -303,38 +183,14 @@ async def test_a_block_that_is_left_while_its_query_runs_is_an_error(pool: Pool)
         await queries[0]
 
 
-async def test_a_connection_with_a_transaction_open_is_not_clean_whatever_is_said(pool: Pool) -> None:
-    connection = await pool.acquire()
-    await connection.execute("begin")
-    pool.release(connection, clean=True)
-    assert await first_of(pool) is not connection
-    await until_closed(connection)
-
-
-async def test_a_query_that_nobody_waits_for_any_more_is_cancelled(pool: Pool, admin: psycopg.Connection) -> None:
-    session = Session(pool, "alice", read_only=True)
-    caller = asyncio.create_task(session.fetchval("select pg_sleep(60)"))
-    running = "select from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
-
-    async def until(number: int) -> None:
-        async with asyncio.timeout(10):
-            while len(admin.execute(running).fetchall()) != number:
-                admin.rollback()
-                await asyncio.sleep(0.02)
-
-    await until(1)
-    caller.cancel()
-    await until(0)
-
-
-async def test_an_error_that_the_block_swallows_is_told_at_its_end(pool: Pool, admin: psycopg.Connection) -> None:
+async def test_an_error_that_the_block_swallows_is_raised_at_its_end(pool: Pool, admin: psycopg.Connection) -> None:
     session = Session(pool, "alice", read_only=False)
 
     async def add_and_stumble() -> None:
         async with session.transaction() as transaction:
-            await transaction.execute("insert into app.tasks (text) values ('x')")
+            await transaction.fetch("insert into app.tasks (text) values ('x')")
             with suppress(asyncpg.DivisionByZeroError):
-                await transaction.execute("select 1/0")
+                await transaction.fetch("select 1/0")
 
     with pytest.raises(asyncpg.InFailedSQLTransactionError, match="nothing is saved"):
         await add_and_stumble()
@@ -349,7 +205,7 @@ async def test_a_transaction_cannot_be_entered_twice(pool: Pool) -> None:
 
     with pytest.raises(asyncpg.InterfaceError, match="has begun already"):
         await enter_twice()
-    assert await lendable(pool) == pool.size
+    assert await leftovers(pool) == NOTHING
 
 
 async def test_after_an_error_that_ended_the_transaction_the_same_connection_is_used_again(
@@ -377,8 +233,8 @@ async def test_after_an_error_that_ended_the_transaction_the_same_connection_is_
     assert await session.fetchval(BACKEND) == backend
 
 
-@pytest.mark.parametrize("method", ["execute", "fetch", "fetchval"])
-async def test_a_transaction_is_of_no_use_outside_of_its_block(pool: Pool, method: str) -> None:
+@pytest.mark.parametrize("method", ["fetch", "fetchval"])
+async def test_a_transaction_cannot_be_used_outside_of_its_block(pool: Pool, method: str) -> None:
     session = Session(pool, "alice", read_only=True)
     async with session.transaction() as over:
         await getattr(over, method)(WHO)
@@ -390,163 +246,6 @@ async def test_a_transaction_is_of_no_use_outside_of_its_block(pool: Pool, metho
             await getattr(transaction, method)(WHO)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_connections_that_expire_are_closed_at_once_or_when_they_come_back(pool: Pool) -> None:
-    idle, lent = await pool.acquire(), await pool.acquire()
-    pool.release(idle, clean=True)
-    pool.expire()
-    assert idle.is_closed()
-    assert await lent.fetchval("select 1") == 1
-    pool.release(lent, clean=True)
-    assert lent.is_closed()
-    assert await lendable(pool) == pool.size
-
-
-async def test_a_connection_that_was_being_opened_expires_too(url: Url) -> None:
-    with closing(Wire(url("app_api"))) as wire:
-        wire.open()
-        async with Pool(wire.url, size=1) as pool:
-            wire.freeze()
-            opening = asyncio.create_task(pool.acquire())
-            await asyncio.sleep(0.1)
-            pool.expire()
-            wire.thaw()
-            connection = await opening
-            assert await connection.fetchval("select 1") == 1
-            pool.release(connection, clean=True)
-            assert connection.is_closed()
-
-
-async def test_a_pool_that_is_left_leaves_nothing_open(url: Url) -> None:
-    async with Pool(url("app_api"), size=1) as pool:
-        connection = await first_of(pool)
-        assert not connection.is_closed()
-    assert connection.is_closed()
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_what_was_idle_for_too_long_is_not_lent(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = [await pool.acquire() for _ in range(2)]
-    for connection in old:
-        pool.release(connection, clean=True)
-    await asyncio.sleep(0.02)
-    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 0.01)
-    assert await first_of(pool) not in old
-    assert all(connection.is_closed() for connection in old)
-    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 300)
-    assert await lendable(pool) == pool.size
-
-
-async def test_what_the_server_has_closed_is_not_lent(pool: Pool, admin: psycopg.Connection) -> None:
-    session = Session(pool, "alice", read_only=True)
-    connections = [await pool.acquire() for _ in range(2)]
-    for connection in connections:
-        pool.release(connection, clean=True)
-    await kill(admin, connections[1])
-    assert await session.fetchval(BACKEND) == connections[0].get_server_pid()
-    await kill(admin, connections[0])
-    assert await session.fetchval(WHO) == "alice"
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("released", [0, 1])
-async def test_who_is_cancelled_while_waiting_for_a_connection_takes_none_along(pool: Pool, released: int) -> None:
-    held = [await pool.acquire() for _ in range(pool.size)]
-    waiting = asyncio.create_task(pool.acquire())
-    await asyncio.sleep(0)
-    for _ in range(released):
-        pool.release(held.pop(), clean=True)  # for the one who waits, and does not know yet
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    for connection in held:
-        pool.release(connection, clean=True)
-    assert await lendable(pool) == pool.size
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_who_is_cancelled_when_the_patience_ends_takes_none_along(
-    url: Url, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.6)
-    async with Pool(url("app_api"), size=1) as pool:
-        held = await pool.acquire()
-        waiting = asyncio.create_task(pool.acquire())
-        await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(0.7, waiting.cancel)
-        time.sleep(0.8)  # noqa: ASYNC251 - the look and the cancellation are due at once now, in this order
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        pool.release(held, clean=True)
-        assert await lendable(pool) == 1
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_who_cannot_connect_takes_no_place(url: Url) -> None:
-    with closing(Wire(url("app_api"))) as wire:
-        async with Pool(wire.url, size=1) as pool:
-            with pytest.raises(DatabaseUnavailableError):  # refused
-                await pool.acquire()
-            wire.open()
-            assert await lendable(pool) == 1
-
-            pool.expire()
-            wire.freeze()
-            with pytest.raises(DatabaseUnavailableError):  # met with silence
-                await pool.acquire()
-            connecting = asyncio.create_task(pool.acquire())
-            await asyncio.sleep(0.1)
-            connecting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await connecting
-            wire.thaw()
-            assert await lendable(pool) == 1
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("moment", ["begin", "query", "commit"])
-async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
-    monkeypatch.setattr("db.pool.LENT_FOR", 1)
-    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.05)
-    with closing(Wire(url("app_api"))) as wire:
-        wire.open()
-        async with Pool(wire.url, size=1) as pool:
-            session = Session(pool, "alice", read_only=True)
-            connection = await first_of(pool)
-            with pytest.raises(DatabaseUnavailableError):
-                await asyncio.wait_for(freeze_at(moment, wire, session), 10)
-            assert connection.is_closed()
-            wire.thaw()
-            assert await session.fetchval(WHO) == "alice"
-            assert await lendable(pool) == 1
-
-
-async def test_who_holds_a_connection_for_too_long_loses_it(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.pool.LENT_FOR", 0.1)
-    monkeypatch.setattr("db.pool.LOOK_EVERY", 0.05)
-
-    async def dawdle(pool: Pool) -> None:
-        async with Session(pool, "alice", read_only=True).transaction():
-            await asyncio.sleep(0.5)
-
-    async with Pool(url("app_api"), size=1) as pool:
-        with pytest.raises(DatabaseUnavailableError):
-            await dawdle(pool)
-        monkeypatch.setattr("db.pool.LENT_FOR", 15)
-        assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_was_taken_away_is_not_lent_again(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = await pool.acquire()
-    monkeypatch.setattr("db.pool.LENT_FOR", -1)
-    await until_closed(connection)
-    monkeypatch.setattr("db.pool.LENT_FOR", 15)
-    pool.release(connection, clean=True)
-    assert await first_of(pool) is not connection
-    assert await lendable(pool) == pool.size
-
-
 # ---- the retry ---------------------------------------------------------------------------------------
 
 
@@ -555,16 +254,15 @@ async def test_no_connection_stumbles_over_a_plan_that_a_migration_made_stale(
     pool: Pool, admin: psycopg.Connection
 ) -> None:
     session = Session(pool, "alice", read_only=True)
-    held = [await pool.acquire() for _ in range(3)]  # so that each of them prepares the statement
-    for connection in held:
-        pool.release(connection, clean=True)
-    await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in held))
+    connections = await check_out(pool, 3)  # so that each of them prepares the statement
+    check_in(pool, connections)
+    await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in connections))
 
     admin.execute("alter table app.tasks add column colour text")
     admin.commit()
 
-    answers = await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in held))
-    assert [len(rows[0]) for rows in answers] == [10, 10, 10]
+    found = await asyncio.gather(*(session.fetch("select *, pg_sleep(0.05) from app.tasks") for _ in connections))
+    assert [len(rows[0]) for rows in found] == [10, 10, 10]
 
 
 @pytest.mark.usefixtures("row")
@@ -617,7 +315,7 @@ async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Conne
     assert admin.execute("select last_value from tries").fetchone() == (2,)
 
 
-# ---- when the database is away -----------------------------------------------------------------------
+# ---- when the database is unavailable ----------------------------------------------------------------
 
 
 async def test_a_connection_that_breaks_is_unavailability_and_the_next_call_gets_a_new_one(url: Url) -> None:
@@ -643,7 +341,7 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
     pool: Pool, admin: psycopg.Connection, moment: str
 ) -> None:
     session = Session(pool, "alice", read_only=True)
-    connection = await first_of(pool)
+    connection = await next_of(pool)
 
     async def call() -> None:
         async with session.transaction() as transaction:
@@ -654,14 +352,6 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
     with pytest.raises(DatabaseUnavailableError):
         await call()
     assert await session.fetchval(WHO) == "alice"
-
-
-async def until_closed(connection: asyncpg.Connection) -> None:
-    """Return when the connection is closed."""
-    closed = asyncio.Event()
-    connection.add_termination_listener(lambda _: closed.set())
-    if not connection.is_closed():
-        await asyncio.wait_for(closed.wait(), 10)
 
 
 async def blocked(admin: psycopg.Connection) -> None:
