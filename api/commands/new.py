@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from api.commands.new_fields import TYPES, Field, check_name, in_singular, read_
 from db.revision import BrokenChainError, read_migrations
 
 TEMPLATES = Path(__file__).with_name("templates")
+SHORT = 60  # characters of a list of columns that stay in the line
 CODE = ("__init__", "models", "routes", "list", "examples", "resource")
 
 
@@ -80,7 +82,7 @@ def context(root: Path, plural: str, singular: str, fields: Sequence[Field]) -> 
         "texts": [field for field in fields if field.type == "text"],
         "optional": [field for field in fields if field.optional],
         "required": [field for field in fields if not field.optional],
-        "columns": ", ".join(field.column for field in fields),
+        "columns": partial(listed, [field.column for field in fields]),
         "assignments": assignments(fields),
         "types": sorted(types, key=lambda name: (name.islower(), name)),
         "example": {field.name: TYPES[field.type].values[0] for field in fields},
@@ -88,6 +90,15 @@ def context(root: Path, plural: str, singular: str, fields: Sequence[Field]) -> 
         "revision": f'"{max(numbers, default=0) + 1:04}"',
         "down_revision": f'"{migrations.head}"',
     }
+
+
+def listed(columns: Sequence[str], indent: int) -> str:
+    """Return columns as they stand between parentheses: in lines of their own if one line is too short."""
+    text = ", ".join(columns)
+    if len(text) <= SHORT:
+        return text
+    inner = " " * (indent + 4)
+    return f"\n{textwrap.fill(text, 100, initial_indent=inner, subsequent_indent=inner)}\n{' ' * indent}"
 
 
 def assignments(fields: Sequence[Field]) -> list[str]:

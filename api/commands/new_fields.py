@@ -67,11 +67,10 @@ class Field(NamedTuple):
         """The type in a model."""
         return TYPES[self.type].python + (" | None" if self.optional else "")
 
-    def comment_on(self, table: str) -> str:
-        """Return a Python literal: what `comment on` says of the column, in words to be made better."""
-        words = f"The {self.name.replace('_', ' ')}{'; null if there is none' if self.optional else ''}."
-        comment = f"column app.{table}.{self.column} is '{words}'"
-        return f"'''{comment}'''" if '"' in comment else f'"{comment}"'
+    @property
+    def comment(self) -> str:
+        """What `comment on` says of the column, in words to be made better."""
+        return f"The {self.name.replace('_', ' ')}{'; null if there is none' if self.optional else ''}."
 
 
 def read_field(text: str) -> Field:
