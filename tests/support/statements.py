@@ -34,7 +34,7 @@ def record_statements(monkeypatch: pytest.MonkeyPatch, *, without_tenant: bool) 
 
         return run
 
-    for name in ("execute", "fetch", "fetchval"):
+    for name in ("fetch", "fetchval"):
         monkeypatch.setattr(Transaction, name, recording(getattr(Transaction, name)))
     return statements
 
