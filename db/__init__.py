@@ -1,1 +1,1 @@
-"""What a DBA looks after: roles, schema, the one door to tenant rows. Imports nothing from `api`."""
+"""What a DBA looks after: roles, schema, audit, and the sessions that reach tenant rows. Imports nothing from `api`."""

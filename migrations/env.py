@@ -114,8 +114,9 @@ def migrate(connection: Connection) -> None:
         raise CommandError(f"the audit cannot be installed: {error}") from error
     except DBAPIError as error:
         reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
+        hint = "\nOne statement per op.execute." if "multiple commands" in str(reason) else ""
         statement = "" if error.statement in preamble.STATEMENTS else f"\nThe statement was: {error.statement}"
-        raise CommandError(f"{reason}{statement}") from error
+        raise CommandError(f"{reason}{hint}{statement}") from error
 
 
 async def online() -> None:

@@ -17,7 +17,9 @@ from api.health.probe import Probe
 from api.settings import Settings
 from db.embedded import Cluster
 from tests.support.database import Url, set_up, url_to
+from tests.support.routes import COLLECTIONS
 from tests.support.servers import AccessLog, caller, serving
+from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
 
 pytest_plugins = ["pytester", "tests.support.node", "tests.support.reporting"]
@@ -80,9 +82,26 @@ def generous_health_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Probe.ask, "__defaults__", (10.0,))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what calls the API in the tests of a resource twice: see tests/support/statements.py."""
+    folder = metafunc.definition.path.parent.name
+    if f"/{folder.replace('_', '-')}" in COLLECTIONS and "statements" in metafunc.fixturenames:
+        metafunc.parametrize("statements", STATEMENTS, indirect=True)
+
+
 @pytest.fixture
-def base_url(settings: Settings) -> Iterator[str]:
+def statements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """See that every statement of the API names its tenant; send it without, if that is the parameter. Return which."""
+    how = getattr(request, "param", STATEMENTS[0])
+    sent = record_statements(monkeypatch, without_tenant=how == WITHOUT_TENANT)
+    yield how
+    assert without_a_tenant(sent) == []
+
+
+@pytest.fixture
+def base_url(settings: Settings, statements: str) -> Iterator[str]:
     """Return the address of the app under test."""
+    del statements
     with serving(settings) as address:
         yield address
 

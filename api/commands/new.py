@@ -5,83 +5,19 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from keyword import iskeyword
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from mako.template import Template
-from pydantic import BaseModel
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
+from api.commands.new_fields import TYPES, Field, check_name, in_singular, read_field
 from db.revision import BrokenChainError, read_migrations
 
 TEMPLATES = Path(__file__).with_name("templates")
+SHORT = 60  # characters of a list of columns that stay in the line
 CODE = ("__init__", "models", "routes", "list", "examples", "resource")
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-LONGEST = 40  # a constraint's name has the table's and the column's in it; PostgreSQL cuts names off after 63 bytes
-EVERY_ROW = ("id", "user_id", "workspace_id", "created_at", "updated_at")
-WITHOUT_S = ((r"(ss|sh|ch|x|z)es$", r"\1"), (r"ies$", "y"), (r"s$", ""))
-
-
-class Type(NamedTuple):
-    """A type of fields: in SQL, in db/schema.py, in a model; two values as the API returns them."""
-
-    sql: str
-    sqlalchemy: str
-    python: str
-    values: tuple[object, object]
-
-
-TYPES = {
-    "text": Type("text", "Text", "Text", ("Buy milk", "Water the plants")),
-    "integer": Type("integer", "Integer", "Integer", (10, 20)),
-    "boolean": Type("boolean", "Boolean", "bool", (False, True)),
-    "timestamptz": Type(
-        "timestamptz",
-        "DateTime(timezone=True)",
-        "Timestamp",
-        ("2026-12-24T18:00:00+00:00", "2026-12-31T23:59:59.999999+00:00"),
-    ),
-    "date": Type("date", "Date", "Date", ("2026-12-24", "2026-12-31")),
-    "uuid": Type(
-        "uuid", "Uuid", "Uuid", ("0198c0de-0000-7000-8000-00000000000a", "0198c0de-0000-7000-8000-00000000000b")
-    ),
-}
-
-
-class Field(NamedTuple):
-    """A field of the resource, a column of its table."""
-
-    name: str
-    type: str
-    optional: bool
-
-    @property
-    def column(self) -> str:
-        """The name in SQL."""
-        return f'"{self.name}"' if self.name in RESERVED_WORDS else self.name
-
-    @property
-    def sql(self) -> str:
-        """The column's type in SQL."""
-        return TYPES[self.type].sql
-
-    @property
-    def sqlalchemy(self) -> str:
-        """The column's type in db/schema.py."""
-        return TYPES[self.type].sqlalchemy
-
-    @property
-    def python(self) -> str:
-        """The type in a model."""
-        return TYPES[self.type].python + (" | None" if self.optional else "")
-
-    def comment_on(self, table: str) -> str:
-        """Return a Python literal: what `comment on` says of the column, in words to be made better."""
-        words = f"The {self.name.replace('_', ' ')}{'; null if there is none' if self.optional else ''}."
-        comment = f"column app.{table}.{self.column} is '{words}'"
-        return f"'''{comment}'''" if '"' in comment else f'"{comment}"'
 
 
 @click.command()
@@ -112,36 +48,6 @@ def new(resource: str, fields: tuple[str, ...], singular: str | None) -> None:
     for name in [*ours, "db/schema.sql", "api/openapi.json"]:
         click.echo(name)
     click.echo("Read it, make it yours, then: make test lint. What each file is for: docs/growing.md")
-
-
-def read_field(text: str) -> Field:
-    """Return a field from NAME:TYPE or NAME:TYPE?. Raises BadParameter."""
-    name, _, type_ = text.partition(":")
-    optional, type_ = type_.endswith("?"), type_.removesuffix("?")
-    if type_ not in TYPES:
-        raise click.BadParameter(f"{text}: the type must be one of {', '.join(TYPES)}, with ? if it is optional")
-    if name in EVERY_ROW:
-        raise click.BadParameter(f"{text}: every row has {name}, and the database sets it")
-    if hasattr(BaseModel, name) or name.startswith("model_") or name in {"bool", "str"}:
-        raise click.BadParameter(f"{text}: {name} means something to a model; choose another name")
-    return Field(check_name(text, name), type_, optional)
-
-
-def check_name(what: str, name: str) -> str:
-    """Return `name` if tables, modules and paths can be called so. Raises BadParameter."""
-    if not NAME.fullmatch(name) or len(name) > LONGEST or iskeyword(name):
-        raise click.BadParameter(
-            f"{what}: {name!r} must be a word of a to z, 0 to 9 and _, at most {LONGEST} characters, not Python's own"
-        )
-    return name
-
-
-def in_singular(plural: str) -> str:
-    """Return what one of `plural` is called. Raises BadParameter if that is no plural."""
-    for ending, instead in WITHOUT_S:
-        if re.search(ending, plural) and plural != "s":
-            return re.sub(ending, instead, plural)
-    raise click.BadParameter(f"RESOURCE: {plural!r} is not a plural in -s; say what one is called: --singular")
 
 
 def context(root: Path, plural: str, singular: str, fields: Sequence[Field]) -> Mapping[str, Any]:
@@ -176,7 +82,7 @@ def context(root: Path, plural: str, singular: str, fields: Sequence[Field]) -> 
         "texts": [field for field in fields if field.type == "text"],
         "optional": [field for field in fields if field.optional],
         "required": [field for field in fields if not field.optional],
-        "columns": ", ".join(field.column for field in fields),
+        "columns": partial(listed, [field.column for field in fields]),
         "assignments": assignments(fields),
         "types": sorted(types, key=lambda name: (name.islower(), name)),
         "example": {field.name: TYPES[field.type].values[0] for field in fields},
@@ -184,6 +90,15 @@ def context(root: Path, plural: str, singular: str, fields: Sequence[Field]) -> 
         "revision": f'"{max(numbers, default=0) + 1:04}"',
         "down_revision": f'"{migrations.head}"',
     }
+
+
+def listed(columns: Sequence[str], indent: int) -> str:
+    """Return columns as they stand between parentheses: in lines of their own if one line is too short."""
+    text = ", ".join(columns)
+    if len(text) <= SHORT:
+        return text
+    inner = " " * (indent + 4)
+    return f"\n{textwrap.fill(text, 100, initial_indent=inner, subsequent_indent=inner)}\n{' ' * indent}"
 
 
 def assignments(fields: Sequence[Field]) -> list[str]:

@@ -87,6 +87,7 @@ TWINS: Twins = {
         Bad(f"alter role app_api in database {DATABASE} set role = 'readers'",
             f"role on role app_api in database {DATABASE}", ERROR),
         Good("alter role app_api set statement_timeout = '5s'; alter role all set work_mem = '8MB'"),
+        Good("alter role app_api set timezone = 'UTC'"),
         Good("alter role app_api set app.user_id_column = 'user_id'"),
         Good("alter role app_api in database postgres set app.user_id = 'alice'"),
     ],

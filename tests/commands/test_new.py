@@ -64,7 +64,7 @@ def files(tree: Path) -> dict[Path, bytes]:
     return {
         file: file.read_bytes()
         for file in tree.rglob("*")
-        if file.is_file() and ".venv" not in file.parts and "__pycache__" not in file.parts
+        if file.is_file() and not any(part.startswith((".", "__pycache__")) for part in file.relative_to(tree).parts)
     }
 
 

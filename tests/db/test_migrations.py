@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from tests.support.database import PASSWORD, ROOT, Url, alembic, url_to
+from tests.support.tables import tenant_tables
 
 SCRIPTS = ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 
@@ -207,7 +208,7 @@ def test_a_migration_gives_up_its_wait_for_a_busy_table_and_changes_nothing(
     alembic(migrator, "upgrade", "head")
     before = describe(empty)
     with empty.transaction():
-        empty.execute("lock table app.tasks, app.idempotency_keys in access share mode")
+        empty.execute(f"lock table {', '.join(tenant_tables(empty))} in access share mode".encode())
         run = alembic(migrator, "downgrade", "base", check=False)
     assert run.returncode != 0
     assert "canceling statement due to lock timeout" in run.stderr

@@ -71,6 +71,8 @@ def test_the_sessions_go_as_they_are_shown(admin: psycopg.Connection, url: Url) 
     assert len(sessions) == PAGE.count("```\npartywall=") > 10
     for role, session in sessions:
         assert role, f"as whom is not said: {session}"
+        if "arwdDxtm" in session and admin.info.server_version < 170000:
+            continue  # m, MAINTAIN, is new in PostgreSQL 17
         actual = replay(session, role, url)
         assert shows(session, actual), actual
 

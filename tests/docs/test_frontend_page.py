@@ -13,7 +13,7 @@ from api.http.problems import title
 from api.settings import Settings
 from tests.support.browser import window
 from tests.support.node import PAGE, PASSWORD, PROJECT, run, sign_up, trusting
-from tests.support.routes import ROUTES
+from tests.support.routes import ROUTES, operation
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET, bearer, make_token
 
@@ -33,9 +33,13 @@ def api(settings: Settings, better_auth: str) -> Iterator[str]:
 
 
 @pytest.mark.slow("Node")
-def test_a_typed_client_compiles_and_calls_every_route(frontend: Path, base_url: str, access_log: AccessLog) -> None:
+def test_a_typed_client_compiles_and_calls_every_route_of_tasks_and_of_health(
+    frontend: Path, base_url: str, access_log: AccessLog
+) -> None:
     run("node", "dist/every-route.js", base_url, make_token("alice"), at=frontend)
-    assert {(line["method"], line["route"]) for line in access_log()} == set(ROUTES)
+
+    ours = {route for route in ROUTES if operation(*route)["tags"][0] in {"tasks", "health"}}
+    assert {(line["method"], line["route"]) for line in access_log()} == ours
 
 
 @pytest.mark.slow("Node")

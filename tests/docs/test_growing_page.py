@@ -3,7 +3,8 @@
 import asyncio
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import asyncpg
 import psycopg
@@ -13,20 +14,31 @@ from db.audit.prove import Proof, prove
 from tests.support.database import ROOT, Url
 
 PAGE = (ROOT / "docs" / "growing.md").read_text()
-[SQL] = re.findall(r"<!-- by hand -->\n    ```sql\n(.*?)    ```", PAGE, re.DOTALL)
-TABLE = textwrap.dedent(SQL).replace("notes", "zz_notes")  # whoever follows the page has a table `notes`
+[REVISION] = re.findall(r"<!-- by hand -->\n    ```python\n(.*?)    ```", PAGE, re.DOTALL)
+
+
+def statements(revision: str, function: str = "upgrade") -> list[str]:
+    """Return what a revision executes. Whoever follows the page has a table `notes`, hence another name."""
+    executed: list[str] = []
+    module = {"op": SimpleNamespace(execute=executed.append)}
+    exec(revision, module)  # noqa: S102 - the page's
+    module[function]()  # type: ignore[operator]  # it is a function
+    return [statement.replace("notes", "zz_notes") for statement in executed]
+
+
+REVISION = textwrap.dedent(REVISION)
 
 # What is forgotten, as the page says it: what of the SQL is replaced, and by what.
 FORGOTTEN = {
     "`enable row level security`": ("enable row level security, force", "force"),
     "`force row level security`": ("enable row level security, force row level security", "enable row level security"),
-    "the policy": (r"create policy.*?with check \(user_id = app.current_user_id\(\)\);|comment on policy[^;]*;", ""),
-    "`with check`": (r"\nwith check[^;]*", ""),
-    "`to app_api`": (" for all to app_api", ""),
+    "the policy": (r"create policy.*|comment on policy.*", ""),
+    "`with check`": (r"\nwith check.*", ""),
+    "`to app_api`": (r"\nfor all to app_api", ""),
     "the tenant in the policy": (r"user_id = app.current_user_id\(\)", "id is not null"),
-    "`user_id`": (r"    user_id text[^\n]*\n|comment on column app.zz_notes.user_id[^;]*;", ""),
+    "`user_id`": (r"    user_id text[^\n]*\n|comment on column app.zz_notes.user_id.*", ""),
     "the default of `user_id`": (r" default app.current_user_id\(\)", ""),
-    "the primary key": (r"    constraint zz_notes_pkey[^\n]*\n|comment on constraint zz_notes_pkey[^;]*;", ""),
+    "the primary key": (r"    constraint zz_notes_pkey[^\n]*\n|comment on constraint zz_notes_pkey.*", ""),
     "`user_id` at the front of a key": (r"primary key \(user_id, id\)", "primary key (id)"),
     "the columns of `grant insert`": (r"insert \(title\)", "insert"),
 }
@@ -42,13 +54,18 @@ def owner(url: Url) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def execute(owner: psycopg.Connection, some: Sequence[str]) -> None:
+    for statement in some:
+        owner.execute(statement.encode())
+
+
 def found(owner: psycopg.Connection) -> set[str]:
     """Return the checks that report something."""
     return {name for (name,) in owner.execute("select name from audit.findings")}
 
 
 def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connection, url: Url) -> None:
-    owner.execute(TABLE)
+    execute(owner, statements(REVISION))
     owner.commit()
 
     async def try_it() -> Proof:
@@ -62,6 +79,9 @@ def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connectio
     assert found(owner) == set()
     assert (proof.findings, {each.blocked for each in proof.attempts}) == ([], {True})
     assert "app.zz_notes" in {each.table for each in proof.attempts}
+
+    execute(owner, statements(REVISION, "downgrade"))
+    assert owner.execute("select to_regclass('app.zz_notes')").fetchone() == (None,)
 
 
 def rows_of_the_page() -> dict[str, str]:
@@ -78,12 +98,13 @@ def test_what_is_forgotten_is_reported_by_the_check_that_the_page_names(
     owner: psycopg.Connection, forgotten: str
 ) -> None:
     pattern, instead = FORGOTTEN[forgotten]
-    statements = re.sub(pattern, instead, TABLE, flags=re.DOTALL)
+    right = statements(REVISION)
+    wrong = [re.sub(pattern, instead, statement, flags=re.DOTALL) for statement in right]
     if forgotten == "`user_id`":
         for tenant, without in WITHOUT_COLUMN:
-            statements = statements.replace(tenant, without)
-    assert statements != TABLE
+            wrong = [statement.replace(tenant, without) for statement in wrong]
+    assert wrong != right
 
-    owner.execute(statements)
+    execute(owner, [statement for statement in wrong if statement])
 
     assert rows_of_the_page()[forgotten] in found(owner)

@@ -18,6 +18,7 @@ from tests.support.routes import (
     DOCUMENT,
     ENDPOINTS,
     ROUTES,
+    SCHEMAS,
     Route,
     call,
     create,
@@ -28,7 +29,6 @@ from tests.support.routes import (
     values_of,
 )
 
-SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 COMMITTED = ROOT / "api" / "openapi.json"
 
 
@@ -109,16 +109,16 @@ HEADERS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_is_described_as_strictly_as_it_is_read(name: str, alice: httpx2.Client) -> None:
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_a_header_is_described_as_strictly_as_it_is_read(name: str, collection: str, alice: httpx2.Client) -> None:
     """With a pattern that Python and JavaScript read alike."""
-    for collection, one in COLLECTIONS.items():
-        row = create(alice, collection)
-        route = ("POST", collection) if name == "Idempotency-Key" else ("PATCH", one)
-        pattern = parameters(*route, "header")[name]["schema"]["pattern"]
-        for value in HEADERS[name]:
-            answer = call(alice, route, row, headers={name.encode(): value.encode("latin-1")})
+    row = create(alice, collection)
+    route = ("POST", collection) if name == "Idempotency-Key" else ("PATCH", COLLECTIONS[collection])
+    pattern = parameters(*route, "header")[name]["schema"]["pattern"]
+    for value in HEADERS[name]:
+        answer = call(alice, route, row, headers={name.encode(): value.encode("latin-1")})
 
-            assert bool(re.search(pattern, value)) == (answer.status_code != 422), (name, value)
+        assert bool(re.search(pattern, value)) == (answer.status_code != 422), value
 
 
 # ---- bodies ------------------------------------------------------------------------------------------
@@ -129,11 +129,11 @@ BODIES: dict[Route, dict[str, Any]] = {
 
 
 def test_a_body_is_described_as_strictly_as_it_is_read() -> None:
-    """Without defaults, which would make a field required in what is generated, and without nulls."""
+    """Without defaults, which would make a field required in what is generated from it."""
     for name in schemas_of([*BODIES.values()]):
         schema = SCHEMAS[name]
         assert schema["additionalProperties"] is False, name
-        assert [*values_of("default", schema), *values_of("anyOf", schema), *values_of("nullable", schema)] == [], name
+        assert [*values_of("default", schema), *values_of("nullable", schema)] == [], name
 
 
 def test_a_change_of_one_row_may_be_sent_as_a_merge_patch_and_nothing_else_may() -> None:

@@ -21,6 +21,7 @@ Route = tuple[str, str]  # method, path
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
 # As a code generator reads it.
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(APP.openapi()))
+SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
 CONTEXTS = [*iter_route_contexts(APP.routes)]
 ENDPOINTS: dict[Route, APIRoute] = {
     (method, context.path or ""): context.original_route
@@ -39,7 +40,6 @@ COLLECTIONS: dict[str, str] = {
 }
 
 SOME_ID = str(UUID(int=7))
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def operation(method: str, path: str) -> dict[str, Any]:
@@ -85,6 +85,10 @@ def example(described: dict[str, Any] | None) -> Any:
     return found
 
 
+# The ids of the rows that are examples.
+EXAMPLE_IDS = re.compile("|".join({example(response("GET", one, 200))["id"] for one in COLLECTIONS.values()}))
+
+
 def call(client: httpx2.Client, route: Route, row: str = SOME_ID, **more: Any) -> httpx2.Response:
     """Send a request that the route accepts: the document's example, for the row with the id `row`."""
     method, path = route
@@ -92,7 +96,7 @@ def call(client: httpx2.Client, route: Route, row: str = SOME_ID, **more: Any) -
         name: each["schema"]["const"] for name, each in parameters(method, path, "query").items() if each["required"]
     }
     body = example(operation(method, path).get("requestBody"))
-    sent = {"params": required, "json": body and json.loads(_UUID.sub(row, json.dumps(body)))}
+    sent = {"params": required, "json": body and json.loads(EXAMPLE_IDS.sub(row, json.dumps(body)))}
     return client.request(method, re.sub(r"{\w+}", row, path), **sent | more)
 
 

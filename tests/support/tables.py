@@ -12,9 +12,16 @@ def tenant_tables(admin: psycopg.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def insert_examples(admin: psycopg.Connection) -> dict[str, str]:
-    """Insert the row that is the example of each resource: of /tasks into app.tasks. Return its id by the path."""
-    rows = {collection: example(response("GET", one, 200)) for collection, one in COLLECTIONS.items()}
+def rows_of(admin: psycopg.Connection, user: str) -> dict[str, list[tuple[object, ...]]]:
+    """Return all rows of a user, by table."""
+    query = "select * from {} where user_id = %s order by t::text"
+    found = {table: admin.execute(query.format(f"{table} as t").encode(), [user]) for table in tenant_tables(admin)}
+    return {table: rows.fetchall() for table, rows in found.items()}
+
+
+def insert_examples(admin: psycopg.Connection, user: str = "alice") -> dict[str, str]:
+    """Insert a user's row for each resource, the document's example, of /tasks into app.tasks; return ids by path."""
+    rows = {path: example(response("GET", one, 200)) | {"user_id": user} for path, one in COLLECTIONS.items()}
     for collection, row in rows.items():
         insert = sql.SQL("insert into {} ({}) values ({})").format(
             sql.Identifier("app", collection.strip("/")),

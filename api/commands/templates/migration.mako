@@ -49,33 +49,40 @@ with check (user_id = app.current_user_id())""")
 grant
     select,
     delete,
-    insert (${columns}),
-    update (${columns})
+    insert (${columns(4)}),
+    update (${columns(4)})
 on app.${plural} to app_api""")
     for comment in COMMENTS:
         op.execute(f"comment on {comment}")
 
 
 COMMENTS = (
-    "table app.${plural} is '${Plural}. Each belongs to one user; nobody else can tell that it exists.'",
-    "column app.${plural}.id is 'UUID version 7: sorts by the time of creation.'",
+    """table app.${plural} is
+    '${Plural}. Each belongs to one user; nobody else can tell that it exists.'""",
+    """column app.${plural}.id is
+    'UUID version 7: sorts by the time of creation.'""",
     """column app.${plural}.user_id is
     'The owner: "sub" of the JWT. Leads every key, so that no key can tell another user that a row exists.'""",
 % for field in fields:
-    ${field.comment_on(plural)},
+    """column app.${plural}.${field.column} is
+    '${field.comment}'""",
 % endfor
-    "column app.${plural}.created_at is 'When the row was added.'",
+    """column app.${plural}.created_at is
+    'When the row was added.'""",
     """column app.${plural}.updated_at is
     'When the row was last changed; created_at if never. Strictly increasing: the API''s version of the row.'""",
-    "constraint ${plural}_pkey on app.${plural} is 'Serves the policy, the point read and the list by age.'",
-    "constraint ${plural}_user_id_valid on app.${plural} is 'What the API accepts as a user id: no control characters.'",
+    """constraint ${plural}_pkey on app.${plural} is
+    'Serves the policy, the point read and the list by age.'""",
+    """constraint ${plural}_user_id_valid on app.${plural} is
+    'What the API accepts as a user id: no control characters.'""",
 % for field in texts:
     """constraint ${plural}_${field.name}_length on app.${plural} is
     'The API checks it first; this holds whoever writes.'""",
     """constraint ${plural}_${field.name}_not_blank on app.${plural} is
     'The API checks it first; this holds whoever writes.'""",
 % endfor
-    "trigger ${plural}_updated_at on app.${plural} is 'Keeps updated_at, which nobody is granted to write.'",
+    """trigger ${plural}_updated_at on app.${plural} is
+    'Keeps updated_at, which nobody is granted to write.'""",
     """policy ${plural}_belong_to_their_user on app.${plural} is
     'A caller reads, adds, changes and deletes its own rows. No caller, no rows: null equals nothing.'""",
 )

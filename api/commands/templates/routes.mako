@@ -23,7 +23,7 @@ async def create_${singular}(
 ) -> Response:
     """Add ${a} ${human}."""
     insert = """
-        insert into app.${plural} as t (${columns})
+        insert into app.${plural} as t (${columns(8)})
         values (${", ".join(f"${n}" for n in range(1, len(fields) + 1))})
         returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
     """
