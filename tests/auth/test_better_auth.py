@@ -47,8 +47,8 @@ def browser(better_auth: str) -> httpx2.Client:
 @contextmanager
 def signed_in(better_auth: str, email: str) -> Iterator[httpx2.Client]:
     with browser(better_auth) as client:
-        answer = client.post("/api/auth/sign-in/email", json={"email": email, "password": PASSWORD})
-        assert answer.status_code == 200, answer.text
+        response = client.post("/api/auth/sign-in/email", json={"email": email, "password": PASSWORD})
+        assert response.status_code == 200, response.text
         yield client
 
 
@@ -132,8 +132,8 @@ def test_tokens_work_through_a_rotation_of_the_keys(
     shorten_lifetimes(monkeypatch, 0.2)
 
     def status(with_token: str) -> int:
-        answer: httpx2.Response = api.get("/tasks", headers=bearer(with_token))
-        return answer.status_code
+        response: httpx2.Response = api.get("/tasks", headers=bearer(with_token))
+        return response.status_code
 
     with serve() as api:
         old, unused = token(alice_at), token(bob_at)

@@ -47,20 +47,6 @@ def test_the_scheme_is_case_insensitive(anonymous: httpx2.Client) -> None:
         assert anonymous.get("/tasks", headers={"Authorization": f"{scheme} {make_token('alice')}"}).status_code == 200
 
 
-def test_no_route_of_tasks_answers_without_a_token(
-    admin: psycopg.Connection, alice: httpx2.Client, anonymous: httpx2.Client
-) -> None:
-    whole = {"text": "Stolen", "completed": True, "order": 1}
-    task = alice.post("/tasks", json=whole).headers["location"]
-    with untouched(admin):
-        assert_unauthorized(anonymous.post("/tasks", json=whole))
-        assert_unauthorized(anonymous.get("/tasks"))
-        assert_unauthorized(anonymous.get(task))
-        assert_unauthorized(anonymous.put(task, json=whole))
-        assert_unauthorized(anonymous.patch(task, json=whole))
-        assert_unauthorized(anonymous.delete(task))
-
-
 def test_a_token_that_is_malformed_is_refused(
     admin: psycopg.Connection, anonymous: httpx2.Client, subtests: pytest.Subtests
 ) -> None:

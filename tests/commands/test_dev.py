@@ -108,8 +108,8 @@ def test_psql_opens_the_database_as_each_role(start: Start, tmp_path: Path) -> N
 
     def ask(role: str) -> str:
         query = "select current_user, count(*) from app.tasks group by 1"
-        answer = partywall("psql", "--role", role, "--", "--no-align", "--tuples-only", "-c", query, cwd=tmp_path)
-        return answer.stdout.strip() or answer.stderr.strip()
+        response = partywall("psql", "--role", role, "--", "--no-align", "--tuples-only", "-c", query, cwd=tmp_path)
+        return response.stdout.strip() or response.stderr.strip()
 
     assert ask("postgres") == "postgres|1"
     assert ask("app_api") == ""
@@ -184,11 +184,11 @@ def test_with_a_database_url_nothing_embedded_starts(start: Start, tmp_path: Pat
 
 
 def test_migrations_that_fail_stop_the_start(tmp_path: Path, url: Url) -> None:
-    answer = partywall(
+    response = partywall(
         "dev", "--port", "0", cwd=tmp_path, DATABASE_URL=url("app_api"), MIGRATION_DATABASE_URL=url("app_api")
     )
-    assert answer.returncode == 1
-    assert "the migrations failed: see above" in answer.stderr
+    assert response.returncode == 1
+    assert "the migrations failed: see above" in response.stderr
 
 
 def test_a_directory_with_a_long_or_strange_name_will_do(tmp_path: Path) -> None:
@@ -226,9 +226,9 @@ def test_the_secret_is_readable_by_its_owner_only_and_the_environment_wins_over_
 
 @pytest.mark.parametrize("subject", ["", "a" * 256, "two\nlines"])
 def test_a_subject_that_nobody_can_have_gets_no_token(tmp_path: Path, subject: str) -> None:
-    answer = partywall("token", subject, cwd=tmp_path)
-    assert answer.returncode == 2
-    assert answer.stdout == ""
+    response = partywall("token", subject, cwd=tmp_path)
+    assert response.returncode == 2
+    assert response.stdout == ""
 
 
 def test_a_directory_whose_schema_other_migrations_made_is_left_alone(tmp_path: Path) -> None:
@@ -241,10 +241,10 @@ def test_a_directory_whose_schema_other_migrations_made_is_left_alone(tmp_path: 
         admin.execute("set role app_owner")
         admin.execute("create table migrations.alembic_version as select '0002' as version_num")
 
-    answer = partywall("dev", "--port", "0", cwd=tmp_path)
+    response = partywall("dev", "--port", "0", cwd=tmp_path)
 
-    assert answer.returncode == 1
-    assert answer.stderr == (
+    assert response.returncode == 1
+    assert response.stderr == (
         "Error: the schema (revision 0002) was made by another program, or by migrations that were rewritten since:"
         " delete .data, or choose another with DATA_DIR=\n"
     )

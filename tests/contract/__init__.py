@@ -1,1 +1,1 @@
-"""What tests/test_contract.py gives to Schemathesis."""
+"""What tests/http/test_contract.py gives to Schemathesis."""

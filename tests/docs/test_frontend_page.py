@@ -22,7 +22,7 @@ SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 EXCHANGE = re.compile(r"(?:<!-- as (\w+) -->\n)?```http\n(.*?)\n\n(.*?)```\n", re.DOTALL)
 # What differs from run to run: a word that is cut short, a time. A lone … is anything.
 PIECES = re.compile(r"([\w-]+…|\d{4}-\d\d-\d\dT[\d:.]+\+00:00|…|\n )")
-TELLING = {"etag", "idempotency-replayed", "link", "location"}  # they are shown wherever they are answered
+TELLING = {"etag", "idempotency-replayed", "link", "location"}  # they are shown wherever they are sent
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
     expect(bob.get_by_role("checkbox")).to_be_enabled()
 
     # Meanwhile, in another window.
-    token = page.evaluate("fetch('/api/auth/token').then((answer) => answer.json())")["token"]
+    token = page.evaluate("fetch('/api/auth/token').then((response) => response.json())")["token"]
     with httpx2.Client(base_url=api, headers=bearer(token)) as elsewhere:
         first, second = elsewhere.get("/tasks").json()["items"]
         assert (first["completed"], second["completed"]) == (True, False)
@@ -125,7 +125,7 @@ def test_the_last_command_of_the_page_lets_its_origin_call(settings: Settings) -
         assert httpx2.options(f"{address}/tasks", headers=headers).status_code == 200
 
 
-def test_the_requests_of_the_page_are_answered_as_it_shows(base_url: str) -> None:
+def test_the_requests_of_the_page_get_the_responses_that_it_shows(base_url: str) -> None:
     conversation = Conversation()
     exchanges = EXCHANGE.findall(TEXT)
     assert len(exchanges) == TEXT.count("```http") > 20
@@ -157,19 +157,19 @@ class Conversation:
             request = request.replace(sign, value)
         return request
 
-    def check(self, answer: httpx2.Response, shown: str) -> None:
-        """Compare an answer with the page, and learn the values of the signs that are new."""
+    def check(self, response: httpx2.Response, shown: str) -> None:
+        """Compare a response with the page, and learn the values of the signs that are new."""
         names = re.findall(r"^([A-Z][\w-]+): ", shown, re.MULTILINE)
-        assert answer.headers.keys() & TELLING <= {name.lower() for name in names}
-        headers = [f"{name}: {answer.headers.get(name)}" for name in names]
-        actual = "\n".join([f"{answer.status_code} {title(answer.status_code)}", *headers, answer.text]).strip()
+        assert response.headers.keys() & TELLING <= {name.lower() for name in names}
+        headers = [f"{name}: {response.headers.get(name)}" for name in names]
+        actual = "\n".join([f"{response.status_code} {title(response.status_code)}", *headers, response.text]).strip()
 
         signs: list[str] = []
         # Every second piece is one that PIECES found.
         pieces = enumerate(PIECES.split(shown.strip()))
         pattern = "".join(self._pattern(piece, signs) if place % 2 else re.escape(piece) for place, piece in pieces)
         found = re.fullmatch(pattern, actual)
-        assert found, f"the page:\n{shown}\nthe answer:\n{actual}"
+        assert found, f"the page:\n{shown}\nthe response:\n{actual}"
         learned = dict(zip(signs, found.groups(), strict=True))
         assert not set(learned.values()) & set(self._values.values()), "two signs for one value"
         self._values |= learned

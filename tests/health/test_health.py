@@ -1,4 +1,4 @@
-"""What load balancers are told, whatever state the database is in."""
+"""What the health routes respond to load balancers, whatever state the database is in."""
 
 import asyncio
 import socketserver
@@ -31,23 +31,23 @@ ROUTES = ("/health", "/health/db", "/health/live")
 
 @pytest.fixture
 def wire(url: Url) -> Iterator[Wire]:
-    """The network between the API and its database, not open yet."""
+    """Return the network between the API and its database, not open yet."""
     with closing(Wire(url("app_api"))) as wire:
         yield wire
 
 
-# ---- all is well -------------------------------------------------------------------------------------
+# ---- a healthy API ----------------------------------------------------------------------------------
 
 
-def test_health_says_that_all_is_well_and_which_revision_the_schema_has(anonymous: httpx2.Client) -> None:
+def test_health_is_ok_and_names_the_revision_of_the_schema(anonymous: httpx2.Client) -> None:
     assert HEAD
-    answers = [anonymous.get(route) for route in ROUTES]
+    responses = [anonymous.get(route) for route in ROUTES]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
-    assert [answer.json() for answer in answers] == [HEALTHY, {"database": "ok"}, {"status": "ok"}]
+    assert [response.status_code for response in responses] == [200, 200, 200]
+    assert [response.json() for response in responses] == [HEALTHY, {"database": "ok"}, {"status": "ok"}]
 
 
-def test_health_routes_do_not_look_at_tokens(anonymous: httpx2.Client) -> None:
+def test_health_routes_ignore_tokens(anonymous: httpx2.Client) -> None:
     for route in ROUTES:
         assert anonymous.get(route, headers=bearer("not a token")).status_code == 200
 
@@ -55,7 +55,7 @@ def test_health_routes_do_not_look_at_tokens(anonymous: httpx2.Client) -> None:
 def test_liveness_never_touches_the_database(wire: Wire) -> None:
     wire.open()
     with calling(wire.url) as client:
-        before = wire.connections, wire.round_trips  # those of the gate, which has looked
+        before = wire.connections, wire.round_trips  # those of the readiness check
         assert client.get("/health/live").status_code == 200
         assert (wire.connections, wire.round_trips) == before
 
@@ -63,19 +63,19 @@ def test_liveness_never_touches_the_database(wire: Wire) -> None:
         assert (wire.connections, wire.round_trips) > before
 
 
-def test_whoever_asks_at_the_same_time_gets_the_same_answer(url: Url) -> None:
+def test_who_asks_at_the_same_time_gets_the_same_reply(url: Url) -> None:
     async def crowd() -> list[str]:
-        async with aclosing(Probe(url("app_api"), answer_slowly, timeout=5)) as probe:
+        async with aclosing(Probe(url("app_api"), respond_slowly, timeout=5)) as probe:
             return await asyncio.gather(*(probe.ask(seconds=5) for _ in range(20)))
 
-    async def answer_slowly(connection: asyncpg.Connection) -> str:
-        answer: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
-        return answer
+    async def respond_slowly(connection: asyncpg.Connection) -> str:
+        response: str = await connection.fetchval("select now()::text from pg_sleep(0.1)")
+        return response
 
     assert len(set(asyncio.run(crowd()))) == 1
 
 
-def test_a_schema_that_goes_is_missed_at_once(anonymous: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_a_dropped_schema_is_reported_at_once(anonymous: httpx2.Client, admin: psycopg.Connection) -> None:
     assert anonymous.get("/health").json() == HEALTHY
     admin.execute("drop schema migrations cascade")
     admin.commit()
@@ -83,7 +83,7 @@ def test_a_schema_that_goes_is_missed_at_once(anonymous: httpx2.Client, admin: p
     assert_unavailable(anonymous.get("/health"), database="ok", revision=None, reasons=[NOT_MIGRATED])
 
 
-def test_a_busy_api_is_not_an_ill_one(admin: psycopg.Connection, url: Url) -> None:
+def test_an_exhausted_pool_is_not_reported_as_an_outage(admin: psycopg.Connection, url: Url) -> None:
     requests = 8  # more than the pool has connections
     with calling(url("app_api")) as client, ThreadPoolExecutor(requests) as threads:
         admin.execute("lock table app.tasks in access exclusive mode")
@@ -100,7 +100,7 @@ def test_a_busy_api_is_not_an_ill_one(admin: psycopg.Connection, url: Url) -> No
         assert {page.result().status_code for page in pages} == {200}
 
 
-# ---- the database is not there -----------------------------------------------------------------------
+# ---- the database is unavailable --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable(
         assert_unavailable(list_tasks(client))
 
 
-def test_what_is_no_postgresql_is_unavailable() -> None:
+def test_a_server_that_is_not_postgresql_is_unavailable() -> None:
     class Impostor(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             """Let everybody in, and do not say which version this is."""
@@ -176,7 +176,7 @@ def test_a_wrong_password_is_unavailable(locked_cluster: SimpleNamespace) -> Non
 @pytest.mark.parametrize(
     "closed", ["revoke connect on database {} from public", "alter database {} connection limit 0"]
 )
-def test_a_database_that_lets_nobody_in_is_unavailable(closed: str, url: Url, admin: psycopg.Connection) -> None:
+def test_a_database_that_refuses_connections_is_unavailable(closed: str, url: Url, admin: psycopg.Connection) -> None:
     admin.rollback()
     admin.autocommit = True
     admin.execute(sql.SQL(closed).format(sql.Identifier(admin.info.dbname)))
@@ -199,42 +199,42 @@ def test_a_server_that_is_stopped_and_started_is_noticed_both_times(locked_clust
         assert wait_for_status(lambda: client.get("/health/db"), 200).status_code == 200
 
 
-def test_a_database_without_a_schema_answers_but_cannot_serve(url: Url, admin: psycopg.Connection) -> None:
+def test_a_database_without_a_schema_responds_but_cannot_serve(url: Url, admin: psycopg.Connection) -> None:
     empty = f"{admin.info.dbname}_empty"
     admin.rollback()
     admin.autocommit = True
     admin.execute(f'create database "{empty}" template template0')
     try:
         with calling(url("app_api").replace(f"/{admin.info.dbname}?", f"/{empty}?")) as client:
-            answer = client.get("/health")
-            assert_unavailable(answer, database="ok", revision=None, reasons=answer.json()["reasons"])
-            assert any("alembic upgrade head" in reason for reason in answer.json()["reasons"])
+            response = client.get("/health")
+            assert_unavailable(response, database="ok", revision=None, reasons=response.json()["reasons"])
+            assert any("alembic upgrade head" in reason for reason in response.json()["reasons"])
             assert client.get("/health/db").json() == {"database": "ok"}
     finally:
         admin.execute(f'drop database "{empty}" with (force)')
 
 
-def test_the_api_starts_before_its_database_and_works_when_that_comes(wire: Wire) -> None:
+def test_the_api_starts_before_its_database_and_works_once_that_has_started(wire: Wire) -> None:
     with calling(wire.url) as client:
         assert_unavailable(client.get("/health"), **DOWN)
-        answer = list_tasks(client)
-        assert_unavailable(answer)
-        assert int(answer.headers["retry-after"]) > 0
+        response = list_tasks(client)
+        assert_unavailable(response)
+        assert int(response.headers["retry-after"]) > 0
 
         wire.open()
         assert client.get("/health").json() == HEALTHY
         assert list_tasks(client).status_code == 200
 
 
-# ---- the database hangs ------------------------------------------------------------------------------
+# ---- the database does not respond ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("connected_before", [True, False])
-def test_each_health_route_answers_while_the_database_hangs(
+def test_each_health_route_responds_while_the_database_hangs(
     connected_before: bool,  # noqa: FBT001 - a test parameter
     wire: Wire,
 ) -> None:
-    """That takes PATIENCE and no more than that: nothing else is waited for, or the client would give up."""
+    """Within RESPOND_WITHIN: they wait for nothing else, or the client would time out."""
     wire.open()
     with calling(wire.url) as client:
         if connected_before:
@@ -269,6 +269,6 @@ def test_health_recovers_when_the_connection_does_not(wire: Wire) -> None:
         assert client.get("/health").status_code == 503
 
         wire.replace()
-        answer = wait_for_status(lambda: client.get("/health"), 200, seconds=10)
+        response = wait_for_status(lambda: client.get("/health"), 200, seconds=10)
         wire.thaw()
-        assert answer.json() == HEALTHY
+        assert response.json() == HEALTHY

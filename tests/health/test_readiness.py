@@ -59,16 +59,16 @@ def add_task(client: httpx2.Client) -> httpx2.Response:
 
 def assert_not_ready(client: httpx2.Client) -> str:
     """See that /health is 503 and says why, and that no tenant is served. Return the reasons."""
-    answer = client.get("/health")
-    revision, reasons = answer.json()["revision"], answer.json()["reasons"]
-    assert_unavailable(answer, database="ok", revision=revision, reasons=reasons)
-    assert answer.json()["detail"].startswith("Not ready: ")
+    response = client.get("/health")
+    revision, reasons = response.json()["revision"], response.json()["reasons"]
+    assert_unavailable(response, database="ok", revision=revision, reasons=reasons)
+    assert response.json()["detail"].startswith("Not ready: ")
     for route in NEEDS_TOKEN:
         assert call(client, route).status_code == 401
         refused = call(client, route, headers=ALICE)
         assert_unavailable(refused)
         assert refused.json()["detail"] == "Not ready: the database failed the readiness check. /health says why."
-        assert refused.headers["retry-after"] == answer.headers["retry-after"] == "1"
+        assert refused.headers["retry-after"] == response.headers["retry-after"] == "1"
     assert client.get("/health/db").json() == {"database": "ok"}
     assert client.get("/health/live").json() == {"status": "ok"}
     return "\n".join(reasons)
@@ -260,9 +260,9 @@ grant select on audit.findings to app_api
 
 def test_the_first_request_after_the_database_has_started_is_served(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire, calling(wire.url) as client:
-        answer = list_tasks(client)
-        assert_unavailable(answer)
-        assert "cannot be reached" in answer.json()["detail"]
+        response = list_tasks(client)
+        assert_unavailable(response)
+        assert "cannot be reached" in response.json()["detail"]
 
         wire.open()
         assert list_tasks(client).status_code == 200
@@ -271,8 +271,8 @@ def test_the_first_request_after_the_database_has_started_is_served(url: Url) ->
 def test_nobody_is_served_while_the_first_check_runs(url: Url, dba: Dba) -> None:
     dba(SLOW)
     with calling(url("app_api")) as client:
-        answer = client.get("/health")
-        assert_unavailable(answer, database="ok", revision=MIGRATIONS.head, reasons=NOT_CHECKED)
+        response = client.get("/health")
+        assert_unavailable(response, database="ok", revision=MIGRATIONS.head, reasons=NOT_CHECKED)
         assert_unavailable(list_tasks(client))
         assert_ready_again(client)
 
@@ -325,9 +325,9 @@ def test_an_unavailable_database_does_not_make_a_ready_api_not_ready(
             wire.cut()
             deadline = time.monotonic() + 3 * NOT_READY_INTERVAL  # time for some checks
             while time.monotonic() < deadline:
-                answer = add_task(client)
-                assert_unavailable(answer)
-                assert "cannot be reached" in answer.json()["detail"]
+                response = add_task(client)
+                assert_unavailable(response)
+                assert "cannot be reached" in response.json()["detail"]
                 time.sleep(0.05)
 
             wire.mend()

@@ -1,4 +1,4 @@
-"""Paths and queries that lead nowhere: refused with a reason and a place, and no row has changed."""
+"""Paths and queries that are not valid: refused with a reason and a place, and no row has changed."""
 
 from itertools import product
 
@@ -48,15 +48,17 @@ def test_a_task_of_another_user_does_not_exist(
         with subtests.test(method), untouched(admin):
             assert_refused(call(alice, method, bobs), 404)
             for content in (BODY, BODY.replace(b"Buy milk", b""), b"{"):
-                assert answered(call(alice, method, bobs, content)) == answered(call(alice, method, UNKNOWN, content))
+                assert without_request_id(call(alice, method, bobs, content)) == without_request_id(
+                    call(alice, method, UNKNOWN, content)
+                )
 
 
-def answered(answer: httpx2.Response) -> tuple[int, object, object]:
-    """Return all of `answer` but what differs each time."""
-    content, headers = answer.json(), dict(answer.headers)
+def without_request_id(response: httpx2.Response) -> tuple[int, object, object]:
+    """Return all of `response` but what differs each time."""
+    content, headers = response.json(), dict(response.headers)
     assert content.pop("request_id") == headers.pop("x-request-id")
     del headers["date"]
-    return answer.status_code, content, headers
+    return response.status_code, content, headers
 
 
 BAD_PARAMETERS = (
@@ -96,7 +98,7 @@ def bad_cursors(good: str) -> dict[str, str]:
     }
 
 
-def test_a_cursor_that_the_list_did_not_give_its_reader_is_refused(
+def test_a_cursor_that_the_list_did_not_return_to_its_caller_is_refused(
     alice: httpx2.Client, bob: httpx2.Client, subtests: pytest.Subtests
 ) -> None:
     for client in (alice, alice, bob, bob):

@@ -1,4 +1,4 @@
-"""What nobody may send: refused with a reason and a place, and no row has changed."""
+"""Bodies that are not valid: refused with a reason and a place, and no row has changed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -82,8 +82,8 @@ def test_a_number_without_a_fraction_may_be_written_with_one(stage: Stage) -> No
     for method, (written, order) in product(
         WRITES, {"10.0": 10, "1e2": 100, "-0.0": 0, "-2147483648.0": -(2**31)}.items()
     ):
-        answer = stage.send(method, body(order=written))
-        assert (answer.is_success, json.dumps(answer.json()["order"])) == (True, str(order))
+        response = stage.send(method, body(order=written))
+        assert (response.is_success, json.dumps(response.json()["order"])) == (True, str(order))
 
 
 UNKNOWN_FIELDS = {
@@ -108,8 +108,8 @@ def test_an_unknown_field_is_refused(stage: Stage, subtests: pytest.Subtests) ->
 def test_a_field_whose_name_is_no_unicode_is_refused(stage: Stage, subtests: pytest.Subtests) -> None:
     for method, name in product(WRITES, ("\ud800", "a\udfff", "\x00")):
         with subtests.test(method, name=name.encode(errors="backslashreplace")), stage.untouched():
-            answer = stage.send(method, body(**{name: "1"}))
-            assert_refused(answer, 422, answer.json()["errors"][0]["pointer"])
+            response = stage.send(method, body(**{name: "1"}))
+            assert_refused(response, 422, response.json()["errors"][0]["pointer"])
 
 
 NO_OBJECT = {
@@ -153,7 +153,7 @@ def test_a_surrogate_in_utf_8_is_refused(stage: Stage, subtests: pytest.Subtests
             assert_refused(stage.send(method, body().replace(b"Buy", b"\xed\xa0\x80")), 422, "#/text")
 
 
-def test_everything_that_is_wrong_is_said_at_once(stage: Stage) -> None:
+def test_every_field_that_is_wrong_is_reported_at_once(stage: Stage) -> None:
     content = body(text='""', completed="1", order='"x"', user_id='"bob"')
     for method in WRITES:
         with stage.untouched():

@@ -14,20 +14,20 @@ USERS = [f"user-{number}" for number in range(40)]
 ROUNDS = 12
 
 
-async def live(client: httpx2.AsyncClient, user: str, chance: random.Random, neighbours: list[str]) -> Counter[int]:
-    """Do what a user does, good and bad; check every answer; return how often each status came."""
+async def use(client: httpx2.AsyncClient, user: str, chance: random.Random, paths: list[str]) -> Counter[int]:
+    """Do what a user does, good and bad; check every response; return how often each status came."""
     headers = bearer(make_token(user))
     seen: Counter[int] = Counter()
 
     async def call(method: str, path: str, **body: object) -> httpx2.Response:
-        answer = await client.request(method, path, headers=headers, json=body or None)
-        seen[answer.status_code] += 1
-        return answer
+        response = await client.request(method, path, headers=headers, json=body or None)
+        seen[response.status_code] += 1
+        return response
 
     for number in range(ROUNDS):
         made = await call("POST", "/tasks", text=f"{user} {number}", order=chance.randrange(100))
-        neighbours.append(made.headers["location"])
-        mine, theirs = made.headers["location"], chance.choice(neighbours)
+        paths.append(made.headers["location"])
+        mine, theirs = made.headers["location"], chance.choice(paths)
         assert (await call("PATCH", mine, completed=True)).json()["user_id"] == user
         await call("POST", "/tasks", text="")
         stolen = await call("PATCH", theirs, text="mine now")
@@ -39,8 +39,8 @@ async def live(client: httpx2.AsyncClient, user: str, chance: random.Random, nei
     return seen
 
 
-async def give_up(client: httpx2.AsyncClient, user: str, chance: random.Random) -> None:
-    """Ask, and do not wait for the answer."""
+async def time_out(client: httpx2.AsyncClient, user: str, chance: random.Random) -> None:
+    """Send requests and do not wait for the responses."""
     for _ in range(ROUNDS):
         timeout = chance.random() * 0.02
         try:
@@ -64,18 +64,18 @@ async def hang_up(address: str, user: str, chance: random.Random) -> None:
         writer.transport.abort()
 
 
-def test_nobody_ever_sees_a_row_of_another_and_every_connection_comes_back_clean(
+def test_nobody_ever_sees_a_row_of_another_user_and_no_connection_stays_in_a_transaction(
     base_url: str, admin: psycopg.Connection
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - no secret, but the same every time
 
     async def crowd() -> Counter[int]:
-        neighbours: list[str] = []
+        paths: list[str] = []
         async with httpx2.AsyncClient(base_url=base_url, timeout=60) as client:
-            lives = [live(client, user, chance, neighbours) for user in USERS]
-            nuisances = [give_up(client, user, chance) for user in USERS[:10]]
-            nuisances += [hang_up(base_url, f"ghost-{number}", chance) for number in range(10)]
-            counts, _ = await asyncio.gather(asyncio.gather(*lives), asyncio.gather(*nuisances))
+            users = [use(client, user, chance, paths) for user in USERS]
+            disturbances = [time_out(client, user, chance) for user in USERS[:10]]
+            disturbances += [hang_up(base_url, f"gone-{number}", chance) for number in range(10)]
+            counts, _ = await asyncio.gather(asyncio.gather(*users), asyncio.gather(*disturbances))
         return sum(counts, Counter())
 
     seen = asyncio.run(crowd())

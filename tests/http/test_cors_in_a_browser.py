@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow("a browser")
 # What a page's own code does and sees: only those headers that the browser lets it read.
 FETCH = """
 async ([url, request]) => {
-    const answer = await fetch(url, request);
-    return {status: answer.status, headers: Object.fromEntries(answer.headers), text: await answer.text()};
+    const response = await fetch(url, request);
+    return {status: response.status, headers: Object.fromEntries(response.headers), text: await response.text()};
 }
 """
 KEY = str(UUID(int=7))
@@ -80,8 +80,8 @@ def fetch(page: Page, url: str, method: str = "GET", body: object = None, **head
     if body is not None:
         headers["Content-Type"] = "application/json"
         request["body"] = json.dumps(body)
-    answer: dict[str, Any] = page.evaluate(FETCH, [url, request])
-    return answer
+    response: dict[str, Any] = page.evaluate(FETCH, [url, request])
+    return response
 
 
 def test_a_page_of_an_allowed_origin_can_create_and_read_where_and_what(page: Page, base_url: str, origin: str) -> None:
@@ -111,7 +111,10 @@ def test_a_page_of_an_allowed_origin_can_turn_the_pages_of_a_list(
     second = fetch(page, base_url + link.strip("<>"))
 
     assert relation == 'rel="next"'
-    assert [json.loads(answer["text"])["items"][0]["text"] for answer in (first, second)] == ["Buy milk", "Call Bob"]
+    assert [json.loads(response["text"])["items"][0]["text"] for response in (first, second)] == [
+        "Buy milk",
+        "Call Bob",
+    ]
 
 
 def test_a_page_of_an_allowed_origin_can_edit_what_it_has_seen(
@@ -126,7 +129,7 @@ def test_a_page_of_an_allowed_origin_can_edit_what_it_has_seen(
     unchanged = fetch(page, url, If_None_Match=edited["headers"]["etag"])
     deleted = fetch(page, url, "DELETE", If_Match=edited["headers"]["etag"])
 
-    assert [answer["status"] for answer in (edited, late, unchanged, deleted)] == [200, 412, 304, 204]
+    assert [response["status"] for response in (edited, late, unchanged, deleted)] == [200, 412, 304, 204]
     assert json.loads(edited["text"])["completed"]
     assert late["headers"]["etag"] == edited["headers"]["etag"] != seen
     assert json.loads(late["text"])["request_id"] == late["headers"]["x-request-id"]

@@ -1,4 +1,4 @@
-"""/docs without the internet: what the app serves, and what a browser makes of it."""
+"""/docs without the internet: what the app serves, and what a browser shows."""
 
 import asyncio
 import os
@@ -33,14 +33,14 @@ def links(page: str) -> set[str]:
 
 def test_all_that_the_page_needs_is_served_by_this_app(anonymous: httpx2.Client) -> None:
     page = anonymous.get("/docs").text
-    answers = {link: anonymous.get(link) for link in links(page)}
+    responses = {link: anonymous.get(link) for link in links(page)}
 
-    assert {link: answer.status_code for link, answer in answers.items()} == dict.fromkeys(answers, 200)
-    types = {link: answer.headers["content-type"] for link, answer in answers.items()}
+    assert {link: response.status_code for link, response in responses.items()} == dict.fromkeys(responses, 200)
+    types = {link: response.headers["content-type"] for link, response in responses.items()}
     assert types == FILES | {"/openapi.json": "application/json"}
     assert "//" not in page
-    assert "//" not in answers["/docs/assets/docs.js"].text.replace("// ", "")
-    assert not re.search(r"@import|url\((?!\"?data:)", answers["/docs/assets/swagger-ui.css"].text)
+    assert "//" not in responses["/docs/assets/docs.js"].text.replace("// ", "")
+    assert not re.search(r"@import|url\((?!\"?data:)", responses["/docs/assets/swagger-ui.css"].text)
 
 
 def test_the_page_may_run_these_files_and_call_this_app_and_no_more(anonymous: httpx2.Client) -> None:
@@ -51,9 +51,9 @@ def test_the_page_may_run_these_files_and_call_this_app_and_no_more(anonymous: h
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     assert not re.search(r"<script>|<style|style=| on\w+=", page.text)  # nothing inline, so nothing to allow
-    for answer in (page, *map(anonymous.get, FILES)):
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+    for response in (page, *map(anonymous.get, FILES)):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["referrer-policy"] == "no-referrer"
 
 
 def test_a_browser_fetches_the_files_once(anonymous: httpx2.Client) -> None:
@@ -122,9 +122,9 @@ def test_the_page_works_without_the_internet(page: Page, base_url: str, alice: h
     listing.locator(".opblock-summary-control").click()
     listing.get_by_role("button", name="Try it out").click()
     listing.get_by_role("button", name="Execute").click()
-    answer = listing.locator(".live-responses-table .response")
-    expect(answer.locator(".response-col_status")).to_have_text("200")
-    expect(answer.locator(".response-col_description")).to_contain_text("Buy milk")
+    response = listing.locator(".live-responses-table .response")
+    expect(response.locator(".response-col_status")).to_have_text("200")
+    expect(response.locator(".response-col_description")).to_contain_text("Buy milk")
 
     folded = [*page.locator(".opblock-summary-control").all(), page.get_by_role("button", name="Schemas")]
     for part in folded:

@@ -21,7 +21,7 @@ def etag(client: httpx2.Client, where: str) -> str:
 
 
 class Write(NamedTuple):
-    """A way to write to a task."""
+    """A request that writes to a task."""
 
     method: str
     json: Json | None
@@ -38,22 +38,22 @@ EVERY_WRITE = pytest.mark.parametrize("write", WRITES, ids=lambda write: write.m
 
 @pytest.fixture
 def task(alice: httpx2.Client) -> str:
-    """Where a task of Alice's is."""
+    """Return the path of a task of Alice's."""
     return path(add(alice))
 
 
 # ---- ETag --------------------------------------------------------------------------------------------
 
 
-def test_every_answer_with_a_task_has_its_etag(alice: httpx2.Client) -> None:
+def test_every_response_with_a_task_has_its_etag(alice: httpx2.Client) -> None:
     created = alice.post("/tasks", json={"text": "Buy milk"})
     where = created.headers["location"]
     assert created.headers["etag"] == f'"{created.json()["updated_at"]}"'
     assert etag(alice, where) == created.headers["etag"]
 
     for write in WRITES[:2]:
-        answer = write.send(alice, where)
-        assert answer.headers["etag"] == etag(alice, where)
+        response = write.send(alice, where)
+        assert response.headers["etag"] == etag(alice, where)
 
 
 def test_the_etag_changes_with_every_write_and_with_nothing_else(alice: httpx2.Client, task: str) -> None:
@@ -82,29 +82,31 @@ def test_the_etag_changes_with_every_write_and_with_nothing_else(alice: httpx2.C
 # ---- If-None-Match -----------------------------------------------------------------------------------
 
 
-def test_what_the_client_has_already_is_not_sent_again(alice: httpx2.Client, task: str) -> None:
+def test_a_version_that_the_client_has_is_not_sent_again(alice: httpx2.Client, task: str) -> None:
     tag = etag(alice, task)
     for method in ("GET", "HEAD"):
         for seen in (tag, f"W/{tag}", f'"x", {tag}', f'"x",W/{tag} , "y"', "*"):
-            answer = alice.request(method, task, headers={"If-None-Match": seen})
+            response = alice.request(method, task, headers={"If-None-Match": seen})
 
-            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), seen
-            assert "content-type" not in answer.headers
-            assert "content-length" not in answer.headers
+            assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", tag), seen
+            assert "content-type" not in response.headers
+            assert "content-length" not in response.headers
 
 
-def test_what_the_client_does_not_have_is_sent(alice: httpx2.Client, task: str) -> None:
+def test_any_other_version_is_sent(alice: httpx2.Client, task: str) -> None:
     tag = etag(alice, task)
     for seen in ('"0"', '""', tag.strip('"'), f'"{tag}"', tag.replace('"', "'"), "W/", "garbage", ""):
-        answer = alice.get(task, headers={"If-None-Match": seen})
+        response = alice.get(task, headers={"If-None-Match": seen})
 
-        assert (answer.status_code, answer.headers["etag"]) == (200, tag), seen
+        assert (response.status_code, response.headers["etag"]) == (200, tag), seen
 
     alice.patch(task, json={"order": 3})
     assert alice.get(task, headers={"If-None-Match": tag}).json()["order"] == 3
 
 
-def test_what_is_not_there_is_not_unchanged(alice: httpx2.Client, bob: httpx2.Client, task: str) -> None:
+def test_a_row_that_does_not_exist_is_404_whatever_the_client_has(
+    alice: httpx2.Client, bob: httpx2.Client, task: str
+) -> None:
     tag = etag(alice, task)
     for seen in (tag, "*"):
         assert_refused(bob.get(task, headers={"If-None-Match": seen}), 404)
@@ -120,13 +122,13 @@ def test_what_is_not_there_is_not_unchanged(alice: httpx2.Client, bob: httpx2.Cl
 def test_who_has_seen_the_latest_version_may_write(write: Write, alice: httpx2.Client) -> None:
     for form in ("{}", '"0", {}', 'W/"0",{}', ",{} ,", "*", '{},""'):
         task = path(add(alice))
-        answer = write.send(alice, task, If_Match=form.format(etag(alice, task)))
+        response = write.send(alice, task, If_Match=form.format(etag(alice, task)))
 
-        assert answer.status_code == write.success, form
+        assert response.status_code == write.success, form
 
 
 @EVERY_WRITE
-def test_who_has_not_is_told_the_current_etag_and_nothing_is_written(
+def test_who_has_not_gets_the_current_etag_and_nothing_is_written(
     write: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str
 ) -> None:
     stale = etag(alice, task)
@@ -134,12 +136,12 @@ def test_who_has_not_is_told_the_current_etag_and_nothing_is_written(
     tag = etag(alice, task)
     for seen in (stale, '"0"', '""', f'{stale}, "0"', f"W/{tag}", f'"W/{tag[1:]}'):
         with untouched(admin):
-            answer = write.send(alice, task, If_Match=seen)
+            response = write.send(alice, task, If_Match=seen)
 
-        assert_refused(answer, 412)
-        assert answer.headers["etag"] == tag, seen
+        assert_refused(response, 412)
+        assert response.headers["etag"] == tag, seen
 
-    assert write.send(alice, task, If_Match=answer.headers["etag"]).status_code == write.success
+    assert write.send(alice, task, If_Match=response.headers["etag"]).status_code == write.success
 
 
 @EVERY_WRITE
@@ -153,15 +155,15 @@ def test_an_if_match_that_is_no_etag_is_refused_as_such(
 
 
 @EVERY_WRITE
-def test_what_is_not_the_callers_is_not_found_whatever_it_is_compared_with(
+def test_a_row_of_another_user_is_not_found_whatever_if_match_says(
     write: Write, alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection, task: str
 ) -> None:
     for seen in (etag(alice, task), '"0"', "*"):
         with untouched(admin):
             theirs, unknown = (write.send(bob, where, If_Match=seen) for where in (task, UNKNOWN))
-        for answer in (theirs, unknown):
-            assert_refused(answer, 404)
-            assert "etag" not in answer.headers
+        for response in (theirs, unknown):
+            assert_refused(response, 404)
+            assert "etag" not in response.headers
 
 
 @pytest.mark.parametrize("others", WRITES, ids=lambda write: write.method)
@@ -176,9 +178,9 @@ def test_of_writers_at_once_who_have_seen_the_same_exactly_one_wins(
     first, *rest = at_once(admin, "select from app.tasks for update", calls)
 
     assert first.status_code == write.success
-    for answer in rest:
-        assert_refused(answer, 404 if write.method == "DELETE" else 412)
-        assert answer.headers.get("etag") == first.headers.get("etag")
+    for response in rest:
+        assert_refused(response, 404 if write.method == "DELETE" else 412)
+        assert response.headers.get("etag") == first.headers.get("etag")
     if write.method != "DELETE":
         assert alice.get(task).json() == first.json()
 
@@ -188,7 +190,7 @@ def test_without_if_match_every_writer_wins_and_the_last_one_stays(
 ) -> None:
     calls = [partial(alice.patch, task, json={"order": n}) for n in range(3)]
 
-    answers = at_once(admin, "select from app.tasks for update", calls)
+    responses = at_once(admin, "select from app.tasks for update", calls)
 
-    assert [answer.status_code for answer in answers] == [200] * 3
-    assert [answer.json() for answer in answers].count(alice.get(task).json()) == 1
+    assert [response.status_code for response in responses] == [200] * 3
+    assert [response.json() for response in responses].count(alice.get(task).json()) == 1

@@ -13,8 +13,9 @@ from fastapi.routing import APIRoute
 
 from api.http import docs_page
 from tests.support.database import Url
+from tests.support.forgery import assert_unauthorized
 from tests.support.health import assert_unavailable
-from tests.support.refusals import assert_refused, untouched
+from tests.support.refusals import untouched
 from tests.support.routes import (
     COLLECTIONS,
     CONTEXTS,
@@ -27,10 +28,10 @@ from tests.support.routes import (
     Route,
     call,
     create,
+    described_response,
     operation,
     parameters,
     resolve,
-    response,
     values_of,
 )
 from tests.support.servers import calling
@@ -81,8 +82,8 @@ def test_every_route_but_health_needs_a_token_and_says_so(
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for route in NEEDS_TOKEN:
         with subtests.test(" ".join(route)), untouched(admin):
-            assert_refused(call(anonymous, route), 401)
-            assert call(anonymous, route, headers=bearer("forged")).status_code == 401
+            assert_unauthorized(call(anonymous, route))
+            assert_unauthorized(call(anonymous, route, headers=bearer("forged")))
             assert operation(*route)["security"] == [{name: []}]
 
 
@@ -124,7 +125,7 @@ def test_a_route_documents_every_error_that_it_can_respond_with(route: Route) ->
 
     assert errors == expected_errors(*route)
     for status in errors:
-        [(media_type, content)] = response(*route, status)["content"].items()
+        [(media_type, content)] = described_response(*route, status)["content"].items()
         model = "HealthProblem" if route in OPEN else "Problem"
         assert (media_type, content["schema"]) == (
             "application/problem+json",
@@ -145,7 +146,7 @@ def test_a_write_to_one_row_takes_if_match_and_a_read_if_none_match(route: Route
 
 
 def provoke(client: httpx2.Client, route: Route, status: int) -> httpx2.Response:
-    """Send a request that a route has to answer with this status."""
+    """Send a request to which a route has to respond with this status."""
     path = route[1]
     collection = path.partition("/{")[0]
     has_body = "requestBody" in operation(*route)
@@ -173,29 +174,27 @@ def provoke(client: httpx2.Client, route: Route, status: int) -> httpx2.Response
 CLOSED = {"schemas": {name: schema | {"additionalProperties": False} for name, schema in SCHEMAS.items()}}
 
 
-def assert_as_documented(answer: httpx2.Response, route: Route) -> None:
-    """The status is documented for this route, and headers and body are what is documented for this status."""
-    documented = response(*route, answer.status_code)
+def assert_as_documented(response: httpx2.Response, route: Route) -> None:
+    """The status is documented for this route, and the headers and the body are those of this status."""
+    documented = described_response(*route, response.status_code)
     described = {name.lower(): resolve(header) for name, header in documented["headers"].items()}
-    ours = {name.lower() for name in DOCUMENT["components"]["headers"]} & answer.headers.keys()
+    ours = {name.lower() for name in DOCUMENT["components"]["headers"]} & response.headers.keys()
     assert {name for name, header in described.items() if header.get("required")} <= ours <= described.keys()
     if "content" not in documented:
-        assert (answer.content, "content-type" in answer.headers) == (b"", False)
+        assert (response.content, "content-type" in response.headers) == (b"", False)
         return
-    schema = documented["content"][answer.headers["content-type"]]["schema"]
-    jsonschema_rs.validate({**schema, "components": CLOSED}, answer.json(), validate_formats=True)
+    schema = documented["content"][response.headers["content-type"]]["schema"]
+    jsonschema_rs.validate({**schema, "components": CLOSED}, response.json(), validate_formats=True)
 
 
 @EVERY_ROUTE
-def test_every_status_that_is_documented_comes_with_the_headers_and_the_body_that_are(
-    route: Route, alice: httpx2.Client
-) -> None:
+def test_every_documented_status_comes_with_the_documented_headers_and_body(route: Route, alice: httpx2.Client) -> None:
     for status in map(int, operation(*route)["responses"]):
         if status < 500:
-            answer = provoke(alice, route, status)
+            response = provoke(alice, route, status)
 
-            assert answer.status_code == status, answer.text
-            assert_as_documented(answer, route)
+            assert response.status_code == status, response.text
+            assert_as_documented(response, route)
 
 
 def test_a_request_id_comes_back_from_every_route(alice: httpx2.Client, anonymous: httpx2.Client) -> None:
@@ -204,14 +203,14 @@ def test_a_request_id_comes_back_from_every_route(alice: httpx2.Client, anonymou
             assert call(client, route, headers={"X-Request-ID": "mine"}).headers["x-request-id"] == "mine", route
 
 
-def test_a_defect_of_ours_is_a_500_on_every_route(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_an_internal_error_is_a_500_on_every_route(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     admin.execute("revoke all on all tables in schema app from app_api")
     admin.commit()
     for route in NEEDS_TOKEN:
-        answer = call(alice, route)
+        response = call(alice, route)
 
-        assert (route, answer.status_code) == (route, 500)
-        assert_as_documented(answer, route)
+        assert (route, response.status_code) == (route, 500)
+        assert_as_documented(response, route)
 
 
 @pytest.mark.parametrize("why", ["not ready", "unavailable"])
@@ -224,8 +223,8 @@ def test_no_route_serves_anybody_from_a_database_that_is_not_safe_to_use(
     address = url("app_api") if why == "not ready" else url("app_api").replace("?", "_that_never_existed?", 1)
     with untouched(admin), calling(address) as client:
         for route in NEEDS_TOKEN:
-            answer = call(client, route, headers=bearer(make_token("alice")))
+            response = call(client, route, headers=bearer(make_token("alice")))
 
-            assert_unavailable(answer)
-            assert_as_documented(answer, route)
+            assert_unavailable(response)
+            assert_as_documented(response, route)
             assert call(client, route).status_code == 401

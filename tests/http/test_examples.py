@@ -13,7 +13,7 @@ from api.http.examples import REQUEST_ID, UNHEALTHY
 from api.tasks.examples import PROBLEMS as TASK_PROBLEMS
 from api.tasks.examples import TASK_ID
 from tests.support.database import Url
-from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, ROUTES, Route, call, example, response
+from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, ROUTES, Route, call, described_response, example
 from tests.support.servers import calling
 from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
@@ -64,12 +64,12 @@ def test_the_example_of_a_request_gets_the_example_of_its_response(
     if route == ("DELETE", MANY):
         dba.execute("update app.tasks set completed = true, completed_at = now()")
 
-    answer = call(alice, route, rows.get(path.partition("/{")[0], ""))
+    response = call(alice, route, rows.get(path.partition("/{")[0], ""))
 
     made = MADE.get(method, {"revision"})
-    expected = example(response(*route, answer.status_code))
-    assert answer.is_success
-    assert masked(answer.json() if answer.content else None, made) == masked(expected, made)
+    expected = example(described_response(*route, response.status_code))
+    assert response.is_success
+    assert masked(response.json() if response.content else None, made) == masked(expected, made)
 
 
 # ---- and when it is not ------------------------------------------------------------------------------
@@ -84,16 +84,16 @@ def page_of_another_list(alice: httpx2.Client) -> httpx2.Response:
 
 def key_of_another_request(alice: httpx2.Client) -> httpx2.Response:
     for text in ("Buy milk", "Buy bread"):
-        answer = alice.post(MANY, json={"text": text}, headers={"Idempotency-Key": "the-key"})
-    return answer
+        response = alice.post(MANY, json={"text": text}, headers={"Idempotency-Key": "the-key"})
+    return response
 
 
 def outdated_etag(alice: httpx2.Client) -> httpx2.Response:
     created = alice.post(MANY, json={"text": "Buy milk"})
     where, etag = created.headers["location"], created.headers["etag"]
     for order in (1, 2):
-        answer = alice.patch(where, json={"order": order}, headers={"If-Match": etag})
-    return answer
+        response = alice.patch(where, json={"order": order}, headers={"If-Match": etag})
+    return response
 
 
 REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
@@ -112,9 +112,9 @@ REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
 DATABASE = {"database unavailable", "not ready"}
 
 
-def assert_is(answer: httpx2.Response, shown: Any) -> None:
-    assert (answer.status_code, answer.json()) == (shown["status"], shown)
-    assert answer.headers["x-request-id"] == shown["request_id"]
+def assert_is(response: httpx2.Response, shown: Any) -> None:
+    assert (response.status_code, response.json()) == (shown["status"], shown)
+    assert response.headers["x-request-id"] == shown["request_id"]
 
 
 @pytest.mark.parametrize(("status", "what"), REFUSED)
@@ -124,7 +124,7 @@ def test_a_refused_request_gets_the_example_of_its_problem(status: int, what: st
 
 def test_a_row_that_does_not_exist_is_an_example_of_every_resource(alice: httpx2.Client) -> None:
     for one in COLLECTIONS.values():
-        shown = response("GET", one, 404)["content"]["application/problem+json"]["examples"].values()
+        shown = described_response("GET", one, 404)["content"]["application/problem+json"]["examples"].values()
 
         assert call(alice, ("GET", one)).json() in [each["value"] for each in shown]
 
@@ -145,7 +145,7 @@ def test_an_unusable_database_gets_the_example_of_its_problem(what: str, url: Ur
             assert_is(client.get("/health/db"), UNHEALTHY[what])
 
 
-def test_a_defect_of_ours_gets_the_example_of_its_problem(alice: httpx2.Client, dba: psycopg.Connection) -> None:
+def test_an_internal_error_gets_the_example_of_its_problem(alice: httpx2.Client, dba: psycopg.Connection) -> None:
     dba.execute("revoke all on app.tasks from app_api")
     assert_is(alice.get(MANY), PROBLEMS[500]["defect"])
 

@@ -20,7 +20,7 @@ from tests.support.tokens import bearer, make_token
 
 ORIGIN = "https://app.example.com"
 UNKNOWN = "/tasks/019a0000-0000-7000-8000-000000000000"
-# Every path that answers GET, whoever added it.
+# Every path that has GET, whoever added it.
 READABLE = sorted({context.path or "" for context in CONTEXTS if "GET" in (context.methods or ())} - {"/metrics"})
 
 
@@ -30,13 +30,13 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"cors_origins": (ORIGIN,)})
 
 
-def headers(answer: httpx2.Response) -> dict[str, str]:
+def headers(response: httpx2.Response) -> dict[str, str]:
     """Return all headers but those that differ each time."""
-    return {name: value for name, value in answer.headers.items() if name not in {"date", "x-request-id"}}
+    return {name: value for name, value in response.headers.items() if name not in {"date", "x-request-id"}}
 
 
 def raw(base_url: str, method: str, target: str, *more: str) -> tuple[bytes, bytes]:
-    """Send one request; return the head of the answer and every byte that follows it."""
+    """Send one request; return the head of the response and every byte that follows it."""
     url = httpx2.URL(base_url)
     lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", *more, "", ""]
     with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
@@ -48,7 +48,7 @@ def raw(base_url: str, method: str, target: str, *more: str) -> tuple[bytes, byt
 # ---- HEAD --------------------------------------------------------------------------------------------
 
 
-def test_head_is_get_without_the_body_where_no_two_answers_are_the_same(alice: httpx2.Client) -> None:
+def test_head_is_get_without_the_body_where_no_two_responses_are_the_same(alice: httpx2.Client) -> None:
     head = alice.head("/metrics")
     assert (head.status_code, head.content) == (200, b"")
     assert int(head.headers["content-length"]) > 0
@@ -68,7 +68,9 @@ def test_head_is_get_without_the_body_on_every_route(alice: httpx2.Client, base_
             assert raw(base_url, "HEAD", target, token)[1] == b""
 
 
-def test_head_of_what_is_not_there_says_so(alice: httpx2.Client, anonymous: httpx2.Client, base_url: str) -> None:
+def test_head_of_what_does_not_exist_has_the_status_of_get(
+    alice: httpx2.Client, anonymous: httpx2.Client, base_url: str
+) -> None:
     for client, target, status in (
         (alice, UNKNOWN, 404),
         (alice, "/nowhere", 404),
@@ -101,7 +103,7 @@ def test_head_of_a_defect_has_no_body_either(alice: httpx2.Client, admin: psycop
     assert body == b""
 
 
-def test_a_connection_goes_on_after_head(alice: httpx2.Client) -> None:
+def test_a_connection_stays_usable_after_head(alice: httpx2.Client) -> None:
     for _ in range(3):
         assert alice.head("/tasks").status_code == 200
         assert alice.get("/tasks").json()["items"] == []
@@ -115,24 +117,24 @@ def allowed(template: str) -> str:
     return ", ".join([*methods, "OPTIONS"]).replace("GET", "GET, HEAD")
 
 
-def test_options_says_what_a_path_answers_to_anybody(anonymous: httpx2.Client) -> None:
+def test_options_tells_anybody_which_methods_a_path_has(anonymous: httpx2.Client) -> None:
     for template in {template for _, template in ROUTES}:
         where = re.sub(r"{\w+}", "x", template)
         for target in (where, f"{where}/?a=b"):
-            answer = anonymous.options(target)
+            response = anonymous.options(target)
 
-            assert (answer.status_code, answer.content) == (204, b"")
-            assert answer.headers["allow"] == allowed(template)
+            assert (response.status_code, response.content) == (204, b"")
+            assert response.headers["allow"] == allowed(template)
     assert anonymous.options("/openapi.json").headers["allow"] == "GET, HEAD, OPTIONS"
     assert_refused(anonymous.options("/nowhere"), 404)
 
 
-def test_what_options_says_is_what_a_405_says(alice: httpx2.Client) -> None:
+def test_options_and_a_405_name_the_same_methods(alice: httpx2.Client) -> None:
     for target, method in (("/tasks", "PUT"), (UNKNOWN, "POST"), ("/health/", "DELETE"), ("/tasks/", "TRACE")):
-        answer = alice.request(method, target)
+        response = alice.request(method, target)
 
-        assert answer.status_code == 405
-        assert answer.headers["allow"] == alice.options(target).headers["allow"]
+        assert response.status_code == 405
+        assert response.headers["allow"] == alice.options(target).headers["allow"]
 
 
 # ---- slashes -----------------------------------------------------------------------------------------
@@ -161,13 +163,13 @@ def test_a_slash_at_the_end_of_a_path_changes_nothing_and_is_no_redirect(
     ]
     for method, target, more, status in calls:
         with subtests.test(method, target=target):
-            answer = alice.request(method, target, follow_redirects=False, **more)
+            response = alice.request(method, target, follow_redirects=False, **more)
 
-            assert (answer.status_code, answer.history) == (status, [])
-            assert not re.search(r"/[?>]|/$", answer.headers.get("location", answer.headers.get("link", "")))
+            assert (response.status_code, response.history) == (status, [])
+            assert not re.search(r"/[?>]|/$", response.headers.get("location", response.headers.get("link", "")))
 
 
-def test_a_path_that_is_nowhere_without_the_slash_is_nowhere_with_it(
+def test_a_path_that_does_not_exist_without_the_slash_does_not_exist_with_it(
     alice: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     add(alice, completed=True)
@@ -178,11 +180,11 @@ def test_a_path_that_is_nowhere_without_the_slash_is_nowhere_with_it(
 
 
 def raw_url(client: httpx2.Client, target: str) -> httpx2.URL:
-    """Return a URL whose path is not tidied up."""
+    """Return a URL whose path is not normalized."""
     return client.base_url.copy_with(raw_path=target.encode())
 
 
-def test_an_id_that_was_forgotten_deletes_nothing(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_an_empty_id_deletes_nothing(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     """`/tasks/${id}` with an empty id is the path of the list."""
     add(alice, completed=True)
     with untouched(admin):
@@ -202,7 +204,7 @@ def test_the_log_names_the_route_and_the_method_as_they_were_asked_for(
     assert lines == [("HEAD", "/tasks/{task_id}", 404), ("OPTIONS", "/tasks", 204), ("HEAD", "/openapi.json", 200)]
 
 
-def test_what_is_not_http_is_left_alone() -> None:
+def test_what_is_not_http_passes_unchanged() -> None:
     scopes: list[Scope] = [{"type": "lifespan"}, {"type": "websocket", "path": "/tasks/"}]
     passed = []
 
@@ -217,7 +219,7 @@ def test_what_is_not_http_is_left_alone() -> None:
 # ---- a browser on another origin ---------------------------------------------------------------------
 
 
-def test_a_preflight_to_a_path_with_a_slash_is_answered_and_not_redirected(anonymous: httpx2.Client) -> None:
+def test_a_preflight_to_a_path_with_a_slash_is_not_redirected(anonymous: httpx2.Client) -> None:
     for target in ("/tasks/", f"{UNKNOWN}/", "/tasks/?completed=true"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             asked = {
@@ -225,24 +227,24 @@ def test_a_preflight_to_a_path_with_a_slash_is_answered_and_not_redirected(anony
                 "Access-Control-Request-Method": method,
                 "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,if-match",
             }
-            answer = anonymous.options(target, headers=asked, follow_redirects=False)
+            response = anonymous.options(target, headers=asked, follow_redirects=False)
 
-            assert answer.status_code == 200
-            assert answer.headers["access-control-allow-origin"] == ORIGIN
-            assert method in answer.headers["access-control-allow-methods"]
+            assert response.status_code == 200
+            assert response.headers["access-control-allow-origin"] == ORIGIN
+            assert method in response.headers["access-control-allow-methods"]
 
 
 def test_a_page_of_another_origin_may_read_what_head_options_and_304_say(alice: httpx2.Client) -> None:
     task = path(add(alice))
     tag = alice.get(task).headers["etag"]
-    answers = [
+    responses = [
         alice.head("/tasks/", headers={"Origin": ORIGIN}),
         alice.options("/tasks", headers={"Origin": ORIGIN}),
         alice.get(task, headers={"Origin": ORIGIN, "If-None-Match": tag}),
         alice.patch(task, json={"order": 1}, headers={"Origin": ORIGIN, "If-Match": '"0"'}),
     ]
 
-    assert [answer.status_code for answer in answers] == [200, 204, 304, 412]
-    for answer in answers:
-        assert answer.headers["access-control-allow-origin"] == ORIGIN
-        assert "ETag" in answer.headers["access-control-expose-headers"]
+    assert [response.status_code for response in responses] == [200, 204, 304, 412]
+    for response in responses:
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        assert "ETag" in response.headers["access-control-expose-headers"]

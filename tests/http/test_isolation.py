@@ -40,8 +40,8 @@ def test_a_list_has_the_rows_of_its_caller_and_no_others(
 
 def response_to(client: httpx2.Client, route: tuple[str, str], row: str) -> tuple[int, str, set[str]]:
     """Return all of the response that does not differ each time; as if the row had some id."""
-    answer = call(client, route, row, headers={"X-Request-ID": "mine"})
-    return answer.status_code, answer.text.replace(row, SOME_ID), {*answer.headers}
+    response = call(client, route, row, headers={"X-Request-ID": "mine"})
+    return response.status_code, response.text.replace(row, SOME_ID), {*response.headers}
 
 
 def test_a_row_of_another_user_does_not_exist(

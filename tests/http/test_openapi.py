@@ -22,10 +22,10 @@ from tests.support.routes import (
     Route,
     call,
     create,
+    described_response,
     operation,
     parameters,
     resolve,
-    response,
     values_of,
 )
 
@@ -59,9 +59,9 @@ def test_the_command_prints_it_without_any_settings() -> None:
 
 
 def test_it_is_served_to_anybody(anonymous: httpx2.Client) -> None:
-    answer = anonymous.get("/openapi.json")
+    response = anonymous.get("/openapi.json")
 
-    assert (answer.status_code, answer.json()) == (200, DOCUMENT)
+    assert (response.status_code, response.json()) == (200, DOCUMENT)
     assert "/openapi.json" in anonymous.get("/docs").text
 
 
@@ -99,7 +99,7 @@ def test_headers_are_described_where_they_are_read_and_sent() -> None:
         assert read == ["X-Request-ID"]
         for status in operation(method, path)["responses"]:
             sent = {"X-Request-ID"} | (everywhere | expected_headers(method, path)).get(status, set())
-            assert set(response(method, path, status)["headers"]) == sent, (method, path, status)
+            assert set(described_response(method, path, status)["headers"]) == sent, (method, path, status)
 
 
 HEADERS: dict[str, tuple[str, ...]] = {
@@ -116,9 +116,9 @@ def test_a_header_is_described_as_strictly_as_it_is_read(name: str, collection: 
     route = ("POST", collection) if name == "Idempotency-Key" else ("PATCH", COLLECTIONS[collection])
     pattern = parameters(*route, "header")[name]["schema"]["pattern"]
     for value in HEADERS[name]:
-        answer = call(alice, route, row, headers={name.encode(): value.encode("latin-1")})
+        response = call(alice, route, row, headers={name.encode(): value.encode("latin-1")})
 
-        assert bool(re.search(pattern, value)) == (answer.status_code != 422), value
+        assert bool(re.search(pattern, value)) == (response.status_code != 422), value
 
 
 # ---- bodies ------------------------------------------------------------------------------------------
@@ -150,5 +150,5 @@ def test_a_response_is_described_without_fields_that_may_be_missing() -> None:
     for route in ROUTES:
         for status in operation(*route)["responses"]:
             if status < "300":
-                for name in schemas_of(response(*route, status)):
+                for name in schemas_of(described_response(*route, status)):
                     assert set(SCHEMAS[name]["required"]) == SCHEMAS[name]["properties"].keys(), name

@@ -1,4 +1,4 @@
-"""What the caller is told when the database says no, or says nothing any more."""
+"""What the caller is told when the database refuses a statement, or does not respond."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ RAISED: dict[str, tuple[int, str]] = {
     "a grant on a schema is missing": (500, "create table app.another ()"),
     "a key exists": (409, "insert into scratch.notes values ('alice', 1)"),
     "a reference goes nowhere": (409, "insert into scratch.notes values ('alice', 2, 3)"),
-    "a check that has no words yet": (422, "insert into scratch.notes values ('alice', 0)"),
+    "a check that has no message yet": (422, "insert into scratch.notes values ('alice', 0)"),
     "a value is out of range": (422, "select 1 / 0"),
     "a value has the wrong form": (422, "select 'x'::uuid"),
     "a table is missing": (500, "select * from scratch.nothing"),
@@ -86,7 +86,7 @@ def told(url: str, *statements: str) -> list[dict[str, Any]]:
 # ---- what the database says, and what that is to the caller ------------------------------------------
 
 
-def test_each_error_of_the_database_is_somebodys_fault(admin: psycopg.Connection, url: Url) -> None:
+def test_each_error_of_the_database_has_a_status_and_reveals_nothing(admin: psycopg.Connection, url: Url) -> None:
     admin.execute(SCRATCH)
     admin.commit()
 
@@ -119,20 +119,20 @@ def test_a_rule_that_only_the_database_has_is_a_422_at_its_field(
     admin.execute("alter table app.tasks add constraint tasks_text_length check (char_length(text) < 5)")
     admin.commit()
 
-    answer = alice.post("/tasks", json={"text": "too long"})
+    response = alice.post("/tasks", json={"text": "too long"})
 
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/text"]
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == ["#/text"]
     assert alice.post("/tasks", json={"text": "tiny"}).status_code == 201
 
 
-def test_each_constraint_that_has_words_exists(admin: psycopg.Connection) -> None:
+def test_each_constraint_that_has_a_message_exists(admin: psycopg.Connection) -> None:
     rows = admin.execute("select conname from pg_constraint where connamespace = 'app'::regnamespace").fetchall()
 
     assert {name for resource in RESOURCES for name in resource.constraints} <= {name for (name,) in rows}
 
 
-# ---- others are in the way ---------------------------------------------------------------------------
+# ---- timeouts and conflicts ------------------------------------------------------------------------
 
 
 def lower(admin: psycopg.Connection, setting: str) -> None:
@@ -149,11 +149,11 @@ def test_a_request_that_waits_too_long_is_told_to_try_again(
     lower(admin, limit)
     admin.execute("lock table app.tasks")
 
-    answers = [alice.get("/tasks"), alice.post("/tasks", json={"text": "Buy milk"})]
+    responses = [alice.get("/tasks"), alice.post("/tasks", json={"text": "Buy milk"})]
 
-    assert [answer.status_code for answer in answers] == [503, 503]
-    assert [int(answer.headers["retry-after"]) > 0 for answer in answers] == [True, True]
-    assert [word in answer.json()["detail"] for answer in answers] == [True, True]
+    assert [response.status_code for response in responses] == [503, 503]
+    assert [int(response.headers["retry-after"]) > 0 for response in responses] == [True, True]
+    assert [word in response.json()["detail"] for response in responses] == [True, True]
     admin.rollback()
     assert alice.get("/tasks").json()["items"] == []
 
@@ -184,20 +184,20 @@ def test_a_serialization_failure_is_tried_once_more(alice: httpx2.Client, admin:
     assert len(alice.get("/tasks").json()["items"]) == 1
 
 
-def test_serialization_failures_are_tried_once_more_and_then_the_callers_to_retry(
+def test_after_a_second_serialization_failure_the_caller_has_to_retry(
     alice: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     fail_to_serialize(admin, times=2)
 
-    answer = alice.post("/tasks", json={"text": "Buy milk"})
+    response = alice.post("/tasks", json={"text": "Buy milk"})
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert admin.execute("select last_value from scratch.tries").fetchone() == (2,)
     assert alice.get("/tasks").json()["items"] == []
     assert alice.post("/tasks", json={"text": "Buy milk"}).status_code == 201
 
 
-# ---- the database cuts the line ----------------------------------------------------------------------
+# ---- broken connections --------------------------------------------------------------------------
 
 KILL = """
 select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
@@ -217,16 +217,18 @@ def waiting(admin: psycopg.Connection, *requests: Any) -> Iterator[list[Future[h
     """Give requests that wait in the database for what `admin` holds, which it lets go of at the end."""
     with ThreadPoolExecutor(len(requests)) as threads:
         try:
-            answers = [threads.submit(request) for request in requests]
+            responses = [threads.submit(request) for request in requests]
             while admin.execute(BLOCKED).fetchone() != (len(requests),):
-                assert not any(answer.done() for answer in answers)
+                assert not any(response.done() for response in responses)
                 time.sleep(0.01)
-            yield answers
+            yield responses
         finally:
             admin.rollback()
 
 
-def test_a_connection_that_was_cut_while_idle_is_nobodys_error(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_a_connection_that_was_cut_while_idle_causes_no_internal_error(
+    alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
     for _ in range(5):
         assert alice.get("/tasks").status_code == 200
         assert admin.execute(KILL).fetchone() == (1,)
@@ -247,13 +249,13 @@ def test_requests_that_are_cut_off_may_be_sent_again(cut: str, alice: httpx2.Cli
         lambda: alice.post("/tasks", json={"text": "Buy bread"}),
         lambda: alice.patch(path, json={"text": "Buy bread"}),
         lambda: alice.delete(path),
-    ) as answers:
+    ) as responses:
         admin.execute(cut)
-        cut_off = [answer.result(10) for answer in answers]
+        cut_off = [response.result(10) for response in responses]
 
-    assert [answer.status_code for answer in cut_off] == [503] * 4
-    assert {answer.headers["content-type"] for answer in cut_off} == {"application/problem+json"}
-    assert [answer.headers["retry-after"] for answer in cut_off] == ["1"] * 4
+    assert [response.status_code for response in cut_off] == [503] * 4
+    assert {response.headers["content-type"] for response in cut_off} == {"application/problem+json"}
+    assert [response.headers["retry-after"] for response in cut_off] == ["1"] * 4
     assert alice.get("/tasks").json()["items"] == [task]
 
 
@@ -270,16 +272,16 @@ def test_a_request_whose_commit_is_cut_off_is_not_told_that_it_worked(
     admin.commit()
     admin.execute("select pg_advisory_xact_lock(1)")
 
-    with waiting(admin, lambda: alice.post("/tasks", json={"text": "Buy milk"})) as [answer]:
+    with waiting(admin, lambda: alice.post("/tasks", json={"text": "Buy milk"})) as [response]:
         admin.execute(KILL)
-        cut_off = answer.result(10)
+        cut_off = response.result(10)
 
     assert (cut_off.status_code, cut_off.headers["retry-after"]) == (503, "1")
     assert alice.get("/tasks").json()["items"] == []
     assert alice.post("/tasks", json={"text": "Buy milk"}).status_code == 201
 
 
-def test_a_commit_that_the_database_refuses_is_told(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_a_commit_that_the_database_refuses_is_reported(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     admin.execute("""
         create schema scratch;
         create function scratch.refuse() returns trigger language plpgsql as
@@ -289,7 +291,7 @@ def test_a_commit_that_the_database_refuses_is_told(alice: httpx2.Client, admin:
     """)
     admin.commit()
 
-    answer = alice.post("/tasks", json={"text": "Buy milk"})
+    response = alice.post("/tasks", json={"text": "Buy milk"})
 
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/text")
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, "#/text")
     assert alice.get("/tasks").json()["items"] == []

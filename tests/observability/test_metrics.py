@@ -1,4 +1,4 @@
-"""What Prometheus is told about requests."""
+"""What /metrics counts."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,12 +15,12 @@ UNKNOWN = "/tasks/01900000-0000-7000-8000-000000000000"
 
 def numbers(client: httpx2.Client) -> Counter[tuple[str, str, str]]:
     """Return how many requests of each kind there were: method, route, status."""
-    answer = client.get("/metrics", headers={"Authorization": ""})
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain")
+    response = client.get("/metrics", headers={"Authorization": ""})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
     [seconds] = [
         family
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         if family.name == "http_request_duration_seconds"
     ]
     return Counter(
@@ -41,7 +41,7 @@ def test_every_request_is_counted_by_method_route_and_status(alice: httpx2.Clien
     alice.options("/tasks")
     alice.get("/tasks", headers={"Authorization": ""})
 
-    # A request is counted after its answer, but before the next one of its connection.
+    # A request is counted after its response, but before the next one of its connection.
     assert numbers(alice) - before == {
         ("GET", "/metrics", "200"): 1,
         ("POST", "/tasks", "201"): 2,
@@ -52,7 +52,7 @@ def test_every_request_is_counted_by_method_route_and_status(alice: httpx2.Clien
     }
 
 
-def test_what_a_client_invents_does_not_grow_the_numbers(alice: httpx2.Client) -> None:
+def test_made_up_paths_and_methods_add_no_labels(alice: httpx2.Client) -> None:
     before = numbers(alice)
     for invented in ("LINK", "PURGE", "SEARCH"):
         alice.get(f"/nowhere/{invented}")

@@ -34,18 +34,18 @@ def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def assert_unauthorized(answer: httpx2.Response) -> None:
-    """Compare `answer` with the one answer to all bad tokens."""
-    assert_refused(answer, 401)
-    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+def assert_unauthorized(response: httpx2.Response) -> None:
+    """See that the response is the same as to all bad tokens."""
+    assert_refused(response, 401)
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
 def assert_all_unauthorized(
     admin: psycopg.Connection, client: httpx2.Client, subtests: pytest.Subtests, tokens: Iterable[tuple[str, str]]
 ) -> None:
-    """See to it that nobody can write with any of `tokens`, and that the answer does not repeat it."""
+    """See to it that nobody can write with any of `tokens`, and that the response does not repeat it."""
     for name, token in tokens:
         with subtests.test(name), untouched(admin):
-            answer = client.post("/tasks", json={"text": "Stolen"}, headers=bearer(token))
-            assert_unauthorized(answer)
-            assert token not in answer.text
+            response = client.post("/tasks", json={"text": "Stolen"}, headers=bearer(token))
+            assert_unauthorized(response)
+            assert token not in response.text

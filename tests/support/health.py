@@ -18,10 +18,10 @@ def list_tasks(client: httpx2.Client) -> httpx2.Response:
     return client.get("/tasks", headers=bearer(make_token("alice")))
 
 
-def assert_unavailable(answer: httpx2.Response, **members: object) -> None:
+def assert_unavailable(response: httpx2.Response, **members: object) -> None:
     """The response is a 503 in the shape of all errors, and has these members besides."""
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    problem = answer.json()
+    assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+    problem = response.json()
     assert problem.keys() - members.keys() == {"type", "title", "status", "detail", "request_id"}
     assert {name: problem.get(name, "absent") for name in members} == members
 
@@ -29,6 +29,6 @@ def assert_unavailable(answer: httpx2.Response, **members: object) -> None:
 def wait_for_status(ask: Callable[[], httpx2.Response], status: int, seconds: float = 5) -> httpx2.Response:
     """Repeat the request until its status is `status`; return the last response after `seconds` at the latest."""
     deadline = time.monotonic() + seconds
-    while (answer := ask()).status_code != status and time.monotonic() < deadline:
+    while (response := ask()).status_code != status and time.monotonic() < deadline:
         time.sleep(0.02)
-    return answer
+    return response

@@ -111,6 +111,6 @@ def sign_up(better_auth: str, name: str) -> str:
     """Return the e-mail address of a new user."""
     email = f"{name}-{secrets.token_hex(4)}@example.com"
     user = {"name": name, "email": email, "password": PASSWORD}
-    answer = httpx2.post(f"{better_auth}/api/auth/sign-up/email", json=user, headers={"Origin": better_auth})
-    assert answer.status_code == 200
+    response = httpx2.post(f"{better_auth}/api/auth/sign-up/email", json=user, headers={"Origin": better_auth})
+    assert response.status_code == 200
     return email

@@ -19,15 +19,15 @@ TITLES = {
 }
 
 
-def assert_refused(answer: httpx2.Response, status: int, *places: str) -> None:
-    """Compare `answer` with the one shape of all errors; `places` are what a 422 points at."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
+def assert_refused(response: httpx2.Response, status: int, *places: str) -> None:
+    """Compare `response` with the one shape of all errors; `places` are what a 422 points at."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
     assert list(problem) == ["type", "title", "status", "detail", "request_id", *(["errors"] if places else [])]
     assert (problem["type"], problem["title"]) == ("about:blank", TITLES[status])
     assert problem["status"] == status
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["request_id"] == response.headers["x-request-id"]
     assert problem["detail"]
     errors = problem.get("errors", [])
     assert [error.get("pointer") or error.get("parameter") for error in errors] == list(places)

@@ -57,7 +57,7 @@ def resolve(described: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def response(method: str, path: str, status: int | str) -> dict[str, Any]:
+def described_response(method: str, path: str, status: int | str) -> dict[str, Any]:
     """Return what the document says of a response."""
     return resolve(operation(method, path)["responses"][str(status)])
 
@@ -86,7 +86,7 @@ def example(described: dict[str, Any] | None) -> Any:
 
 
 # The ids of the rows that are examples.
-EXAMPLE_IDS = re.compile("|".join({example(response("GET", one, 200))["id"] for one in COLLECTIONS.values()}))
+EXAMPLE_IDS = re.compile("|".join({example(described_response("GET", one, 200))["id"] for one in COLLECTIONS.values()}))
 
 
 def call(client: httpx2.Client, route: Route, row: str = SOME_ID, **more: Any) -> httpx2.Response:

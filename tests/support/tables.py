@@ -3,7 +3,7 @@
 import psycopg
 from psycopg import sql
 
-from tests.support.routes import COLLECTIONS, example, response
+from tests.support.routes import COLLECTIONS, described_response, example
 
 
 def tenant_tables(admin: psycopg.Connection) -> list[str]:
@@ -21,7 +21,7 @@ def rows_of(admin: psycopg.Connection, user: str) -> dict[str, list[tuple[object
 
 def insert_examples(admin: psycopg.Connection, user: str = "alice") -> dict[str, str]:
     """Insert a user's row for each resource, the document's example, of /tasks into app.tasks; return ids by path."""
-    rows = {path: example(response("GET", one, 200)) | {"user_id": user} for path, one in COLLECTIONS.items()}
+    rows = {path: example(described_response("GET", one, 200)) | {"user_id": user} for path, one in COLLECTIONS.items()}
     for collection, row in rows.items():
         insert = sql.SQL("insert into {} ({}) values ({})").format(
             sql.Identifier("app", collection.strip("/")),

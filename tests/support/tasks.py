@@ -8,9 +8,9 @@ Json = dict[str, Any]
 
 
 def add(client: httpx2.Client, text: str = "Buy milk", **fields: object) -> Json:
-    answer = client.post("/tasks", json={"text": text} | fields)
-    assert answer.status_code == 201, answer.text
-    task: Json = answer.json()
+    response = client.post("/tasks", json={"text": text} | fields)
+    assert response.status_code == 201, response.text
+    task: Json = response.json()
     return task
 
 
@@ -19,7 +19,7 @@ def path(task: Json) -> str:
 
 
 def page(client: httpx2.Client, **parameters: str | int | bool) -> Json:
-    answer = client.get("/tasks", params=parameters)
-    assert answer.status_code == 200, answer.text
-    result: Json = answer.json()
+    response = client.get("/tasks", params=parameters)
+    assert response.status_code == 200, response.text
+    result: Json = response.json()
     return result

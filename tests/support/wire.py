@@ -54,7 +54,7 @@ class Wire(socketserver.ThreadingTCPServer):
         self._networks.append(network)
 
     def cut(self) -> None:
-        """Break every connection, and each new one until it is mended."""
+        """Break every connection, and each new one until `mend` is called."""
         self._broken = True
         for client in self._clients:
             with suppress(OSError):
@@ -80,7 +80,7 @@ class Wire(socketserver.ThreadingTCPServer):
         self.connections += 1
         self._clients.append(request)
         network = self._networks[-1]
-        answered = b""
+        received = b""
         with closing(self._connect()) as server, suppress(OSError):
             other = {request: server, server: request}
             while True:
@@ -90,7 +90,7 @@ class Wire(socketserver.ThreadingTCPServer):
                     if not (data := one.recv(65536)):
                         return
                     if one is server:
-                        answered = self._count(answered + data)
+                        received = self._count(received + data)
                     other[one].sendall(data)
 
     def _connect(self) -> socket.socket:

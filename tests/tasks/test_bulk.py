@@ -1,4 +1,4 @@
-"""Many tasks at once: all or none, in one statement, whoever else is at it."""
+"""Several tasks at once: all or none, in one statement, also when others write to them at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -30,18 +30,18 @@ def by_id(tasks: list[Json]) -> dict[str, Json]:
 # ---- changing ----------------------------------------------------------------------------------------
 
 
-def test_tasks_are_moved_and_completed_and_answered_in_the_order_of_the_request(alice: httpx2.Client) -> None:
+def test_tasks_are_moved_and_completed_and_returned_in_the_order_of_the_request(alice: httpx2.Client) -> None:
     a, b, c, other = (add(alice, text, order=n, completed=text == "c") for n, text in enumerate("abcd"))
 
-    answer = change(
+    response = change(
         alice,
         {"id": c["id"], "order": 1, "completed": False},
         {"id": a["id"], "order": 3},
         {"id": b["id"], "completed": True},
     )
 
-    assert answer.status_code == 200
-    items = answer.json()["items"]
+    assert response.status_code == 200
+    items = response.json()["items"]
     moved, reordered, done = items
     stamp = moved["updated_at"]
     assert moved == c | {"order": 1, "completed": False, "completed_at": None, "updated_at": stamp}
@@ -51,7 +51,7 @@ def test_tasks_are_moved_and_completed_and_answered_in_the_order_of_the_request(
     assert by_id(page(alice)["items"]) == by_id([*items, other])
 
 
-def test_what_is_done_already_keeps_its_time(alice: httpx2.Client) -> None:
+def test_a_task_that_is_completed_again_keeps_completed_at(alice: httpx2.Client) -> None:
     task = add(alice, completed=True)
 
     [changed] = change(alice, {"id": task["id"], "completed": True, "order": 9}).json()["items"]
@@ -68,14 +68,14 @@ def test_500_tasks_are_changed_at_once_and_501_are_refused(alice: httpx2.Client,
 
     with untouched(admin):
         assert_refused(change(alice, *many), 422, "#/tasks")
-    answer = change(alice, *many[:500])
+    response = change(alice, *many[:500])
 
-    assert answer.status_code == 200
-    assert [{name: task[name] for name in many[0]} for task in answer.json()["items"]] == many[:500]
+    assert response.status_code == 200
+    assert [{name: task[name] for name in many[0]} for task in response.json()["items"]] == many[:500]
     assert admin.execute("select count(*) from app.tasks where completed").fetchone() == (500,)
 
 
-def test_if_one_is_missing_none_is_changed_and_the_answer_says_which(
+def test_if_one_is_missing_none_is_changed_and_the_response_says_which(
     alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     first, last, gone, his = add(alice), add(alice), add(alice), add(bob)
@@ -83,14 +83,14 @@ def test_if_one_is_missing_none_is_changed_and_the_answer_says_which(
     ids = [first["id"], str(uuid4()), his["id"], last["id"], gone["id"]]
 
     with untouched(admin):
-        answer = change(alice, *({"id": task_id, "order": 7, "completed": True} for task_id in ids))
+        response = change(alice, *({"id": task_id, "order": 7, "completed": True} for task_id in ids))
 
-    assert_refused(answer, 404, "#/tasks/1/id", "#/tasks/2/id", "#/tasks/4/id")
-    details = [error["detail"] for error in answer.json()["errors"]]
+    assert_refused(response, 404, "#/tasks/1/id", "#/tasks/2/id", "#/tasks/4/id")
+    details = [error["detail"] for error in response.json()["errors"]]
     assert details == [f"No task with the id {ids[place]}." for place in (1, 2, 4)]
 
 
-def test_a_task_of_another_user_is_missing_like_one_that_never_was(
+def test_a_task_of_another_user_is_missing_like_one_that_does_not_exist(
     alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     his, unknown = add(bob)["id"], str(uuid4())
@@ -142,9 +142,9 @@ def test_a_request_that_makes_no_sense_is_refused_with_the_place(
 def test_a_task_may_be_named_once(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     task = add(alice)
     with untouched(admin):
-        answer = change(alice, {"id": task["id"], "order": 1}, {"id": task["id"], "order": 2})
-    assert_refused(answer, 422, "#")
-    assert answer.json()["errors"][0]["detail"] == "each task may be named once"
+        response = change(alice, {"id": task["id"], "order": 1}, {"id": task["id"], "order": 2})
+    assert_refused(response, 422, "#")
+    assert response.json()["errors"][0]["detail"] == "each task may be named once"
 
 
 def test_only_json_is_read(alice: httpx2.Client) -> None:
@@ -164,8 +164,8 @@ def test_requests_in_opposite_orders_wait_for_each_other_and_do_not_deadlock(
     def shuffle(number: int) -> set[int]:
         with caller(base_url, "alice") as client:
             mine = ids if number % 2 else ids[::-1]
-            answers = [change(client, *({"id": each, "order": number} for each in mine)) for _ in range(15)]
-            return {answer.status_code for answer in answers}
+            responses = [change(client, *({"id": each, "order": number} for each in mine)) for _ in range(15)]
+            return {response.status_code for response in responses}
 
     with ThreadPoolExecutor(4) as threads:
         assert set().union(*threads.map(shuffle, range(4))) == {200}
@@ -173,10 +173,10 @@ def test_requests_in_opposite_orders_wait_for_each_other_and_do_not_deadlock(
     assert len({task["order"] for task in page(alice, limit=200)["items"]}) == 1
 
 
-def test_both_ways_to_write_to_many_lock_them_in_the_order_of_their_ids(
+def test_both_bulk_writes_lock_tasks_in_the_order_of_their_ids(
     alice: httpx2.Client, admin: psycopg.Connection, url: Url, subtests: pytest.Subtests
 ) -> None:
-    """So that they never wait for each other. As the tasks lie in the table, it is the other way round."""
+    """So that they do not deadlock. In the order of the table, it would be the other way round."""
     tasks = [add(alice, f"{n}", order=-n) for n in range(20)]
     for task in reversed(tasks):
         alice.patch(path(task), json={"completed": True})
@@ -194,17 +194,17 @@ def test_both_ways_to_write_to_many_lock_them_in_the_order_of_their_ids(
             ThreadPoolExecutor(1) as threads,
             held(admin, "select from app.tasks where text = '10' for update"),
         ):
-            answer = threads.submit(call)
+            response = threads.submit(call)
             wait_for(admin, 1)
             free = another.execute("select text::int from app.tasks for update skip locked").fetchall()
             another.rollback()
             admin.commit()
 
-            assert answer.result().status_code == 200
+            assert response.result().status_code == 200
             assert sorted(number for (number,) in free) == [*range(11, 20)]
 
 
-def test_of_two_at_once_the_second_changes_what_the_first_has_left(
+def test_of_two_at_once_the_second_changes_the_result_of_the_first(
     alice: httpx2.Client, admin: psycopg.Connection
 ) -> None:
     a, b = add(alice, "a"), add(alice, "b")
@@ -213,14 +213,14 @@ def test_of_two_at_once_the_second_changes_what_the_first_has_left(
         partial(change, alice, {"id": b["id"], "completed": True}, {"id": a["id"], "completed": True}),
     ]
 
-    answers = at_once(admin, "select from app.tasks for update", calls)
+    responses = at_once(admin, "select from app.tasks for update", calls)
 
-    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [response.status_code for response in responses] == [200, 200]
     assert [(task["text"], task["order"], task["completed"]) for task in page(alice)["items"]] == [
         ("a", 1, True),
         ("b", 2, True),
     ]
-    assert by_id(answers[1].json()["items"]) == by_id(page(alice)["items"])
+    assert by_id(responses[1].json()["items"]) == by_id(page(alice)["items"])
 
 
 def test_what_is_deleted_while_the_request_waits_is_missing_and_the_rest_is_unchanged(
@@ -232,10 +232,10 @@ def test_what_is_deleted_while_the_request_waits_is_missing_and_the_rest_is_unch
         partial(change, alice, {"id": a["id"], "order": 1}, {"id": b["id"], "order": 1}),
     ]
 
-    deleted, answer = at_once(admin, "select from app.tasks where text = 'b' for update", calls)
+    deleted, response = at_once(admin, "select from app.tasks where text = 'b' for update", calls)
 
     assert deleted.status_code == 204
-    assert_refused(answer, 404, "#/tasks/1/id")
+    assert_refused(response, 404, "#/tasks/1/id")
     assert page(alice)["items"] == [a]
 
 
@@ -258,7 +258,7 @@ def test_a_change_of_many_is_one_statement_in_one_transaction(url: Url, settings
             assert wire.round_trips - before == 3
 
 
-def test_a_migration_in_between_goes_unnoticed(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_a_migration_in_between_is_no_error(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     task = add(alice)
     for column in ("one", "two"):
         assert change(alice, {"id": task["id"], "order": 1}).status_code == 200
@@ -280,14 +280,17 @@ def test_clearing_deletes_what_is_done_and_says_how_many(alice: httpx2.Client, b
         add(alice, f"done {n}", completed=True)
     his = add(bob, completed=True)
 
-    answers = [alice.delete("/tasks", params={"completed": "true"}) for _ in range(2)]
+    responses = [alice.delete("/tasks", params={"completed": "true"}) for _ in range(2)]
 
-    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"deleted": 3}), (200, {"deleted": 0})]
+    assert [(response.status_code, response.json()) for response in responses] == [
+        (200, {"deleted": 3}),
+        (200, {"deleted": 0}),
+    ]
     assert page(alice)["items"] == open_ones
     assert page(bob)["items"] == [his]
 
 
-def test_nothing_is_cleared_unless_it_is_said_what(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_nothing_is_cleared_without_a_valid_filter(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     add(alice, completed=True)
     for query, places in {
         "": ["completed"],

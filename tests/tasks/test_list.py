@@ -1,4 +1,4 @@
-"""Pages in every order: what they hold, what they promise to whoever turns them, and how PostgreSQL finds them."""
+"""Pages in every order: what they hold, what they promise while others write, and how PostgreSQL finds them."""
 
 import itertools
 import json
@@ -50,14 +50,14 @@ def expected(tasks: list[Json], listing: Listing) -> list[Json]:
 
 def turn(client: httpx2.Client, **parameters: str | int) -> Iterator[list[Json]]:
     """Yield page after page, each by the Link of the one before."""
-    answer = client.get("/tasks", params=parameters)
+    response = client.get("/tasks", params=parameters)
     while True:
-        assert answer.status_code == 200, answer.text
-        yield answer.json()["items"]
-        if (link := answer.links.get("next")) is None:
-            assert answer.json()["next_cursor"] is None
+        assert response.status_code == 200, response.text
+        yield response.json()["items"]
+        if (link := response.links.get("next")) is None:
+            assert response.json()["next_cursor"] is None
             return
-        answer = client.get(link["url"])
+        response = client.get(link["url"])
 
 
 # ---- what a page holds -------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_an_unknown_sort_is_refused(alice: httpx2.Client) -> None:
         assert_refused(alice.get("/tasks", params={"sort": sort}), 422, "sort")
 
 
-def test_the_next_page_is_linked_with_what_was_asked_for_and_the_last_page_links_nowhere(alice: httpx2.Client) -> None:
+def test_the_link_to_the_next_page_has_the_same_query_and_the_last_page_has_none(alice: httpx2.Client) -> None:
     for n in range(5):
         add(alice, f"{n}", completed=n != 0)
 
@@ -107,24 +107,24 @@ def test_the_next_page_is_linked_with_what_was_asked_for_and_the_last_page_links
 # ---- cursors -----------------------------------------------------------------------------------------
 
 
-def test_a_cursor_is_of_one_list_and_says_of_which(alice: httpx2.Client) -> None:
+def test_a_cursor_of_another_list_is_refused_with_the_name_of_its_list(alice: httpx2.Client) -> None:
     for n in range(4):
         add(alice, f"{n}", completed=n % 2 == 0)
     cursors = {each: page(alice, limit=1, **listed(each))["next_cursor"] for each in LISTS}
     assert len(set(cursors.values())) == len(LISTS)
 
     for (mine, cursor), other in itertools.product(cursors.items(), LISTS):
-        answer = alice.get("/tasks", params={"cursor": cursor, **listed(other)})
+        response = alice.get("/tasks", params={"cursor": cursor, **listed(other)})
         if other == mine:
-            assert answer.status_code == 200
+            assert response.status_code == 200
             continue
-        assert_refused(answer, 422, "cursor")
-        [error] = answer.json()["errors"]
+        assert_refused(response, 422, "cursor")
+        [error] = response.json()["errors"]
         assert error["detail"] == "is of the list /tasks?" + "&".join(f"{k}={v}" for k, v in listed(mine).items())
-        assert "another list" in answer.json()["detail"]
+        assert "another list" in response.json()["detail"]
 
 
-def test_a_cursor_goes_on_with_another_limit(alice: httpx2.Client) -> None:
+def test_a_cursor_works_with_another_limit(alice: httpx2.Client) -> None:
     tasks = [add(alice, f"{n}") for n in range(5)]
 
     cursor = page(alice, limit=1)["next_cursor"]
