@@ -21,8 +21,6 @@ from tests.support.servers import calling
 from tests.support.tokens import bearer, make_token
 from tests.support.wire import Wire
 
-pytestmark = pytest.mark.usefixtures("generous_health_timeout")
-
 ALICE = bearer(make_token("alice", lifetime=3600))
 CHECK_SECONDS = 5.0  # that a check may take on a slow machine
 READY_WITHIN = NOT_READY_INTERVAL + CHECK_SECONDS

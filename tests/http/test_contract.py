@@ -17,7 +17,7 @@ from tests.support.routes import NEEDS_TOKEN, OPEN, ROUTES, parameters
 from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
 
-pytestmark = [pytest.mark.slow("Schemathesis"), pytest.mark.usefixtures("generous_health_timeout")]
+pytestmark = pytest.mark.slow("Schemathesis")
 
 # Few ETags that are made up are the row's, and a key comes with many bodies.
 OFTEN_REFUSED = [route for route in ROUTES if {"If-Match", "Idempotency-Key"} & parameters(*route, "header").keys()]
