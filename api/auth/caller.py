@@ -27,9 +27,10 @@ class Authenticate(HTTPBearer):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
-        user_id = await request.state.tokens.user_id(token)
-        await request.state.readiness.require()
-        return Session(request.state.pool, user_id, read_only=request.method in SAFE_METHODS)
+        state = request.state
+        user_id = await state["tokens"].user_id(token)
+        await state["readiness"].require()
+        return Session(state["pool"], user_id, read_only=request.method in SAFE_METHODS)
 
 
 CallerSession = Annotated[Session, Depends(Authenticate())]

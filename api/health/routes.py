@@ -44,12 +44,12 @@ class Liveness(BaseModel):
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
     try:
-        revision = await request.state.probe.ask()
+        revision = await request.state["probe"].ask()
     except DatabaseUnavailableError:
         return _problem(request, DATABASE_UNAVAILABLE, database="unavailable")
     with suppress(DatabaseUnavailableError):
-        await request.state.readiness.first_check()
-    if reasons := request.state.readiness.reasons or ([] if revision else [NOT_MIGRATED]):
+        await request.state["readiness"].first_check()
+    if reasons := request.state["readiness"].reasons or ([] if revision else [NOT_MIGRATED]):
         return _problem(request, NOT_READY, database="ok", revision=revision, reasons=reasons)
     return json_response({"status": "ok", "database": "ok", "revision": revision})
 
@@ -58,7 +58,7 @@ async def read_health(request: Request) -> Response:
 async def read_database_health(request: Request) -> Response:
     """Tell whether the database answers."""
     try:
-        await request.state.probe.ask()
+        await request.state["probe"].ask()
     except DatabaseUnavailableError:
         return _problem(request, DATABASE_UNAVAILABLE, database="unavailable")
     return json_response({"database": "ok"})

@@ -167,7 +167,7 @@ def problem(
         "title": title(status),
         "status": status,
         "detail": detail,
-        "request_id": request.state.request_id,
+        "request_id": request.state["request_id"],
         **(extensions or {}),
     }
     if errors:
@@ -200,7 +200,7 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 
 def _request_id(request: Request) -> dict[str, str]:
-    return {"request_id": request.state.request_id}
+    return {"request_id": request.state["request_id"]}
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:

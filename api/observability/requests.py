@@ -4,7 +4,6 @@ import random
 import re
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability import logs, metrics
@@ -27,7 +26,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        proposed = Headers(scope=scope).get("x-request-id", "")
+        proposed = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         # Not a secret. 128 bits, as in a trace-id (W3C Trace Context, 3.2.2.3).
         request_id = proposed if REQUEST_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
@@ -39,7 +38,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).append("X-Request-ID", request_id)
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
