@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, NamedTuple, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 from uuid import UUID
 
 import orjson
@@ -91,8 +91,9 @@ class PageQuery(Protocol):
     def sort(self) -> str:
         """The name of the order."""
 
-    def model_dump(self, *, exclude_unset: bool, exclude: set[str]) -> dict[str, Any]:
-        """Return the members that were sent, but those that are excluded."""
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the members that were sent."""
 
 
 async def page(db: Session, path: str, listing: Listing, tenant: object, query: PageQuery) -> Response:
@@ -167,7 +168,8 @@ def _as_text(values: Mapping[str, object]) -> dict[str, str]:
 
 def _next(query: PageQuery, cursor: str) -> str:
     """Return the query of the next page: what was sent, and the cursor."""
-    return urlencode(_as_text(query.model_dump(exclude_unset=True, exclude={"cursor"})) | {"cursor": cursor})
+    sent = {name: value for name, value in vars(query).items() if name in query.model_fields_set and name != "cursor"}
+    return "&".join([*(f"{name}={quote_plus(text)}" for name, text in _as_text(sent).items()), f"cursor={cursor}"])
 
 
 def encode_cursor(user_id: str, name: str, position: list[object]) -> str:
