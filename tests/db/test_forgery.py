@@ -23,7 +23,7 @@ FORGERIES = {
     "a select list": "select BECOME_BOB, (select string_agg(text, '') from app.tasks)",
     "an arm of a union": "select BECOME_BOB union all select text from app.tasks",
     "a lateral join": "select text from (select BECOME_BOB as who offset 0) as forged, LATER",
-    "a common table expression": "with forged as materialized (select BECOME_BOB as who) select text from forged, LATER",
+    "a common table expression": "with a as materialized (select BECOME_BOB as who) select text from a, LATER",
     "an array": "select text from app.tasks where (array(select BECOME_BOB))[1] is not null",
     "values": "select text from (values (BECOME_BOB)) as forged (who), LATER",
     "order by": "select text from app.tasks order by BECOME_BOB",
