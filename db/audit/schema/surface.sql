@@ -115,6 +115,7 @@ with recursive rights as materialized (
     left join pg_index as i on d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
     where d.refclassid = 'pg_proc'::regclass and d.refobjid >= 16384 and d.deptype <> 'e'
         and case
+            when d.classid = 'pg_operator'::regclass then false  -- who uses it needs EXECUTE on the function
             when d.classid = 'pg_proc'::regclass then exists (
                 select from rights where catalog = d.classid and object = d.objid and usable)
             when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then true
