@@ -71,7 +71,10 @@ def _script() -> str:
     checks = "\nunion all\n".join(query.strip().removesuffix(";") for query in CHECKS.values())
     return "\n".join(
         [
-            *map(_part, ("removal", "functions", "roles", "tables", "clauses", "grants", "policies", "accepted")),
+            *map(
+                _part,
+                ("removal", "functions", "roles", "tables", "clauses", "grants", "policies", "accepted", "examples"),
+            ),
             _FINDINGS.format(checks=checks),
             *map(_part, ("explain_access", "readers")),
         ]
