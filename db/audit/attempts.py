@@ -1,12 +1,12 @@
 """What `--prove` tries on a table: statements that reach for the rows of another tenant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.rows import Column, Row, Rows, Table
+from db.audit.rows import Column, Rows, Table
 
 NO_CALLER = ""
 
@@ -36,7 +36,7 @@ class Try(NamedTuple):
     attempt: str
     caller: str
     statement: str
-    values: Row = MappingProxyType({})
+    values: Mapping[str, str | None] = MappingProxyType({})
     first: str = ""
     """What makes room for it; it may fail."""
     counters: str = ""
@@ -63,14 +63,10 @@ def with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try
     planted = {**row, "user_id": other}
     yield Try("insert without a caller", NO_CALLER, table.insert(row), row)
     yield Try("insert a row for another tenant", me, table.insert(planted), planted)
-    row = table.sample(rows, me, number=2)
+    removal = f"delete from {table.name} where user_id = '{me}'"
     for key in table.foreign_keys:
-        reaching = {**row, **table.reference(rows, key, other)}
-        if reaching != row:
-            attempt, removal = (
-                f"reference another tenant's row in {key['table']}",
-                f"delete from {table.name} where user_id = '{me}'",
-            )
+        if reaching := table.reaching(rows, key, me, other):
+            attempt = f"reference another tenant's row in {key['table']}"
             yield Try(attempt, me, table.insert(reaching), reaching, first=removal)
 
 

@@ -66,10 +66,12 @@ async def prove_as_api(url: str) -> Proof:
 async def _proof(transaction: Transaction, start: asyncpg.Record) -> Proof:
     prover = Prover(transaction)
     caller, role, row_security = start
-    prover.record("session", "start with a caller", f"the caller is {caller or 'not set'}", blocked=not caller)
+    outcome = f"the caller is {caller}" if caller else "no caller is set"
+    prover.record("session", "start with a caller", outcome, blocked=not caller)
     prover.record("session", "start as another role", f"the role is {role}", blocked=role == "app_api")
     outcome = f"row_security is {row_security}"
     prover.record("session", "start without policies", outcome, blocked=row_security == "on")
+    await transaction.execute("set local role app_api")
     accepted = {row["key"] for row in await transaction.fetch("select key from audit.accepted")}
     await prover.run()
     return Proof(prover.attempts, [finding for finding in prover.findings if finding.key not in accepted])

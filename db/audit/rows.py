@@ -14,6 +14,7 @@ select audit.name(t."table") as name, t.tenant_column is not null as has_tenant,
     exists (select from audit.accepted where key = 'tenant_column_missing:' || audit.name(t."table")) as is_shared,
     has_table_privilege($1::text::oid, t."table", 'select, insert, update, delete, truncate')
         or has_any_column_privilege($1::text::oid, t."table", 'select, insert, update') as reachable,
+    has_any_column_privilege($1::text::oid, t."table", 'insert') as can_insert,
     exists (
         select from pg_partitioned_table as p
         join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs)
@@ -88,7 +89,8 @@ order by 1
 """
 """Every table of audit.tables, with what the role $1 may do with its columns, as the fields of `Table`."""
 
-Row = Mapping[str, str | None]
+Row = dict[str, str | None]
+ForeignKey = Mapping[str, Any]
 Rows = Mapping[tuple[str, str], Row]
 """The rows that were inserted, by table and tenant."""
 
@@ -118,11 +120,12 @@ class Table:
     child_of: str | None
     is_shared: bool
     reachable: bool
+    can_insert: bool
     lists_tenants: bool
     leaves: list[int] | None
     columns: list[Column]
     checks: dict[str, list[str]]
-    foreign_keys: list[dict[str, Any]]
+    foreign_keys: list[ForeignKey]
     example: dict[str, Any]
     root: str = ""
     """The topmost parent of a partition or of an inheritance child, or the table itself."""
@@ -130,7 +133,7 @@ class Table:
     @property
     def takes_rows(self) -> bool:
         """Whether tenants may insert rows."""
-        return self.has_tenant and not self.child_of and bool(self.names("can_insert"))
+        return self.has_tenant and self.can_insert and not self.child_of
 
     @property
     def to_insert(self) -> list[Column]:
@@ -149,12 +152,9 @@ class Table:
         values = ", ".join(f"${place}::text::{types[name]}" for place, name in enumerate(row, 1))
         return f"insert into {self.name} ({', '.join(row)}) values ({values})"
 
-    def sample(self, rows: Rows, tenant: str, number: int = 1) -> Row:
+    def sample(self, rows: Rows, tenant: str) -> Row:
         """Return a new row: values for columns without a default, references to the rows of `tenant`."""
-        row = {column.name: column.sample for column in self.to_insert}
-        if number > 1:  # the keys must not collide with those of the first row
-            others = {"1": str(number), UUID: ANOTHER_UUID}
-            row = {name: others.get(value or "", value) for name, value in row.items()}
+        row: Row = {column.name: column.sample for column in self.to_insert}
         for key in self.foreign_keys:
             row |= self.reference(rows, key, tenant)
         return row | {
@@ -163,7 +163,28 @@ class Table:
             if column.key in self.example and column.key != "user_id" and column.can_insert
         }
 
-    def reference(self, rows: Rows, key: Mapping[str, Any], tenant: str) -> Row:
+    def reaching(self, rows: Rows, key: ForeignKey, tenant: str, other: str) -> Row | None:
+        """Return another row of `tenant` that references a row of `other`, and nothing that it need not reference.
+
+        None if the key has no column for that.
+        """
+        reference = self.reference(rows, key, other)
+        if reference == self.reference(rows, key, tenant):
+            return None
+        needless = {
+            column.name
+            for column in self.columns
+            if not column.required and any(column.name in each["columns"] for each in self.foreign_keys)
+        }
+        others = {"1": "2", UUID: ANOTHER_UUID}  # the keys must not collide with those of the first row
+        row = {
+            name: others.get(value or "", value)
+            for name, value in self.sample(rows, tenant).items()
+            if name not in needless
+        }
+        return row | reference
+
+    def reference(self, rows: Rows, key: ForeignKey, tenant: str) -> Row:
         """Return the columns of a foreign key, with the values that reference the row of `tenant`."""
         parent = rows.get((key["table"], tenant), {})
         insertable = self.names("can_insert")
