@@ -103,11 +103,14 @@ class Seeds:
     async def fitting(self, table: Table, role: str) -> Tenants:
         """Return tenants whose ids the policies of a table can compare with its column."""
         for form in self._forms:
-            with suppress(asyncpg.DataError):
-                with suppress(asyncpg.InsufficientPrivilegeError):
-                    async with acting(self._transaction, role, form.without_rows):
-                        await self._transaction.execute(f"select from {table.name} limit 1")
-                return form
+            try:
+                async with acting(self._transaction, role, form.without_rows):
+                    await self._transaction.execute(f"select from {table.name} limit 1")
+            except asyncpg.DataError:
+                continue
+            except asyncpg.PostgresError:  # the attempts will say so
+                pass
+            return form
         return self._forms[0]
 
     async def _insert_both(self, table: Table, role: str) -> asyncpg.PostgresError | None:
