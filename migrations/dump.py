@@ -15,9 +15,9 @@ from db.embedded import Cluster, EmbeddedPostgresError, binary
 from migrations import alembic
 
 HEADER = """\
--- What the migrations make, in the words of pg_dump. Nothing runs this file: it is here to be read, and to show
--- in a diff what a migration changed. After one: make schema
--- Not in it: schema audit, whose source is db/audit/; the roles, whose source is db/roles.sql.
+-- What db/roles.sql and the migrations make, in the words of pg_dump. Nothing runs this file: it is here to be read,
+-- and to show in a diff what a migration changed. After one: make schema
+-- Not in it: schema audit, whose source is db/audit/; the roles themselves, whose source is db/roles.sql.
 """
 
 _ENTRY = re.compile(r"^--\n-- Name: (.+); Type: .+\n--\n", re.MULTILINE)

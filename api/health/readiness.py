@@ -13,7 +13,7 @@ import asyncpg
 
 from api.health.probe import Probe
 from api.http.problems import NotReadyError
-from db.connect import UNAVAILABLE, DatabaseUnavailableError
+from db.connect import BEGIN_READ_ONLY, UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 from db.revision import read_migrations, read_schema, why_not_served
 
@@ -37,7 +37,7 @@ ERRORS = """
 select concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findings where level = 'error'
 """
 # A migration that installs the audit locks its views one by one, and so does a check: shorter than deadlock_timeout.
-BEGIN = "begin read only; set local lock_timeout = '100ms'"
+BEGIN = f"{BEGIN_READ_ONLY}; set local lock_timeout = '100ms'"
 # What says nothing about the policies. Any other error does: they could not be checked.
 UNAVAILABLE_OR_BUSY = (
     *UNAVAILABLE,
@@ -107,7 +107,7 @@ class Readiness:
 async def find_reasons(connection: asyncpg.Connection) -> list[str]:
     """Return why the API may not serve by the login of this connection: what is wrong, and what to do."""
     return [
-        *[sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)],
+        *await _sentences(connection, WRONG_LOGIN),
         *why_not_served(await read_schema(connection), MIGRATIONS),
         *await _errors(connection),
     ]
@@ -120,11 +120,15 @@ async def schema_revision(connection: asyncpg.Connection) -> str | None:
 
 async def _errors(connection: asyncpg.Connection) -> list[str]:
     try:
-        await connection.execute(BEGIN)
-        sentences = [sentence for (sentence,) in await connection.fetch(ERRORS)]
-        await connection.execute("commit")  # after an error there is nothing to roll back: the connection is closed
+        return await _sentences(connection, ERRORS)
     except UNAVAILABLE_OR_BUSY:
         raise
     except Exception as error:  # noqa: BLE001 - see UNAVAILABLE_OR_BUSY
         return [f"The audit cannot be read ({error}): run alembic upgrade head."]
+
+
+async def _sentences(connection: asyncpg.Connection, query: str) -> list[str]:
+    await connection.execute(BEGIN)
+    sentences = [sentence for (sentence,) in await connection.fetch(query)]
+    await connection.execute("commit")  # after an error there is nothing to roll back: the connection is closed
     return sentences

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import asyncpg
 
+from db.connect import OWN_NAMES_ONLY
+
 _HERE = Path(__file__).parent
 
 CHECKS = {file.stem: file.read_text() for file in sorted(_HERE.glob("*.sql"))}
@@ -54,17 +56,19 @@ class NotInstalledError(Exception):
 def installation() -> str:
     """Return the SQL script that installs this version of the audit over any other, to be run as app_owner."""
     script = _script()
-    return f"{script}\ncomment on schema audit is '{_description(script)}';\n"
+    return f"{OWN_NAMES_ONLY};\n{script}\ncomment on schema audit is '{_description(script)}';\n"
 
 
 async def find(connection: asyncpg.Connection) -> list[Finding]:
     """Return the rows of audit.findings, errors first. Raises NotInstalledError, or what asyncpg raises."""
-    installed = await connection.fetchval(
-        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
-    )
-    if installed != _description(_script()):
-        raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
-    return [Finding(*row) for row in await connection.fetch("select * from audit.findings")]
+    async with connection.transaction(readonly=True):
+        await connection.execute(OWN_NAMES_ONLY)
+        installed = await connection.fetchval(
+            "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
+        )
+        if installed != _description(_script()):
+            raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
+        return [Finding(*row) for row in await connection.fetch("select * from audit.findings")]
 
 
 def _script() -> str:

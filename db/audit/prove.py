@@ -11,13 +11,13 @@ from db.audit import Finding
 from db.audit.attempts import Attempt
 from db.audit.prover import Prover
 from db.audit.seeds import Transaction
+from db.connect import OWN_NAMES_ONLY
 from db.pool import Pool
 from db.session import Session
 
-# What a session has before anybody sets anything.
+# What a session has before anybody sets anything, a search_path for the names in here among them.
 _START = """
-select coalesce(current_setting('app.user_id', true), '') as caller, current_user::text as role,
-    current_setting('row_security') as row_security
+select pg_catalog.current_setting('app.user_id', true), current_user, pg_catalog.current_setting('row_security')
 """
 
 
@@ -40,7 +40,7 @@ async def prove(connection: asyncpg.Connection) -> Proof:
     transaction = connection.transaction()
     await transaction.start()
     try:
-        await connection.execute("set local role app_api")
+        await connection.execute(f"{OWN_NAMES_ONLY}; set local role app_api")
         [start] = await connection.fetch(_START)
         return await _proof(connection, start)
     finally:

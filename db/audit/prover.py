@@ -15,6 +15,7 @@ from db.audit import Finding
 from db.audit.attempts import Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
 from db.audit.rows import TABLES, Column, Table, tables_of
 from db.audit.seeds import Seeds, Transaction, acting
+from db.connect import OWN_NAMES_ONLY
 
 # Who the session is comes first, then who else app_api can be. Since PostgreSQL 16 not every member may SET ROLE.
 _ROLES = """
@@ -43,7 +44,7 @@ class Prover:
     async def run(self) -> None:
         """Try everything on every table. Raises what asyncpg raises."""
         # Something waits for a lock only where a hole lets it reach a row, or TRUNCATE is permitted.
-        await self._transaction.execute("set local search_path = ''; set local lock_timeout = '1s'")
+        await self._transaction.execute(f"{OWN_NAMES_ONLY}; set local lock_timeout = '1s'")
         [[self._counts]] = await self._transaction.fetch("select current_setting('track_counts')")
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles

@@ -28,7 +28,8 @@ ODD_TABLE = f"""
     grant select, update ("a) column") on {ODD} to app_api;
     grant select (id) on {ODD} to public;
 """
-LIMITS = ["TimeZone=UTC", "idle_in_transaction_session_timeout=10s", "statement_timeout=10s"]
+PATH = 'search_path=""'
+LIMITS = ["TimeZone=UTC", "idle_in_transaction_session_timeout=10s", PATH, "statement_timeout=10s"]
 SCRATCH: LiteralString = "create schema scratch; grant usage on schema scratch to app_api;"
 
 
@@ -285,9 +286,9 @@ def test_the_roles_and_what_they_are_members_of(dba: psycopg.Connection) -> None
     assert dba.execute(query).fetchall() == [
         ('"Odd Role"', False, ["CREATEDB"], ["app_owner", "app_migrator"], ["work_mem=8MB"]),
         ("app_api", True, [], [], LIMITS),
-        ("app_auditor", True, [], [], []),
-        ("app_migrator", True, [], ["app_owner"], []),
-        ("app_owner", False, [], [], []),
+        ("app_auditor", True, [], [], [PATH]),
+        ("app_migrator", True, [], ["app_owner"], [PATH]),
+        ("app_owner", False, [], [], [PATH]),
     ]
 
 
