@@ -89,7 +89,7 @@ class Seeds:
             value = column.guesses.pop(0)
             with suppress(asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
                 async with acting(self._transaction, role, self._forms[0].one):
-                    await self._transaction.fetch(f"select $1::text::{column.type}", value)
+                    await self._transaction.fetch(f"select $1::text::{column.type} is null", value)
                 column.sample = value
                 return True
         return False

@@ -186,7 +186,7 @@ LOGINS = {
     "no policies": ("start without policies", "alter role app_api in database {} set row_security = off"),
     "a trigger at login": (
         "start with a caller",
-        """create function public.greet() returns event_trigger language plpgsql as
+        """create function public.greet() returns event_trigger language plpgsql security definer as
         'begin perform pg_catalog.set_config(''app.user_id'', ''alice'', false); end';
         create event trigger greet on login execute function public.greet()""",
     ),
