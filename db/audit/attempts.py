@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.rows import Column, Rows, Table
+from db.audit.rows import Column, Rows, Table, literal
 
 NO_CALLER = ""
 
@@ -45,14 +45,14 @@ class Try(NamedTuple):
 
 def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
     """Yield what `me` tries on the row of `other`."""
-    name, mine, others = table.name, f"user_id = '{me}'", f"user_id = '{other}'"
+    name, mine, others = table.name, f"user_id = {literal(me)}", f"user_id = {literal(other)}"
     column = (table.names("can_update") or ["user_id"])[0]
     merge = f"merge into {name} using (select) as s on {others} when matched then delete"
     yield Try("read another tenant's row", me, f"select from {name} where {others}")
     yield Try("read all rows but one's own", me, f"select from {name} where ({mine}) is not true limit 1")
     yield Try("lock another tenant's row", me, f"select from {name} where {others} for update")
     yield Try("update another tenant's row", me, f"update {name} set {column} = {column} where {others}")
-    yield Try("move a row to another tenant", me, f"update {name} set user_id = '{other}' where {mine}")
+    yield Try("move a row to another tenant", me, f"update {name} set user_id = {literal(other)} where {mine}")
     yield Try("delete another tenant's row", me, f"delete from {name} where {others}")
     yield Try("merge into another tenant's row", me, merge)
 
@@ -63,7 +63,7 @@ def with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try
     planted = {**row, "user_id": other}
     yield Try("insert without a caller", NO_CALLER, table.insert(row), row)
     yield Try("insert a row for another tenant", me, table.insert(planted), planted)
-    removal = f"delete from {table.name} where user_id = '{me}'"
+    removal = f"delete from {table.name} where user_id = {literal(me)}"
     for key in table.foreign_keys:
         if reaching := table.reaching(rows, key, me, other):
             attempt = f"reference another tenant's row in {key['table']}"

@@ -13,17 +13,17 @@ import asyncpg
 
 from db.audit import Finding
 from db.audit.attempts import Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
-from db.audit.rows import TABLES, Column, Table, tables_of
+from db.audit.catalog import TABLES, tables_of
+from db.audit.rows import Column, Table
 from db.audit.seeds import Seeds, Transaction, acting
 from db.connect import OWN_NAMES_ONLY
 
-# Who the session is comes first, then who else app_api can be. Since PostgreSQL 16 not every member may SET ROLE.
+# app_api first, then who else it can be. Since PostgreSQL 16 not every member may SET ROLE.
 _ROLES = """
-select oid::text, oid::regrole::text from pg_roles where rolname = current_user
-union all
 select role::oid::text, role::text from audit.api_roles
-where role::text <> quote_ident(current_user) and pg_has_role('app_api', role,
+where pg_has_role('app_api', role,
     case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
+order by role::text <> 'app_api', role::text
 """
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
