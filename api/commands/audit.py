@@ -73,7 +73,7 @@ async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]
         findings = await find(connection)
         if not proving:
             return findings, []
-        as_api = await connection.fetchval("select session_user = 'app_api'")
+        as_api = await connection.fetchval("select session_user") == "app_api"
         proof = await (prove_as_api(url) if as_api else prove(connection))
         return [*findings, *proof.findings], proof.attempts
     finally:

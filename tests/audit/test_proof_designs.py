@@ -61,7 +61,7 @@ HEALTHY = {
     + tenant_of("scratch.user_id", "app.current_user_id()::bigint"),
     "a tenant with ids of its own form": "create domain scratch.user_id as text check (value ~ '^user_.{4}$'); "
     + tenant_of("scratch.user_id", "app.current_user_id()")
-    + example("scratch.things", '{"user_id": ["user_aaa", "user_bbbb", "user_cccc"]}'),
+    + example("scratch.things", '{"user_id": ["user_aa\\u0027a", "user_bbbb", "user_cccc"]}'),
     "tables that refer to each other": CYCLE.format(*["user_id, "] * 6),
     "a table that refers to itself": TREE.format("user_id, ", "user_id, "),
     "a table without columns": f"create table scratch.nothing (); grant select on scratch.nothing to app_api; "
