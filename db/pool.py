@@ -26,13 +26,16 @@ IDLE_LIFETIME = 300.0  # until the network may have forgotten an idle connection
 class Pool:
     """Checks connections out. It sends nothing of its own: no query that tests a connection or resets it."""
 
-    def __init__(self, url: str, *, size: int, statement_cache_size: int = 100) -> None:
+    def __init__(
+        self, url: str, *, size: int, statement_cache_size: int = 100, checkout_timeout: float | None = None
+    ) -> None:
         """Open at most `size` connections to `url`, the first one when it is asked for.
 
         `statement_cache_size` is 0 behind a PgBouncer older than 1.21 in transaction mode, which cannot hold prepared
-        statements.
+        statements. `checkout_timeout` is in seconds, if not that of a request.
         """
         self.size = size
+        self._checkout_timeout = checkout_timeout
         self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
         self._free = size  # how many more may be checked out; 0 while somebody waits
@@ -66,7 +69,7 @@ class Pool:
         except BaseException:
             self._free_one()
             raise
-        self._checked_out[connection] = generation, self._loop.time() + CHECKOUT_TIMEOUT
+        self._checked_out[connection] = generation, self._loop.time() + (self._checkout_timeout or CHECKOUT_TIMEOUT)
         return connection
 
     def release(self, connection: Connection, *, clean: bool) -> None:

@@ -45,18 +45,24 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
     It also sets `search_path`, because a role may change its own settings: one smuggled `alter role app_api set
     search_path` would decide what every later statement calls.
 
-    `set local` takes no parameters, so the id is an escaped literal: in E'' a quote is doubled and a backslash
-    is doubled, whatever standard_conforming_strings says
-    (https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
-    `set_config()` would take a parameter, but only the statement reaches the workers of a Citus cluster.
-
     Raises ValueError for what is not a user id.
     """
     if not is_user_id(user_id):
         raise ValueError(f"not a user id: {user_id!r}")
-    literal = user_id.replace("\\", "\\\\").replace("'", "''")
     mode = "read only" if read_only else "read write"
-    return f"begin {mode}; {OWN_NAMES_ONLY}; set local app.user_id = E'{literal}'"
+    return f"begin {mode}; {OWN_NAMES_ONLY}; {caller_statement(user_id)}"
+
+
+def caller_statement(user_id: str) -> str:
+    """Return the SQL that makes `user_id` the caller until the transaction ends; an empty string is nobody.
+
+    `set local` takes no parameters, so the id is an escaped literal: in E'' a quote is doubled and a backslash
+    is doubled, whatever standard_conforming_strings says
+    (https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
+    `set_config()` would take a parameter, but only the statement reaches the workers of a Citus cluster.
+    """
+    literal = user_id.replace("\\", "\\\\").replace("'", "''")
+    return f"set local app.user_id = E'{literal}'"
 
 
 class Transaction:
@@ -100,6 +106,10 @@ class Transaction:
     async def fetchval(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the column holds
         """Return the first column of the first row of `query`, or None."""
         return await self._open_connection().fetchval(query, *arguments)
+
+    async def execute(self, statement: str, *arguments: object) -> str:
+        """Return what PostgreSQL reports of `statement`, such as "DELETE 1"."""
+        return await self._open_connection().execute(statement, *arguments)
 
     def _open_connection(self) -> Connection:
         if self._connection is None:

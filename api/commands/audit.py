@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from db.audit import Finding, NotInstalledError, find, report
-from db.audit.prove import Attempt, prove
+from db.audit.attempts import Attempt
+from db.audit.prove import prove, prove_as_api
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.embedded import Cluster, EmbeddedPostgresError
 
@@ -72,7 +73,8 @@ async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]
         findings = await find(connection)
         if not proving:
             return findings, []
-        proof = await prove(connection)
+        as_api = await connection.fetchval("select session_user") == "app_api"
+        proof = await (prove_as_api(url) if as_api else prove(connection))
         return [*findings, *proof.findings], proof.attempts
     finally:
         await connection.close()

@@ -25,6 +25,7 @@ _BEFORE_FINDINGS = (
     "grants",
     "policies",
     "accepted",
+    "examples",
     "manifest",
     "extensions",
     "surface",

@@ -1,52 +1,33 @@
-"""What `--prove` tries on a table: rows to insert, and statements that reach for the rows of another tenant."""
+"""What `--prove` tries on a table: statements that reach for the rows of another tenant."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
-from uuid import uuid4
+from typing import NamedTuple
 
-TABLES = r"""
-select audit.name(t."table") as name, t.tenant_column is not null as has_tenant, t.child_of is not null as is_child,
-    (select json_agg(json_build_object(
-            'name', quote_ident(a.attname), 'type', format_type(a.atttypid, a.atttypmod), 'category', y.typcategory,
-            'label', (select enumlabel from pg_enum where enumtypid = y.oid order by enumsortorder limit 1),
-            'can_select', has_column_privilege(a.attrelid, a.attnum, 'select'),
-            'can_insert', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'insert'),
-            'can_update', not made.by_itself and has_column_privilege(a.attrelid, a.attnum, 'update'),
-            'required', a.attnotnull and not a.atthasdef and not made.by_itself,
-            'literals', (
-                select json_object_agg(conname, array(
-                    select coalesce(replace(literal[1], '''''', ''''), literal[2])
-                    from regexp_matches(pg_get_constraintdef(oid), '''((?:[^'']|'''')*)''|\m(\d+)\M', 'g') as literal))
-                from pg_constraint where conrelid = a.attrelid and contype = 'c' and conkey = array[a.attnum])
-        ) order by a.attnum)
-        from pg_attribute as a join pg_type as y on y.oid = a.atttypid
-        cross join lateral (select a.attidentity = 'a' or a.attgenerated <> '' as by_itself) as made
-        where a.attrelid = t."table" and a.attnum > 0 and not a.attisdropped) as columns,
-    (select json_agg(json_build_object('table', audit.name(f.confrelid), 'columns', (
-            select json_object_agg(quote_ident(here.attname), quote_ident(there.attname))
-            from unnest(f.conkey, f.confkey) as pair (here, there)
-            join pg_attribute as here on here.attrelid = f.conrelid and here.attnum = pair.here
-            join pg_attribute as there on there.attrelid = f.confrelid and there.attnum = pair.there
-        )))
-        from pg_constraint as f
-        join audit.tables as p on p."table" = f.confrelid and p.tenant_column is not null
-        where f.conrelid = t."table" and f.contype = 'f' and f.confrelid <> f.conrelid) as foreign_keys
-from audit.tables as t
-order by 1
-"""
-"""Every table of audit.tables, with what the current role may do with its columns, as the fields of `Table`."""
+import asyncpg
 
-# A value for a column, by its type or by its type's category, and the number of the row for all others.
-# https://www.postgresql.org/docs/18/catalog-pg-type.html#CATALOG-TYPCATEGORY-TABLE
-_BY_TYPE = {"uuid": str(uuid4()), "json": "{}", "jsonb": "{}", "bytea": ""}
-_BY_CATEGORY = {"A": "{}", "B": "false", "D": "now", "I": "127.0.0.1", "R": "empty", "T": "0"}
+from db.audit.rows import Column, Rows, Table, literal
 
 NO_CALLER = ""
 
-Row = Mapping[str, str | None]
-Rows = Mapping[tuple[str, str], Row]
-"""The rows that were inserted, by table and tenant."""
+# How an attempt is blocked: by a missing grant or a policy, for lack of a tenant, by a foreign key without a target.
+_REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
+
+
+class Attempt(NamedTuple):
+    """One attempt to reach another tenant's row, and whether it was blocked; None: it could not be made."""
+
+    table: str
+    attempt: str
+    outcome: str
+    blocked: bool | None
+
+
+class Outcome(NamedTuple):
+    """What an attempt led to, and whether it was blocked; None: it could not be made."""
+
+    text: str
+    blocked: bool | None
 
 
 class Try(NamedTuple):
@@ -55,95 +36,98 @@ class Try(NamedTuple):
     attempt: str
     caller: str
     statement: str
-    values: Row = MappingProxyType({})
+    values: Mapping[str, str | None] = MappingProxyType({})
+    first: str = ""
+    """What makes room for it; it may fail."""
+    counters: str = ""
+    """For a write without a condition on a column: what must not have changed since; its last parameter."""
 
 
-class Table(NamedTuple):
-    """A table of audit.tables."""
-
-    name: str
-    has_tenant: bool
-    is_child: bool
-    columns: list[dict[str, Any]]
-    foreign_keys: list[dict[str, Any]]
-
-    def names(self, privilege: str) -> list[str]:
-        """Return the columns that have `privilege`: can_select, can_insert or can_update."""
-        return [column["name"] for column in self.columns if column[privilege]]
-
-    def insert(self, row: Row) -> str:
-        """Return the statement that inserts `row`, whose values are its parameters."""
-        if not row:
-            return f"insert into {self.name} default values"
-        types = {column["name"]: column["type"] for column in self.columns}
-        values = ", ".join(f"${place}::text::{types[name]}" for place, name in enumerate(row, 1))
-        return f"insert into {self.name} ({', '.join(row)}) values ({values})"
-
-    def satisfy(self, constraint: str) -> bool:
-        """Make the next literal in a CHECK the sample of its column. Return whether there is one."""
-        for column in self.columns:
-            if column["literals"] and (literals := column["literals"].get(constraint)):
-                column["sample"] = literals.pop(0)
-                return True
-        return False
-
-    def sample(self, rows: Rows, tenant: str, number: int = 1) -> Row:
-        """Return a new row: values for columns without a default, references to the rows of `tenant`."""
-        row = {
-            column["name"]: column.get("sample")
-            or column["label"]
-            or _BY_TYPE.get(column["type"], _BY_CATEGORY.get(column["category"], str(number)))
-            for column in self.columns
-            if column["required"] and column["can_insert"]
-        }
-        for key in self.foreign_keys:
-            row |= self.reference(rows, key, tenant)
-        return row
-
-    def reference(self, rows: Rows, key: Mapping[str, Any], tenant: str) -> Row:
-        """Return the columns of a foreign key, with the values that reference the row of `tenant`."""
-        parent = rows.get((key["table"], tenant), {})
-        insertable = self.names("can_insert")
-        return {
-            here: parent[there]
-            for here, there in key["columns"].items()
-            if here != "user_id" and here in insertable and there in parent
-        }
-
-
-def tries(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try]:
-    """Yield what `me`, and a session without a caller, try on the row of `other`."""
-    yield from _on_existing_rows(table, me, other)
-    if not table.is_child:
-        yield from _with_new_rows(table, rows, me, other)
-
-
-def _on_existing_rows(table: Table, me: str, other: str) -> Iterator[Try]:
-    name, mine, others = table.name, f"user_id = '{me}'", f"user_id = '{other}'"
+def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
+    """Yield what `me` tries on the row of `other`."""
+    name, mine, others = table.name, f"user_id = {literal(me)}", f"user_id = {literal(other)}"
     column = (table.names("can_update") or ["user_id"])[0]
-    update = f"update {name} set {column} = {column} where {others}"
-    delete = f"delete from {name} where {others}"
     merge = f"merge into {name} using (select) as s on {others} when matched then delete"
     yield Try("read another tenant's row", me, f"select from {name} where {others}")
     yield Try("read all rows but one's own", me, f"select from {name} where ({mine}) is not true limit 1")
     yield Try("lock another tenant's row", me, f"select from {name} where {others} for update")
-    yield Try("update another tenant's row", me, update)
-    yield Try("move a row to another tenant", me, f"update {name} set user_id = '{other}' where {mine}")
-    yield Try("delete another tenant's row", me, delete)
+    yield Try("update another tenant's row", me, f"update {name} set {column} = {column} where {others}")
+    yield Try("move a row to another tenant", me, f"update {name} set user_id = {literal(other)} where {mine}")
+    yield Try("delete another tenant's row", me, f"delete from {name} where {others}")
     yield Try("merge into another tenant's row", me, merge)
-    yield Try("truncate", me, f"truncate {name}")
-    yield Try("read without a caller", NO_CALLER, f"select from {name} where {others}")
-    yield Try("update without a caller", NO_CALLER, update)
-    yield Try("delete without a caller", NO_CALLER, delete)
 
 
-def _with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try]:
+def with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try]:
+    """Yield what `me`, and a session without a caller, try to insert."""
     row = table.sample(rows, me)
     planted = {**row, "user_id": other}
     yield Try("insert without a caller", NO_CALLER, table.insert(row), row)
     yield Try("insert a row for another tenant", me, table.insert(planted), planted)
-    row = table.sample(rows, me, number=2)  # its keys must not collide with those of the first row
+    removal = f"delete from {table.name} where user_id = {literal(me)}"
     for key in table.foreign_keys:
-        reaching = {**row, **table.reference(rows, key, other)}
-        if reaching != row:
-            yield Try(f"reference another tenant's row in {key['table']}", me, table.insert(reaching), reaching)
+        if reaching := table.reaching(rows, key, me, other):
+            attempt = f"reference another tenant's row in {key['table']}"
+            yield Try(attempt, me, table.insert(reaching), reaching, first=removal)
+
+
+def on_any_row(table: Table, constant: Column | None, tenant: str) -> Iterator[Try]:
+    """Yield what `tenant`, who has no row, and a session without a caller try on all rows.
+
+    `constant` is a column to update and its value.
+    """
+    for caller, without in ((tenant, "without a condition"), (NO_CALLER, "without a caller")):
+        if not table.is_shared:
+            yield Try(f"read {without}", caller, f"select from {table.name} limit 1")
+            yield Try(f"lock {without}", caller, f"select from {table.name} limit 1 for update")
+        yield from _writes(table, constant, caller, without)
+    yield Try("truncate", tenant, f"truncate {table.name}")
+
+
+def _writes(table: Table, constant: Column | None, caller: str, without: str) -> Iterator[Try]:
+    """Yield writes that read no column, as the policies for SELECT would then hide what is wrong with the others.
+
+    Each changes one row at most. The counters of the rows that a transaction has changed, which a rollback to a
+    savepoint does not turn back, are compared for each row, because their functions are volatile.
+    """
+    name, counters = table.name, _counters(table.leaves or [])
+    unchanged = f"{counters} = $1::text::bigint[]"
+    merge = f"merge into {name} using (select) as s on {unchanged} when matched then delete"
+    yield Try(f"delete {without}", caller, f"delete from {name} where {unchanged}", counters=counters)
+    yield Try(f"merge {without}", caller, merge, counters=counters)
+    if constant:
+        unchanged = f"{counters} = $2::text::bigint[]"
+        update = f"update {name} set {constant.name} = $1::text::{constant.type} where {unchanged}"
+        yield Try(f"update {without}", caller, update, {constant.name: constant.sample}, counters=counters)
+
+
+def _counters(leaves: list[int]) -> str:
+    """Return an array of numbers, of which one grows with each row that is changed in a table or its partitions.
+
+    An update that moves a row to another partition counts as a delete.
+    """
+    each = (f"pg_stat_get_xact_tuples_updated({leaf}) + pg_stat_get_xact_tuples_deleted({leaf})" for leaf in leaves)
+    return f"array[{', '.join(each)}]::bigint[]"
+
+
+def failure(each: Try, error: asyncpg.PostgresError) -> Outcome:
+    """Return whether an error of PostgreSQL's means that the attempt was blocked."""
+    text = str(error.args[0])
+    if each.counters and isinstance(error, asyncpg.FeatureNotSupportedError):  # Citus: no volatile function in a write
+        return Outcome(f"could not be tried: {text}", blocked=None)
+    if each.first and isinstance(error, (asyncpg.UniqueViolationError, asyncpg.CheckViolationError)):
+        return Outcome(f"could not be tried: {text}", blocked=None)
+    if each.counters:
+        return Outcome(
+            text, blocked=isinstance(error, asyncpg.InsufficientPrivilegeError) and not _reached(each, error)
+        )
+    if isinstance(error, _REFUSALS):
+        return Outcome(text, blocked=True)
+    return Outcome(f"could not be tried: {text}", blocked=False)
+
+
+def _reached(each: Try, error: asyncpg.PostgresError) -> bool:
+    """Return whether an update found a row of somebody else, and failed only because the new row is not the caller's.
+
+    The other commands have no new row: MERGE reports in this way that it may not delete what it found.
+    """
+    return each.statement.startswith("update") and error.server_source_function == "ExecWithCheckOptions"

@@ -5,20 +5,22 @@ from collections import Counter
 from collections.abc import Sequence
 
 from db.audit import CHECKS, Finding
-from db.audit.prove import Attempt
+from db.audit.attempts import Attempt
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+_VERDICTS = {True: "ok", False: "FAILED", None: "?"}
 # Findings of --prove, which have no file of their own.
 _PROOF = {
     "prove": "A statement of one tenant, or without a caller, affected another tenant's row.",
     "prove_seed": "A tenant table into which --prove could not insert a row.",
+    "prove_untried": "A statement that --prove could not try.",
 }
 
 
 def as_text(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
     """Return a table of the attempts, a table of the findings, and a line with their numbers."""
     tried = [("", "TABLE", "ATTEMPT", "OUTCOME")] * bool(attempts)
-    tried += [("ok" if each.blocked else "FAILED", each.table, each.attempt, each.outcome) for each in attempts]
+    tried += [(_VERDICTS[each.blocked], each.table, each.attempt, each.outcome) for each in attempts]
     found = [("LEVEL", "CHECK", "OBJECT", "DETAIL")] * bool(findings)
     remediation = ""
     for each in findings:

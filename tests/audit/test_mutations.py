@@ -167,6 +167,27 @@ CHANGES = {
         "policy_always_true",
         proved=True,
     ),
+    "a second policy for delete": Change(
+        "create policy wider on {table} for delete to app_api using (true)",
+        TABLES,
+        "policy_multiple_permissive",
+        proved=True,
+    ),
+    "a second policy for update": Change(
+        "grant update (user_id) on {table} to app_api;"
+        f" create policy wider on {{table}} for update to app_api using (true) with check ({OWN})",
+        TABLES,
+        "policy_multiple_permissive",
+        proved=True,
+    ),
+    "a policy for a role that it can become": Change(
+        "create role crowd; alter role app_api noinherit; grant crowd to app_api;"
+        " grant usage on schema app, scratch to crowd; grant delete on {table} to crowd;"
+        " create policy wider on {table} for delete to crowd using (true)",
+        TABLES,
+        "policy_always_true",
+        proved=True,
+    ),
     "a policy for another role": Change(
         "create policy wider on {table} for select to app_auditor using (true)", TABLES, "policy_for_other_role"
     ),

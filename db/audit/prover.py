@@ -1,0 +1,170 @@
+"""How `--prove` makes the attempts.
+
+Two synthetic tenants each get a row in every tenant table and try every command on the other's. Their statements name
+these two, so that a missing policy affects their rows and no real ones. A third tenant, who has no row, and a session
+without a caller try every command on whatever is there, and change one row at most. Then all of it is tried again as
+each role that app_api can become.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import asyncpg
+
+from db.audit import Finding
+from db.audit.attempts import Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
+from db.audit.catalog import TABLES, tables_of
+from db.audit.rows import Column, Table
+from db.audit.seeds import Seeds, Transaction, acting
+from db.connect import OWN_NAMES_ONLY
+
+# app_api first, then who else it can be. Since PostgreSQL 16 not every member may SET ROLE.
+_ROLES = """
+select role::oid::text, role::text from audit.api_roles
+where pg_has_role('app_api', role,
+    case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
+order by role::text <> 'app_api', role::text
+"""
+_UNTRIED = ("prove_untried", "warning", "Could not be tried")
+_REMEDIATION = "-- See who may do what: select * from audit.policies;"
+
+Outcomes = dict[str, Outcome]
+"""By attempt."""
+
+
+class Prover:
+    """Makes the attempts and keeps what came of them."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        """Use `transaction`, which its owner rolls back."""
+        self._transaction = transaction
+        self.attempts: list[Attempt] = []
+        self.findings: list[Finding] = []
+
+    async def run(self) -> None:
+        """Try everything on every table. Raises what asyncpg raises."""
+        # Something waits for a lock only where a hole lets it reach a row, or TRUNCATE is permitted.
+        await self._transaction.execute(f"{OWN_NAMES_ONLY}; set local lock_timeout = '1s'")
+        [[self._counts]] = await self._transaction.fetch("select current_setting('track_counts')")
+        roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
+        [(api, tables), *others] = roles
+        self._seeds = Seeds(self._transaction, tables)
+        await self._insert_rows(tables, api)
+        outcomes = {table.name: await self._attack(table, api) for table in tables}
+        for table in tables:
+            self._record_all(table.name, outcomes[table.name])
+        for role, theirs in others:
+            await self._try_again(role, theirs, outcomes)
+
+    def record(self, table: str, attempt: str, outcome: str, *, blocked: bool | None) -> None:
+        """Keep an attempt, and a finding unless it was blocked."""
+        self.attempts.append(Attempt(table, attempt, outcome, blocked))
+        name, level, verdict = ("prove", "error", "Not blocked") if blocked is False else _UNTRIED
+        if not blocked:
+            detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}"
+            self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key))
+
+    async def _tables(self, role: str) -> list[Table]:
+        return tables_of(await self._transaction.fetch(TABLES, role))
+
+    async def _insert_rows(self, tables: Sequence[Table], role: str) -> None:
+        """Insert what can be inserted, and find what should have been possible."""
+        for table in tables:
+            if not table.has_tenant:
+                await self._seeds.read(table, role)
+                if not table.is_shared:
+                    accept = f"-- If all tenants may read it, accept tenant_column_missing:{table.name}."
+                    self._has_no_row(table, "it has no column user_id", accept)
+        failures = await self._seeds.insert([table for table in tables if table.takes_rows], role)
+        for table, error in failures.items():
+            if key := self._seeds.collisions.get(table.name):
+                outcome = f"{key} is unique across tenants"
+                self.record(table.name, "learn that another tenant has a value", outcome, blocked=False)
+            elif not (table.lists_tenants and _is_for_no_partition(error)):
+                self._has_no_row(table, error.args[0], table.example_wanted(error.column_name, error.constraint_name))
+
+    async def _attack(self, table: Table, role: str) -> Outcomes:
+        """Return the worst outcome of each attempt."""
+        order = (False, None, True)
+        outcomes: Outcomes = {}
+        if table.child_of and not table.reachable:
+            return outcomes
+        async for each in self._tries(table, role):
+            outcome = await self._outcome(table, each, role)
+            known = outcomes.setdefault(each.attempt, outcome)
+            outcomes[each.attempt] = min(known, outcome, key=lambda either: order.index(either.blocked))
+        return outcomes
+
+    async def _tries(self, table: Table, role: str) -> AsyncIterator[Try]:
+        """Yield what is tried on a table. The rows of a partition are those of its parent."""
+        tenants = self._seeds.tenants.get(table.root)
+        for me, other in (tenants[:2], tenants[1::-1]) if tenants else ():
+            for each in on_rows(table, me, other):
+                yield each
+            for each in () if table.child_of else with_new_rows(table, self._seeds.rows, me, other):
+                yield each
+        tenants = tenants or await self._seeds.fitting(table, role)
+        for each in on_any_row(table, await self._constant(table, role), tenants.without_rows):
+            yield each
+
+    async def _constant(self, table: Table, role: str) -> Column | None:
+        """Return a column to update with its sample: one that may be updated, if there is one."""
+        for column in table.columns:
+            if column.can_update and (column.sample is not None or await self._seeds.guess(column, role)):
+                return column
+        return next((column for column in table.columns if column.can_name), None)
+
+    async def _outcome(self, table: Table, each: Try, role: str) -> Outcome:
+        """Return what a statement did. It is rolled back."""
+        if each.counters and self._counts != "on":
+            return Outcome("not tried, as track_counts is off and nothing would bound it", None)
+        if each.counters and table.leaves is None:
+            return Outcome("not tried, as nothing bounds it on a foreign table", None)
+        try:
+            async with acting(self._transaction, role, each.caller):
+                status = await self._run(each, role)
+        except asyncpg.PostgresError as error:
+            return failure(each, error)
+        return Outcome(status, status.endswith(" 0"))
+
+    async def _run(self, each: Try, role: str) -> str:
+        values = [*each.values.values()]
+        if each.first:
+            with suppress(asyncpg.PostgresError):
+                async with acting(self._transaction, role, each.caller, keep=True):
+                    await self._transaction.execute(each.first)
+        if each.counters:
+            [[before]] = await self._transaction.fetch(f"select {each.counters}::text")
+            values.append(before)
+        return await self._transaction.execute(each.statement, *values)
+
+    async def _try_again(self, role: str, tables: Sequence[Table], outcomes: dict[str, Outcomes]) -> None:
+        """Try everything as another role; keep what gets further than the same did before."""
+        missing = [table for table in tables if table.takes_rows and table.name not in self._seeds.tenants]
+        await self._seeds.insert(missing, role)
+        for table in tables:
+            if not table.reachable:
+                continue
+            await self._seeds.complete(table, role)
+            known = outcomes[table.name]
+            theirs = await self._attack(table, role)
+            further = {
+                f"{attempt} as {role}": outcome
+                for attempt, outcome in theirs.items()
+                if outcome.blocked is False and (attempt not in known or known[attempt].blocked is not False)
+            }
+            unchanged = Outcome(f"none of {len(theirs)} attempts gets further", blocked=True)
+            self._record_all(table.name, further or {f"all of it as {role}": unchanged})
+
+    def _record_all(self, table: str, outcomes: Outcomes) -> None:
+        for attempt, outcome in outcomes.items():
+            self.record(table, attempt, outcome.text, blocked=outcome.blocked)
+
+    def _has_no_row(self, table: Table, reason: str, remediation: str) -> None:
+        self.attempts.append(Attempt(table.name, "insert a row to try it with", reason, blocked=None))
+        detail, key = f"No row of a tenant could be tried: {reason}.", f"prove_seed:{table.name}"
+        self.findings.append(Finding("prove_seed", "warning", table.name, detail, remediation, key))
+
+
+def _is_for_no_partition(error: asyncpg.PostgresError) -> bool:
+    return isinstance(error, asyncpg.CheckViolationError) and not error.constraint_name

@@ -1,0 +1,171 @@
+"""The rows of `--prove`: one of each of two tenants in every table, inserted as the API would."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from random import SystemRandom
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
+
+import asyncpg
+
+from db.audit.rows import Column, Row, Table
+from db.session import caller_statement
+
+Failures = Mapping[Table, asyncpg.PostgresError]
+
+
+class Transaction(Protocol):
+    """An open transaction: of the API's session, or of any asyncpg.Connection."""
+
+    async def execute(self, query: str, /, *arguments: Any) -> str:  # noqa: ANN401 - whatever the parameter takes
+        """Return the status of a statement."""
+
+    async def fetch(self, query: str, /, *arguments: Any) -> list[asyncpg.Record]:  # noqa: ANN401 - the same
+        """Return all rows of a query."""
+
+
+@asynccontextmanager
+async def acting(transaction: Transaction, role: str, caller: str, *, keep: bool = False) -> AsyncIterator[None]:
+    """Run the block as `role` with this caller. What it did is rolled back, unless it succeeds and is to be kept."""
+    await transaction.execute(f"savepoint attempt; {caller_statement(caller)}; set local role {role}")
+    end = "rollback to savepoint attempt; release savepoint attempt"
+    try:
+        yield
+        if keep:
+            end = "release savepoint attempt"
+    finally:
+        await transaction.execute(end)
+
+
+class Tenants(NamedTuple):
+    """The ids of three tenants. The third one has no row anywhere."""
+
+    one: str
+    other: str
+    without_rows: str
+
+
+class Seeds:
+    """The tenants, and their rows."""
+
+    def __init__(self, transaction: Transaction, tables: Iterable[Table]) -> None:
+        """Make up the tenants; nothing is inserted yet."""
+        self._transaction = transaction
+        self._forms = _tenants(tables)
+        self.tenants: dict[str, Tenants] = {}
+        """Whose rows are in a table."""
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.collisions: dict[str, str] = {}
+        """Keys that are unique across tenants, by table."""
+
+    async def insert(self, tables: Iterable[Table], role: str) -> Failures:
+        """Insert a row for each tenant into each table as `role`. Return the tables where that failed, and why.
+
+        A row may need one of another table first, which may be any of the others, so what failed is tried again as
+        long as something else succeeds.
+        """
+        pending, failures = [*tables], {}
+        while pending:
+            errors = [(table, await self._insert_both(table, role)) for table in pending]
+            failures = {table: error for table, error in errors if error}
+            if len(failures) == len(pending):
+                break
+            pending = [*failures]
+        return failures
+
+    async def read(self, table: Table, role: str) -> None:
+        """Take a row of a table without tenants as one that everybody's rows may reference."""
+        readable, found = table.names("can_select"), []
+        with suppress(asyncpg.PostgresError):
+            async with acting(self._transaction, role, self._forms[0].one):
+                found = await self._transaction.fetch(f"select {_texts(readable)} from {table.name} limit 1")
+        for row in found:
+            for tenant in {tenant for form in self._forms for tenant in form}:
+                self.rows[table.name, tenant] = dict(zip(readable, row, strict=True))
+
+    async def guess(self, column: Column, role: str) -> bool:
+        """Make the next value that the column's type accepts its sample. Return whether there is one."""
+        while column.guesses:
+            value = column.guesses.pop(0)
+            with suppress(asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+                async with acting(self._transaction, role, self._forms[0].one):
+                    await self._transaction.fetch(f"select $1::text::{column.type} is null", value)
+                column.sample = value
+                return True
+        return False
+
+    async def complete(self, table: Table, role: str) -> None:
+        """Give each column that needs one a sample."""
+        for column in table.to_insert:
+            if column.sample is None:
+                await self.guess(column, role)
+
+    async def fitting(self, table: Table, role: str) -> Tenants:
+        """Return tenants whose ids the policies of a table can compare with its column."""
+        for form in self._forms:
+            try:
+                async with acting(self._transaction, role, form.without_rows):
+                    await self._transaction.execute(f"select from {table.name} limit 1")
+            except asyncpg.DataError:
+                continue
+            except asyncpg.PostgresError:  # the attempts will say so
+                pass
+            return form
+        return self._forms[0]
+
+    async def _insert_both(self, table: Table, role: str) -> asyncpg.PostgresError | None:
+        """Insert a row for each tenant, with the same values: the first must not be in the way of the second."""
+        errors: list[asyncpg.PostgresError] = []
+        for form in self._forms:
+            rows: dict[tuple[str, str], Row] = {}
+            try:
+                async with acting(self._transaction, role, form.one, keep=True):
+                    for tenant in (form.one, form.other):
+                        rows[table.name, tenant] = await self._insert(table, role, tenant)
+            except asyncpg.PostgresError as error:
+                if rows and isinstance(error, asyncpg.UniqueViolationError):
+                    self.collisions[table.name] = error.constraint_name or ""
+                errors.append(error)
+            else:
+                self.rows |= rows
+                self.tenants[table.name] = form
+                return None
+        # An id of the wrong form says the least.
+        return next((error for error in errors if not isinstance(error, asyncpg.DataError)), errors[0])
+
+    async def _insert(self, table: Table, role: str, tenant: str) -> Row:
+        """Return the row, as far as `role` can read it. Other values are tried until no CHECK is violated."""
+        await self.complete(table, role)
+        readable = table.names("can_select")
+        while True:
+            row = table.sample(self.rows, tenant)
+            statement = f"{table.insert(row)} returning {_texts(readable) or 'null'}"
+            try:
+                async with acting(self._transaction, role, tenant, keep=True):
+                    [values] = await self._transaction.fetch(statement, *row.values())
+            except asyncpg.CheckViolationError as error:
+                if not await self._guess_again(table, role, error.constraint_name or ""):
+                    raise
+            else:
+                return dict(zip(readable, values, strict=False))
+
+    async def _guess_again(self, table: Table, role: str, constraint: str) -> bool:
+        """Change the sample of a column of a CHECK. '' is not a CHECK: there is no partition for the row."""
+        for column in table.to_insert:
+            if column.key in table.checks.get(constraint, []) and await self.guess(column, role):
+                return True
+        return False
+
+
+def _tenants(tables: Iterable[Table]) -> list[Tenants]:
+    """Return ids that nobody has, in each form that a tenant column may want."""
+    random = SystemRandom()
+    uuids = [uuid4() for _ in range(3)]
+    bigints = random.sample(range(10**18, 9 * 10**18), 3)
+    integers = random.sample(range(2 * 10**9, 2**31), 3)
+    given = [table.example["user_id"] for table in tables if "user_id" in table.example]
+    return [Tenants(*map(str, form)) for form in (uuids, bigints, integers, *given)]
+
+
+def _texts(columns: Iterable[str]) -> str:
+    return ", ".join(f"{name}::text" for name in columns)
