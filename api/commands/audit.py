@@ -1,6 +1,7 @@
 """`partywall audit`: what audit.findings says, with an exit code."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -8,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from db.audit import Finding, NotInstalledError, find, report
+from db.audit.accept import FILE, accept
 from db.audit.attempts import Attempt
 from db.audit.prove import prove, prove_as_api
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
@@ -34,12 +36,25 @@ class CannotAuditError(click.ClickException):
     show_default=True,
     help="Audit the development database there, even if DATABASE_URL is set.",
 )
+@click.option("--accept", "keys", metavar="KEY", multiple=True, help="Accept a finding, as it is now. Repeatable.")
+@click.option("--because", "reason", metavar="REASON", default="", help="Why it is accepted.")
 @click.pass_context
-def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *, proving: bool) -> None:
+def audit(  # noqa: PLR0913 - click passes each option
+    context: click.Context,
+    format_: str,
+    fail_on: str,
+    data_dir: Path,
+    keys: tuple[str, ...],
+    reason: str,
+    *,
+    proving: bool,
+) -> None:
     """Audit the policies of the database of DATABASE_URL, or of the development server.
 
     Exit code 0: no findings. 1: findings of the level --fail-on or worse. 2: the audit could not run.
     """
+    if bool(keys) != bool(reason.strip()):
+        raise click.UsageError("--accept KEY and --because REASON belong together: why is this finding accepted?")
     given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
     url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
     try:
@@ -53,9 +68,25 @@ def audit(context: click.Context, format_: str, fail_on: str, data_dir: Path, *,
         NotInstalledError,
     ) as error:
         raise CannotAuditError(f"cannot audit: {str(error) or type(error).__name__}") from error
+    if keys:
+        _accept(findings, keys, reason)
+        return
     click.echo(FORMATS[format_](findings, attempts))
     failing = LEVELS[: LEVELS.index(fail_on) + 1]
     context.exit(any(finding.level in failing for finding in findings))
+
+
+def _accept(findings: Sequence[Finding], keys: Sequence[str], reason: str) -> None:
+    by_key = {finding.key: finding for finding in findings}
+    if unknown := [key for key in keys if key not in by_key]:
+        there = "\n  ".join(by_key) or "none"
+        raise CannotAuditError(f"cannot accept {', '.join(unknown)}: not a finding. The findings are:\n  {there}")
+    try:
+        for key in keys:
+            accept(by_key[key], reason)
+    except OSError as error:
+        raise CannotAuditError(f"cannot accept: {error}") from error
+    click.echo(f"accepted in {FILE}: commit it; alembic upgrade head installs it")
 
 
 def _development_url(data_dir: Path) -> str:

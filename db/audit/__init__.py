@@ -85,6 +85,11 @@ EDITED = Finding(
 )
 
 
+def fingerprint_of(detail: str) -> str:
+    """Return the fingerprint of a finding that is about nothing in audit.surface: 16 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(detail.encode()).hexdigest()[:16]
+
+
 class NotInstalledError(Exception):
     """Schema `audit` is missing or of another version. The message says what to do."""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import asyncpg
 
-from db.audit import Finding
+from db.audit import Finding, fingerprint_of
 from db.audit.attempts import Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
 from db.audit.catalog import TABLES, tables_of
 from db.audit.rows import Column, Table
@@ -62,7 +62,7 @@ class Prover:
         name, level, verdict = ("prove", "error", "Not blocked") if blocked is False else _UNTRIED
         if not blocked:
             detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}"
-            self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key))
+            self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key, fingerprint_of(detail)))
 
     async def _tables(self, role: str) -> list[Table]:
         return tables_of(await self._transaction.fetch(TABLES, role))
@@ -163,7 +163,8 @@ class Prover:
     def _has_no_row(self, table: Table, reason: str, remediation: str) -> None:
         self.attempts.append(Attempt(table.name, "insert a row to try it with", reason, blocked=None))
         detail, key = f"No row of a tenant could be tried: {reason}.", f"prove_seed:{table.name}"
-        self.findings.append(Finding("prove_seed", "warning", table.name, detail, remediation, key))
+        fingerprint = fingerprint_of(detail)
+        self.findings.append(Finding("prove_seed", "warning", table.name, detail, remediation, key, fingerprint))
 
 
 def _is_for_no_partition(error: asyncpg.PostgresError) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import psycopg
 import pytest
 
 from db.audit import CHECKS
-from tests.support.database import ROOT, Url
+from tests.support.database import ROOT, Url, alembic
 from tests.support.twins import SURFACE
 
+ACCEPTED = ROOT / "db/audit/schema/accepted.sql"
 EXAMPLES = ROOT / "db/audit/schema/examples.sql"
 PARTYWALL = Path(sys.executable).with_name("partywall")
 
@@ -254,3 +256,62 @@ def test_a_table_that_cannot_be_seeded_is_a_finding_that_says_what_to_do(url: Ur
     values = re.sub(r'"body": "[^"]*"', '"body": "ab"', line)
     dba.execute(EXAMPLES.read_text().replace("(values\n", f"(values {values},\n").encode())
     assert beside_the_table(audit(url("app_api"), "--prove", "--format", "json")) == []
+
+
+# ---- acceptance --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a copy of the program, whose list of accepted findings may be changed."""
+    for name in ("api", "db", "migrations"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    return tmp_path
+
+
+def in_tree(tree: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of a copy of the tree."""
+    command = [sys.executable, "-c", "from api.commands.main import main; main()", "audit", *arguments]
+    environment = os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(tree)}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_findings_are_accepted_with_a_reason_until_they_change(tree: Path, url: Url, dba: psycopg.Connection) -> None:
+    """Also those of the proof."""
+    dba.execute(NOTES.format(SEALED) + PROTECTED)
+    found = json.loads(in_tree(tree, url("app_api"), "--prove", "--format", "json").stdout)["findings"]
+    keys = [f"--accept={each['key']}" for each in found]
+    assert {"prove_seed:scratch.notes", "unexpected:table scratch.notes"} < {each["key"] for each in found}
+
+    answer = in_tree(tree, url("app_api"), "--prove", *keys, "--because", "It's for a test.")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert str(tree) in answer.stdout
+    assert (tree / "db/audit/schema/accepted.sql").read_text().count("'It''s for a test.'") == len(keys)
+    alembic(url("app_migrator"), "upgrade", "head", tree=tree)
+    answer = in_tree(tree, url("app_api"), "--prove")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+    dba.execute("alter policy own on scratch.notes using (true)")
+    again = json.loads(in_tree(tree, url("app_api"), "--format", "json").stdout)["findings"]
+    assert "unexpected:policy scratch.notes.own" in {each["key"] for each in again}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--accept", "rls_disabled:app.tasks"], "--because REASON belong together"),
+        (["--because", "why not"], "--because REASON belong together"),
+        (["--accept", "rls_disabled:app.tasks", "--because", " "], "--because REASON belong together"),
+        (["--accept", "rls:tasks", "--because", "so"], "cannot accept rls:tasks: not a finding. The findings are:\n"),
+    ],
+)
+def test_an_acceptance_without_a_reason_or_a_finding_is_refused(
+    url: Url, dba: psycopg.Connection, arguments: list[str], reason: str
+) -> None:
+    dba.execute(DISABLED)
+    before = ACCEPTED.read_text()
+    answer = audit(url("app_api"), *arguments)
+    assert answer.returncode == 2
+    assert reason in answer.stderr
+    assert ACCEPTED.read_text() == before

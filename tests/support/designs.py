@@ -30,8 +30,8 @@ def protect(table: str, grants: str, policy: str = MINE) -> str:
 
 def accept(*keys: str) -> str:
     """Return the SQL that accepts findings."""
-    rows = ", ".join(f"('{key}', 'For this test.')" for key in keys)
-    return f"create or replace view audit.accepted (key, reason) as values {rows};"
+    rows = ", ".join(f"('{key}', '', 'For this test.')" for key in keys)
+    return f"create or replace view audit.accepted (key, fingerprint, reason) as values {rows};"
 
 
 def example(table: str, row: str) -> str:
