@@ -82,11 +82,8 @@ with recursive rights as materialized (
     from pg_namespace as n, audit.api_roles
     where n.nspname !~ '^pg_(toast|temp)'
     group by n.oid
-), harmless as materialized (
-    select d.classid, d.objid
-    from audit.extensions as e
-    join pg_depend as d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
-    where e.harmless
+), members as materialized (
+    select classid, objid from pg_depend where refclassid = 'pg_extension'::regclass and deptype = 'e'
 ), leads (relation, leads_to) as materialized (
     select r.ev_class, d.refobjid
     from pg_rewrite as r
@@ -101,7 +98,9 @@ with recursive rights as materialized (
     union
     select leads.leads_to, r.relation from reached as r join leads using (relation)
 ), relations as materialized (
-    select c.oid, c.relkind, c.relowner, c.relnamespace, min(r.through) as through
+    select c.oid, c.relkind, min(r.through) as through,
+        -- A partition as such is only a part of its parent: jobs make new ones.
+        min(r.through) = 0 or not c.relispartition as is_itself
     from reached as r join pg_class as c on c.oid = r.relation and c.relkind in ('r', 'p', 'v', 'm', 'f')
     group by c.oid
 ), calls as materialized (
@@ -116,6 +115,8 @@ with recursive rights as materialized (
     where d.refclassid = 'pg_proc'::regclass and d.refobjid >= 16384 and d.deptype <> 'e'
         and case
             when d.classid = 'pg_operator'::regclass then false  -- who uses it needs EXECUTE on the function
+            when d.classid = 'pg_event_trigger'::regclass then exists (
+                select from pg_event_trigger where oid = d.objid and evtevent = 'login')
             when d.classid = 'pg_proc'::regclass then exists (
                 select from rights where catalog = d.classid and object = d.objid and usable)
             when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then true
@@ -137,9 +138,16 @@ with recursive rights as materialized (
     union all
     select 'pg_opfamily'::regclass, oid, opfnamespace, false, null from pg_opfamily where oid >= 16384
     union all
-    select 'pg_amop'::regclass, oid, null, amopfamily < 16384, null from pg_amop where oid >= 16384
-    union all
-    select 'pg_amproc'::regclass, oid, null, amprocfamily < 16384, null from pg_amproc where oid >= 16384
+    -- What is added to PostgreSQL's own operator families, but not by an extension.
+    select a.catalog, a.oid, null, true, null
+    from (
+        select 'pg_amop'::regclass as catalog, oid, amopfamily as family, 'pg_operator'::regclass as of, amopopr as what
+        from pg_amop
+        union all
+        select 'pg_amproc'::regclass, oid, amprocfamily, 'pg_proc'::regclass, amproc from pg_amproc
+    ) as a
+    where a.oid >= 16384 and a.family < 16384
+        and not exists (select from members where classid = a.of and objid = a.what)
     union all
     select 'pg_am'::regclass, oid, null, false, null from pg_am where oid >= 16384
     union all
@@ -184,7 +192,7 @@ with recursive rights as materialized (
         select format('%s%s on %s %s', r.privilege, ' (' || column_name || ')', r.kind, name) as what_may
     ) as m
     cross join lateral (select format('%s to %s', what_may, to_whom) as what) as w
-    where r.usable or r.grantee <> 0
+    where (r.usable or r.grantee <> 0) and not (r.kind = 'database' and r.privilege in ('connect', 'temporary'))
     union all
     -- ---- relations, and what belongs to them --------------------------------------------------------------
     select
@@ -194,10 +202,10 @@ with recursive rights as materialized (
             case when c.relkind in ('r', 'p') then format('row-level security is %s%s',
                 case when c.relrowsecurity then 'enabled' else 'disabled' end,
                 case when c.relforcerowsecurity then ' and forced' end) end,
-            case when c.relispartition then 'a partition' end,
             (select 'inherits from ' || string_agg(audit.name(inhparent), ', ' order by 1)
-                from pg_inherits where inhrelid = c.oid and not c.relispartition),
-            'owned by ' || c.relowner::regrole, array_to_string(c.reloptions, ', ')),
+                from pg_inherits where inhrelid = c.oid),
+            'owned by ' || c.relowner::regrole,
+            case when c.relkind = 'v' then array_to_string(c.reloptions, ', ') end),
         case when r.through = 0 then 'app_api has privileges on it' else audit.name(r.through) || ' leads to it' end,
         c.relkind not in ('r', 'p') or not c.relrowsecurity,
         case when c.relkind in ('v', 'm') and n.nspname <> 'audit' then pg_get_viewdef(c.oid) end,
@@ -209,6 +217,7 @@ with recursive rights as materialized (
         select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table'
             else 'table' end as kind
     ) as k
+    where r.is_itself
     union all
     select
         'column',
@@ -227,7 +236,7 @@ with recursive rights as materialized (
     join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
     left join audit.tables as t on t."table" = r.oid
-    where r.relkind in ('r', 'p', 'f')
+    where r.relkind in ('r', 'p', 'f') and r.is_itself
     union all
     select
         'policy',
@@ -247,6 +256,7 @@ with recursive rights as materialized (
         null,
         format('drop policy %I on %s;', p.polname, audit.name(p.polrelid))
     from relations as r join pg_policy as p on p.polrelid = r.oid
+    where r.is_itself
     union all
     select
         'trigger',
@@ -313,13 +323,14 @@ with recursive rights as materialized (
             pg_get_function_result(p.oid), p.prosrc, p.probin, audit.body(p.oid),
             (select concat_ws(' ', aggtransfn, aggfinalfn, agginitval, aggtranstype::regtype)
                 from pg_aggregate where aggfnoid = p.oid)) end,
-        format('drop routine %s;', audit.routine(p.oid))
+        case when c.routine is not null then '-- When nothing calls it any more: ' else '' end
+            || format('drop routine %s;', audit.routine(p.oid))
     from pg_proc as p
     join pg_language as l on l.oid = p.prolang
     join pg_namespace as n on n.oid = p.pronamespace
     left join lateral (select * from calls where routine = p.oid order by objid limit 1) as c on true
     where p.oid >= 16384 and not exists (
-            select from harmless where classid = 'pg_proc'::regclass and objid = p.oid and not p.prosecdef)
+            select from members where classid = 'pg_proc'::regclass and objid = p.oid and not p.prosecdef)
         and (c.routine is not null
             or exists (select from rights where catalog = 'pg_proc'::regclass and object = p.oid and usable))
     union all
@@ -356,7 +367,7 @@ with recursive rights as materialized (
     from others as a
     cross join lateral pg_identify_object(a.catalog, a.oid, 0) as o
     where (a.schema is null or exists (select from schemas where oid = a.schema and usable))
-        and not exists (select from harmless where classid = a.catalog and objid = a.oid)
+        and not exists (select from members where classid = a.catalog and objid = a.oid)
     union all
     select
         'extension',
