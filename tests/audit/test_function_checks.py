@@ -1,19 +1,11 @@
 """The checks of functions: the one that returns the caller, and those that run with other rights than the caller's."""
 
-import psycopg
-import pytest
-
 from tests.support.twins import (
     ERROR,
     Bad,
     Good,
     Twins,
-    assert_not_reported,
-    assert_quoted,
-    assert_reported_and_fixed,
-    bad,
-    bad_under_odd_names,
-    good,
+    parametrized,
     routine,
 )
 
@@ -105,19 +97,4 @@ TWINS: Twins = {
 }
 # fmt: on
 
-
-@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
-def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
-    scratch: psycopg.Connection, check: str, twin: Bad
-) -> None:
-    assert_reported_and_fixed(scratch, check, twin)
-
-
-@pytest.mark.parametrize(("check", "twin"), good(TWINS))
-def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
-    assert_not_reported(scratch, check, twin)
-
-
-@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
-def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
-    assert_quoted(scratch, check, twin)
+test_a_bad_twin_is_reported_and_fixed, test_odd_names_are_quoted, test_a_good_twin_is_not_reported = parametrized(TWINS)

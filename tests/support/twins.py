@@ -1,12 +1,13 @@
 """Twins: for each check of the audit, bad databases that it reports, and good ones that differ little and are not.
 
 Each twin is SQL that a superuser runs in a healthy database with a tenant table `scratch.notes`, in a transaction that
-is rolled back: roles belong to the whole server. The remediation in a bad twin's finding is run, and must fix it.
+is rolled back: roles belong to the whole server. The remediation in a bad twin's finding is run, and must fix it. Where
+it is a comment, for somebody to think first, the twin says what that somebody would run.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import pytest
@@ -26,6 +27,8 @@ class Bad(NamedTuple):
     sql: str
     object: str
     level: str = WARNING
+    fix: str = ""
+    """The SQL that fixes it where the remediation is a comment."""
     leaves: str = ""
     """The checks that report something only after the remediation was run."""
     also: str = ""
@@ -45,6 +48,7 @@ class Good(NamedTuple):
     needs: tuple[str, str] = ("select", "")
 
 
+Twin = TypeVar("Twin", Bad, Good)
 Twins = Mapping[str, Sequence[Bad | Good]]
 """The twins of each check, by its name."""
 
@@ -118,26 +122,31 @@ def odd(text: str) -> str:
     return re.sub(rf"\b({'|'.join(map(re.escape, plain))})\b", lambda match: ODD[match[0]], text)
 
 
-def bad(twins: Twins) -> list[Any]:
-    """Return the bad twins, each with its check, as parameters of a test."""
-    return _parameters([(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Bad)])
+def parametrized(twins: Twins) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+    """Return the three tests of the twins of a module: bad ones, bad ones under odd names, good ones."""
+    quoted = [
+        (check, twin._replace(sql=odd(twin.sql), object=odd(twin.object), fix=odd(twin.fix)))
+        for check, twin in _pairs(twins, Bad)
+        if odd(twin.object) != twin.object
+    ]
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(_pairs(twins, Bad)))
+    def test_bad(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+        _assert_reported_and_fixed(scratch, check, twin)
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(quoted))
+    def test_bad_under_odd_names(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+        _assert_quoted(scratch, check, twin)
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(_pairs(twins, Good)))
+    def test_good(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+        _assert_not_reported(scratch, check, twin)
+
+    return test_bad, test_bad_under_odd_names, test_good
 
 
-def good(twins: Twins) -> list[Any]:
-    """Return the good twins, each with its check, as parameters of a test."""
-    return _parameters([(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Good)])
-
-
-def bad_under_odd_names(twins: Twins) -> list[Any]:
-    """Return the bad twins whose object can have an odd name."""
-    pairs = [(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Bad)]
-    return _parameters(
-        [
-            (check, twin._replace(sql=odd(twin.sql), object=odd(twin.object)))
-            for check, twin in pairs
-            if odd(twin.object) != twin.object
-        ]
-    )
+def _pairs(twins: Twins, kind: type[Twin]) -> list[tuple[str, Twin]]:
+    return [(check, twin) for check in twins for twin in twins[check] if isinstance(twin, kind)]
 
 
 def _parameters(pairs: Sequence[tuple[str, Bad | Good]]) -> list[Any]:
@@ -163,7 +172,7 @@ def findings_of(connection: psycopg.Connection, check: str) -> set[Finding]:
     return {Finding(*row) for row in rows if (row[-1],) not in accepted}
 
 
-def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: Bad) -> None:
+def _assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: Bad) -> None:
     """See that a check reports a bad twin, alone and among all, and that what the findings say to run fixes it."""
     _make(connection, twin)
     before = findings(connection)
@@ -177,7 +186,7 @@ def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: 
     assert len({found.key for found in before}) == len(before)
     assert findings_of(connection, check) == set(mine)
 
-    run(connection, finding.remediation)
+    _fix(connection, finding, twin)
     after = findings(connection)
     new = {found for found in after if found.key not in {known.key for known in before}}
     assert finding.key not in {found.key for found in after}
@@ -186,17 +195,25 @@ def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: 
     assert _fixed_from_the_top(connection) == []
 
 
+def _fix(connection: psycopg.Connection, finding: Finding, twin: Bad) -> None:
+    if twin.fix:
+        assert all(line.startswith("-- ") for line in re.split(r"[\r\n]", finding.remediation))
+    else:
+        assert "--" not in finding.remediation
+    run(connection, twin.fix or finding.remediation)
+
+
 def _fixed_from_the_top(connection: psycopg.Connection) -> list[Finding]:
-    """Run the first finding's remediation again and again; return what is left when that should have been enough."""
+    """Run the first remediation again and again; return what is left when that should have been enough."""
     left = findings(connection)
     for _ in range(2 * len(left) + 10):
-        if left:
-            run(connection, left[0].remediation)
+        if runnable := [found.remediation for found in left if not found.remediation.startswith("--")]:
+            run(connection, runnable[0])
             left = findings(connection)
     return left
 
 
-def assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None:
+def _assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None:
     """See that a check reports a bad twin under odd names, and that its remediation works on them."""
     names = f"{ODD_SCHEMA} create role {odd('readers')}; {odd(tenant_table('scratch.notes'))}"
     _make(connection, twin._replace(sql=f"{names} {twin.sql}"))
@@ -204,11 +221,11 @@ def assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None
     assert finding.level == twin.level
     assert finding.key.startswith(f"{check}:{twin.object}")
 
-    run(connection, finding.remediation)
+    _fix(connection, finding, twin)
     assert finding.key not in {found.key for found in findings_of(connection, check)}
 
 
-def assert_not_reported(connection: psycopg.Connection, check: str, twin: Good) -> None:
+def _assert_not_reported(connection: psycopg.Connection, check: str, twin: Good) -> None:
     """See that a check does not report a good twin."""
     _make(connection, twin)
     reported = {finding.name for finding in findings(connection)}
