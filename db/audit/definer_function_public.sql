@@ -5,9 +5,11 @@ select
     'warning' as level,
     audit.routine(p.oid) as object,
     format('Every role may execute it, and it runs as %s.', p.proowner::regrole) as detail,
-    format('revoke execute on routine %s from public;', audit.routine(p.oid)) as remediation,
+    -- EXECUTE on a trigger's function is checked when the trigger is created, not when it fires.
+    audit.remedy(format('revoke execute on routine %s from public;', audit.routine(p.oid)),
+        p.prorettype = 'trigger'::regtype or audit.is_ours(p.proowner, p.pronamespace)) as remediation,
     'definer_function_public:' || audit.routine(p.oid) as key
 from pg_proc as p
-where p.prosecdef and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
+where p.prosecdef and p.pronamespace::regnamespace::text !~ '^pg_temp'
     and not audit.in_extension('pg_proc', p.oid)
     and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) where grantee = 0);

@@ -5,9 +5,9 @@ select
     'warning' as level,
     audit.name(t."table") as object,
     'There is no primary key.' as detail,
-    format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
-        case when id.attname is null then format('add column id uuid not null default %s, ', uuid.function) else '' end)
-        as remediation,
+    audit.remedy(format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
+        case when id.attname is null then format('add column id uuid not null default %s, ', uuid.function) else '' end),
+        audit.is_ours(t."table")) as remediation,
     'primary_key_missing:' || audit.name(t."table") as key
 from audit.tables as t
 join pg_class as c on c.oid = t."table" and not c.relispartition

@@ -4,7 +4,8 @@ select
     'warning' as level,
     audit.name("table") || '.' || tenant_column as object,
     'The column may be null.' as detail,
-    format('alter table %s alter column %I set not null;', audit.name("table"), tenant_column) as remediation,
+    audit.remedy(format('alter table %s alter column %I set not null;', audit.name("table"), tenant_column),
+        audit.is_ours("table")) as remediation,
     'tenant_column_nullable:' || audit.name("table") || '.' || tenant_column as key
 from audit.tables
 join pg_attribute on attrelid = "table" and attname = tenant_column

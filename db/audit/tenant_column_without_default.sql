@@ -6,8 +6,8 @@ select
     audit.name(t."table") || '.' || t.tenant_column as object,
     coalesce('The default is ' || audit.expression(d.adbin, t."table"), 'There is no default')
         || format('; it should be %s.', t.tenant_default) as detail,
-    format('alter table %s alter column %I set default %s;', audit.name(t."table"), t.tenant_column, t.tenant_default)
-        as remediation,
+    audit.remedy(format('alter table %s alter column %I set default %s;', audit.name(t."table"), t.tenant_column,
+        t.tenant_default), audit.is_ours(t."table")) as remediation,
     'tenant_column_without_default:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column

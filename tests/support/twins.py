@@ -1,8 +1,7 @@
 """Twins: for each check of the audit, bad databases that it reports, and good ones that differ little and are not.
 
 Each twin is SQL that a superuser runs in a healthy database with a tenant table `scratch.notes`, in a transaction that
-is rolled back: roles belong to the whole server. The remediation in a bad twin's finding is run, and must fix it. Where
-it is a comment, for somebody to think first, the twin says what that somebody would run.
+is rolled back: roles belong to the whole server. The remediation in a bad twin's finding is run, and must fix it.
 """
 
 import re
@@ -27,8 +26,10 @@ class Bad(NamedTuple):
     sql: str
     object: str
     level: str = WARNING
+    advice: bool = False
+    """Whether the remediation is a comment: a sentence to be read first, a colon, and the SQL that fixes it."""
     fix: str = ""
-    """The SQL that fixes it where the remediation is a comment."""
+    """The SQL that fixes it where the comment has a gap to fill."""
     leaves: str = ""
     """The checks that report something only after the remediation was run."""
     also: str = ""
@@ -196,19 +197,23 @@ def _assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin:
 
 
 def _fix(connection: psycopg.Connection, finding: Finding, twin: Bad) -> None:
-    if twin.fix:
+    if twin.advice or twin.fix:
         assert all(line.startswith("-- ") for line in re.split(r"[\r\n]", finding.remediation))
     else:
-        assert "--" not in finding.remediation
-    run(connection, twin.fix or finding.remediation)
+        assert not finding.remediation.startswith("--")
+    run(connection, twin.fix or _without_comment(finding.remediation))
+
+
+def _without_comment(remediation: str) -> str:
+    return re.sub(r"^-- .*?: ", "", remediation, count=1, flags=re.DOTALL).replace("\n-- ", "\n")
 
 
 def _fixed_from_the_top(connection: psycopg.Connection) -> list[Finding]:
     """Run the first remediation again and again; return what is left when that should have been enough."""
     left = findings(connection)
     for _ in range(2 * len(left) + 10):
-        if runnable := [found.remediation for found in left if not found.remediation.startswith("--")]:
-            run(connection, runnable[0])
+        if left:
+            run(connection, _without_comment(left[0].remediation))
             left = findings(connection)
     return left
 
