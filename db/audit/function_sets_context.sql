@@ -17,7 +17,10 @@ cross join lateral (
             where refclassid = 'pg_proc'::regclass and refobjid = p.oid and deptype in ('n', 'a')
                 and classid <> 'pg_proc'::regclass
         ) as runs_by_itself,
-        exists (select from audit.api_roles where has_function_privilege(role, p.oid, 'execute')) as may_be_called
+        exists (
+            select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+            where grantee = 0 or grantee in (select role from audit.api_roles)
+        ) as may_be_called
 ) as f
 where p.oid >= 16384 and p.pronamespace::regnamespace::text !~ '^pg_temp' and not audit.in_extension('pg_proc', p.oid)
     and (f.runs_by_itself or f.may_be_called)

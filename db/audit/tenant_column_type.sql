@@ -15,8 +15,15 @@ select
     'tenant_column_type:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
-join pg_type as x on x.oid = a.atttypid
-left join pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid) and y.typtype <> 'e'
+cross join lateral (
+    with recursive bases (oid) as (
+        select a.atttypid
+        union all
+        select typbasetype from bases join pg_type using (oid) where typtype = 'd'
+    )
+    select array_agg(oid) as oids from bases
+) as base
+left join pg_type as y on y.oid = any (base.oids) and y.typtype not in ('d', 'e')
     and y.oid not in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype, 'bytea'::regtype, 'bigint'::regtype,
         'integer'::regtype, 'smallint'::regtype)
 cross join lateral (

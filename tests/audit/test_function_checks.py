@@ -122,11 +122,9 @@ TWINS: Twins = {
             "hidden.f(integer,integer)", ERROR, advice=True),
         Bad(TRIGGER, "scratch.f()", ERROR, also="trigger_as_owner"),
         Bad(TRIGGER.replace("scratch.f()", "hidden.f()"), "hidden.f()", ERROR, also="trigger_as_owner", advice=True),
-        Bad(TRIGGER + """
-            create view scratch.v with (security_invoker = true) as select * from scratch.notes;
-            create trigger t instead of delete on scratch.v for each row execute function scratch.f();
-            grant delete on scratch.v to app_api;
-            drop trigger t on scratch.notes""", "scratch.f()", ERROR),
+        Bad(TRIGGER + "create view scratch.v with (security_invoker = true) as table scratch.notes;"
+            "create trigger t instead of delete on scratch.v for each row execute function scratch.f();"
+            "grant delete on scratch.v to app_api; drop trigger t on scratch.notes", "scratch.f()", ERROR),
         Bad("""
             create function hidden.f() returns event_trigger language plpgsql security definer set search_path = ''
                 as 'begin end';

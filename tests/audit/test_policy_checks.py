@@ -25,6 +25,14 @@ EQUALS = """
     create function scratch.equals(text, text) returns boolean language sql immutable as 'select true';
     create operator public.= (leftarg = text, rightarg = text, function = scratch.equals);
 """
+# A table of somebody else, which app_api may use.
+OF_SOMEBODY_ELSE = f"""
+    {tenant_table("hidden.posts")}
+    drop policy own on hidden.posts;
+    alter table hidden.posts owner to readers;
+    revoke all on hidden.posts from app_api;
+    grant usage on schema hidden to app_api;
+"""
 IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 
 # fmt: off
@@ -32,6 +40,8 @@ IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-
 TWINS: Twins = {
     "policy_always_true": [
         Bad(policy("true"), "scratch.notes.own", ERROR),
+        Bad(OF_SOMEBODY_ELSE + "create policy p on hidden.posts for select to app_api using (true)",
+            "hidden.posts.p", ERROR, advice=True),
         Bad(policy("true", "with check"), "scratch.notes.own", ERROR),
         Bad(policy("app.current_user_id() is not null"), "scratch.notes.own", ERROR),
         Bad(policy("app.current_user_id() = 'admin'"), "scratch.notes.own", ERROR),
@@ -105,6 +115,11 @@ TWINS: Twins = {
             "scratch.notes.p"),
         Bad(f"create policy p on scratch.notes for delete to public using ({OWN})",
             "scratch.notes.p", also="policy_for_public"),
+        Bad(f"""
+            drop policy own on scratch.notes;
+            create policy own on scratch.notes for select to app_api using ({OWN});
+            create policy p on scratch.notes to app_api using ({OWN}) with check ({OWN})""",
+            "scratch.notes.p", advice=True),
         Bad(f"grant readers to app_api; create policy p on scratch.notes for insert to readers with check ({OWN})",
             "scratch.notes.p"),
         Good(f"""
@@ -117,18 +132,19 @@ TWINS: Twins = {
         Good("create policy p on scratch.notes as restrictive for delete to app_api using (due_at is null)"),
     ],
     "policy_with_function_per_row": [
-        Bad(policy(f"{OWN} and lower(body) <> 'x'"), "scratch.notes.own"),
-        Bad(policy(f"{OWN} and lower(body) <> 'x'", "with check"), "scratch.notes.own"),
+        Bad(policy(f"{OWN} and lower(body) <> 'x'"), "scratch.notes.own", fix=policy(OWN)),
+        Bad(policy(f"{OWN} and lower(body) <> 'x'", "with check"), "scratch.notes.own", fix=policy(OWN, "with check")),
         Bad("create function scratch.f(text) returns boolean language sql return true;"
             + policy(f"{OWN} and scratch.f(body)"),
-            "scratch.notes.own"),
-        Bad(EQUALS + policy(f"{OWN} and body operator(public.=) 'x'"), "scratch.notes.own"),
-        Bad(EQUALS + policy(f"{OWN} and body operator(public.=) any (array['x'])"), "scratch.notes.own"),
+            "scratch.notes.own", fix=policy(OWN)),
+        Bad(EQUALS + policy(f"{OWN} and body operator(public.=) 'x'"), "scratch.notes.own", fix=policy(OWN)),
+        Bad(EQUALS + policy(f"{OWN} and body operator(public.=) any (array['x'])"), "scratch.notes.own",
+            fix=policy(OWN)),
         Bad(f"drop table scratch.notes; {tenant_table('scratch.notes', 'uuid', 'app.current_user_id()::uuid')}"
             + policy("user_id::text = app.current_user_id()"), "scratch.notes.own"),
         Bad("create policy p on scratch.notes as restrictive to app_api"
             " using (upper(user_id) <> 'ROOT') with check (true)",
-            "scratch.notes.p"),
+            "scratch.notes.p", fix="alter policy p on scratch.notes using (user_id <> 'ROOT')"),
         Good(policy(f"{OWN} and body <> 'x' and due_at is null and body like 'y%'")),
         Good(policy(f"{OWN} and body <> lower(app.current_user_id())")),
         Good(f"drop table scratch.notes; {tenant_table('scratch.notes', 'varchar(100)')}"),
@@ -138,9 +154,9 @@ TWINS: Twins = {
     "policy_with_subselect": [
         Bad(policy("user_id = (select app.current_user_id())"), "scratch.notes.own"),
         Bad(policy("user_id = (select app.current_user_id())", "with check"), "scratch.notes.own"),
-        Bad(policy(f"{OWN} and exists (select from app.tasks)"), "scratch.notes.own"),
+        Bad(policy(f"{OWN} and exists (select from app.tasks)"), "scratch.notes.own", fix=policy(OWN)),
         Bad(policy("user_id = app.current_user_id() and body in (select text from app.tasks)", "with check"),
-            "scratch.notes.own"),
+            "scratch.notes.own", fix=policy(OWN, "with check")),
         Good(policy(f"{OWN} and body <> '(select 1) {{SUBLINK :subLinkType 4}} <> \\ ('")),
     ],
     "policy_without_check": [
@@ -155,6 +171,8 @@ TWINS: Twins = {
             also="policy_multiple_permissive"),
         Bad(f"create policy p on scratch.notes as restrictive to app_api using ({OWN})", "scratch.notes.p"),
         Bad("create policy p on scratch.notes as restrictive for insert to app_api", "scratch.notes.p"),
+        Bad(OF_SOMEBODY_ELSE + "create policy p on hidden.posts to app_api using (true)", "hidden.posts.p",
+            also="policy_always_true", advice=True),
         Good(policy(OWN, "with check")),
         Good(f"create policy p on scratch.notes as restrictive for select to app_api using ({OWN})"),
         Good("create policy p on scratch.notes as restrictive for delete to app_api using (due_at is null)"),
@@ -166,7 +184,8 @@ TWINS: Twins = {
             "scratch.notes.own", ERROR, also="policy_with_function_per_row"),
         Bad(IGNORES_CASE + policy(f"{OWN} collate scratch.ci"), "scratch.notes.own", ERROR, needs=NO_ICU),
         Bad(f"{IGNORES_CASE} drop table scratch.notes; {tenant_table('scratch.notes', 'text collate scratch.ci')}",
-            "scratch.notes.own", ERROR, times=2, needs=NO_ICU),
+            "scratch.notes.own", ERROR, times=2, also="tenant_column_type", needs=NO_ICU,
+            fix=f"drop table scratch.notes; {tenant_table('scratch.notes')}"),
         Bad("create policy p on scratch.notes for delete to app_api using (body <> '')",
             "scratch.notes.p", ERROR, also="policy_multiple_permissive"),
         Bad("create policy p on scratch.notes for insert to app_api with check (body <> '')",

@@ -16,6 +16,10 @@ from tests.support.twins import (
     run,
 )
 
+LOGINS = ("app_api", "app_migrator", "app_auditor")
+OWN_PATHS = ";".join(f"alter role {login} set search_path = ''" for login in LOGINS)
+NO_PATHS = ";".join(f"alter role {login} reset search_path" for login in LOGINS)
+
 # fmt: off
 # A twin is two or three lines.
 TWINS: Twins = {
@@ -52,6 +56,25 @@ TWINS: Twins = {
         Bad("create sequence scratch.s; alter sequence scratch.s owner to app_api", "sequence scratch.s", ERROR),
         Bad("create type scratch.mood as enum (); alter type scratch.mood owner to app_api",
             "type scratch.mood", ERROR),
+        Bad(f"alter database {DATABASE} owner to app_api", f"database {DATABASE}", ERROR),
+        Bad("create view hidden.v as select * from scratch.notes; alter view hidden.v owner to app_api",
+            "view hidden.v", ERROR, also="view_definer"),
+        Bad("""
+            create domain scratch.d as text; alter domain scratch.d owner to app_api;
+            create procedure scratch.p() language sql as 'select'; alter procedure scratch.p() owner to app_api;
+            create aggregate scratch.a(int) (sfunc = int4pl, stype = int);
+            alter aggregate scratch.a(int) owner to app_api;
+            create operator scratch.%% (leftarg = int, rightarg = int, function = int4pl);
+            alter operator scratch.%% (int, int) owner to app_api;
+            create type scratch.c as (size int); alter type scratch.c owner to app_api;
+            create statistics scratch.s on user_id, body from scratch.notes;
+            alter statistics scratch.s owner to app_api;
+            create text search dictionary scratch.t (template = simple);
+            alter text search dictionary scratch.t owner to app_api;
+            create materialized view scratch.m as select 1; alter materialized view scratch.m owner to app_api;
+            create collation scratch.l from "C"; alter collation scratch.l owner to app_api;
+            create publication p; alter publication p owner to app_api;
+            select lo_create(42); alter large object 42 owner to app_api""", "type scratch.d", ERROR, times=11),
         Good("set local role app_api; create temporary table mine (id serial primary key, body text);"
             "create function pg_temp.f() returns int language sql return 1; reset role"),
         Good("create table hidden.words (word text); alter table hidden.words owner to readers"),
@@ -69,6 +92,17 @@ TWINS: Twins = {
         Good("alter role readers superuser createdb; alter role app_migrator createdb createrole"),
         Good("alter role app_api noinherit connection limit 10"),
     ],
+    "database_owner": [
+        Bad(f"alter database {DATABASE} owner to readers", f"database {DATABASE}", advice=True),
+        Bad(f"alter database {DATABASE} owner to app_auditor", f"database {DATABASE}"),
+        Bad(f"alter database {DATABASE} owner to readers; grant readers to app_api", f"database {DATABASE}",
+            also="role_membership", advice=True),
+        Good(f"alter database {DATABASE} owner to app_owner"),
+        Good(f"alter database {DATABASE} owner to app_migrator"),
+        Good(f"alter database {DATABASE} owner to readers; grant app_owner to readers"),
+        Good(f"alter database {DATABASE} owner to readers; alter role readers createrole"),
+        Good(f"alter database {DATABASE} owner to app_api", also="role_owns"),
+    ],
     "setting_on_role": [
         Bad("alter role app_api set app.user_id = 'alice'", "app.user_id on role app_api", ERROR),
         Bad('alter role app_api set "APP"."User_Id" = \'alice\'', "app.user_id on role app_api", ERROR),
@@ -80,6 +114,27 @@ TWINS: Twins = {
         Bad(f"alter database {DATABASE} set app.user_id = 'alice'", f"app.user_id on database {DATABASE}", ERROR),
         Bad(f"alter role app_api in database {DATABASE} set role = 'readers'",
             f"role on role app_api in database {DATABASE}", ERROR),
+        Bad("alter role app_api set search_path = app", "search_path on role app_api"),
+        Bad("alter role app_api set search_path = app, public", "search_path on role app_api"),
+        Bad("alter role app_api set search_path = hidden, pg_catalog", "search_path on role app_api", ERROR),
+        Bad("create schema evil authorization readers; alter role app_api set search_path = app, evil",
+            "search_path on role app_api", ERROR),
+        Bad("alter role app_migrator set search_path = app", "search_path on role app_migrator"),
+        Bad("alter role app_owner set search_path = app", "search_path on role app_owner"),
+        Bad("alter role app_auditor set search_path = app", "search_path on role app_auditor"),
+        Bad(f"alter role app_api in database {DATABASE} set search_path = app",
+            f"search_path on role app_api in database {DATABASE}"),
+        Bad(f"alter database {DATABASE} set search_path = app; {NO_PATHS}", f"search_path on database {DATABASE}",
+            advice=True),
+        Bad(f"alter role all set search_path = app; {OWN_PATHS}", "search_path on role all", "info", advice=True),
+        Bad("alter role app_api set session_preload_libraries = 'auto_explain'",
+            "session_preload_libraries on role app_api"),
+        Bad("alter role all set standard_conforming_strings = off", "standard_conforming_strings on role all"),
+        Bad("alter role app_api set lo_compat_privileges = on", "lo_compat_privileges on role app_api"),
+        Good("alter role app_api set search_path = ''; alter role app_migrator set search_path to ''"),
+        Good("alter role readers set search_path = app, public;"
+            "alter role readers set session_preload_libraries = 'auto_explain'"),
+        Good("alter role all set default_transaction_read_only = off; alter role app_api set enable_seqscan = off"),
         Good("alter role app_api set statement_timeout = '5s'; alter role all set work_mem = '8MB'"),
         Good("alter role app_api set timezone = 'UTC'"),
         Good("alter role app_api set app.user_id_column = 'user_id'"),

@@ -2,7 +2,9 @@
 
 from tests.support.twins import (
     ERROR,
+    NO_ICU,
     ODD_SCHEMA,
+    OWN,
     PARTITION_WITH_RLS,
     PARTITIONED,
     Bad,
@@ -25,6 +27,10 @@ TRIGGER = """
     create trigger t before insert on scratch.notes for each row execute function scratch.f();
 """
 
+AGAIN = f"drop table scratch.notes; {tenant_table('scratch.notes')}"
+IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+OWN_PARTITION = f"create policy p on scratch.events_a to app_api using ({OWN}) with check ({OWN});"
+
 # fmt: off
 # A twin is two or three lines.
 TWINS: Twins = {
@@ -44,6 +50,10 @@ TWINS: Twins = {
             create view scratch.v with (security_invoker = true) as select * from hidden.notes;
             grant select on scratch.v to app_api""", "hidden.notes", ERROR),
         Good("create table hidden.words (word text)"),
+        Bad("""
+            create table hidden.posts (user_id text not null default app.current_user_id(), id int, body text,
+                primary key (user_id, id));
+            grant usage on schema hidden to app_api""", "hidden.posts", advice=True),
         Good("create temporary table mine (id int); grant select on mine to app_api"),
         Good(ODD_SCHEMA + odd(tenant_table("scratch.notes"))),
     ],
@@ -52,12 +62,19 @@ TWINS: Twins = {
         Good("create table hidden.words (word text); alter table hidden.words enable row level security"),
     ],
     "child_table_without_rls": [
-        Bad(CHILD, "scratch.child"),
         Bad(f"{CHILD} grant select on scratch.child to app_api", "scratch.child", ERROR, leaves="policy_missing"),
-        Bad(PARTITIONED, "scratch.events_a"),
         Bad(f"{PARTITIONED} grant select on scratch.events_a to public",
             "scratch.events_a", ERROR, leaves="policy_missing", also="auditor_reads_tenants grant_to_public"),
-        Bad(f"{PARTITION_WITH_RLS} alter table scratch.events_a no force row level security", "scratch.events_a"),
+        Bad(f"{PARTITION_WITH_RLS} grant select on scratch.events_a to app_api; {OWN_PARTITION}"
+            "alter table scratch.events_a no force row level security", "scratch.events_a"),
+        Bad(f"""{PARTITIONED}
+            alter table scratch.events_a set schema hidden;
+            alter table hidden.events_a owner to postgres;
+            grant usage on schema hidden to app_api;
+            grant delete on hidden.events_a to app_api""",
+            "hidden.events_a", ERROR, leaves="policy_missing", advice=True),
+        Good(CHILD),
+        Good(PARTITIONED),
         Good(PARTITION_WITH_RLS),
         Good(f"{PARTITIONED} alter table scratch.events_a set schema hidden"),
         Good(f"{CHILD} alter table scratch.child enable row level security, force row level security"),
@@ -74,9 +91,40 @@ TWINS: Twins = {
             create table scratch.events_1 partition of scratch.events for values in (1);
             alter table scratch.events enable row level security, force row level security;
             alter table scratch.events_1 enable row level security, force row level security""",
-            "scratch.events_1", times=2, leaves="primary_key_missing"),
+            "scratch.events", leaves="primary_key_missing"),
         Good("create table hidden.words (word text)"),
         Good("alter table scratch.notes add colour text"),
+    ],
+    "tenant_column_type": [
+        *(
+            Bad(f"drop table scratch.notes; {tenant_table('scratch.notes', kind, f'app.current_user_id()::{kind}')}",
+                "scratch.notes.user_id", ERROR, fix=AGAIN)
+            for kind in ("numeric", "float8", "real", "boolean", "date", "timestamptz", "interval", "inet")
+        ),
+        Bad(f"""drop table scratch.notes;
+            create domain scratch.whole as numeric check (value = trunc(value));
+            {tenant_table("scratch.notes", "scratch.whole", "app.current_user_id()::numeric")}""",
+            "scratch.notes.user_id", ERROR, fix=AGAIN),
+        Bad(f"drop table scratch.notes; {tenant_table('scratch.notes', 'char(9)', 'app.current_user_id()::char(9)')}",
+            "scratch.notes.user_id", ERROR, fix=AGAIN, also="policy_without_tenant tenant_column_without_default"),
+        Bad(f"""create extension citext with schema scratch;
+            drop table scratch.notes;
+            {tenant_table("scratch.notes", "scratch.citext", "app.current_user_id()::scratch.citext")}""",
+            "scratch.notes.user_id", ERROR, fix=AGAIN),
+        Bad(f"{IGNORES_CASE} create index by_body on scratch.notes (user_id collate scratch.ci, body)",
+            "scratch.notes.user_id", fix="drop index scratch.by_body", needs=NO_ICU),
+        *(
+            Good(f"drop table scratch.notes; {tenant_table('scratch.notes', kind, f'app.current_user_id()::{kind}')}")
+            for kind in ("bigint", "int", "uuid")
+        ),
+        Good(f"drop table scratch.notes; {tenant_table('scratch.notes', 'varchar(99)')}"),
+        Good("drop table scratch.notes;" + tenant_table("scratch.notes", 'text collate "C"')),
+        Good(f"""drop table scratch.notes;
+            create domain scratch.subject as text; create domain scratch.tenant as scratch.subject;
+            {tenant_table("scratch.notes", "scratch.tenant")}"""),
+        Good(f"{IGNORES_CASE} alter table scratch.notes add name text collate scratch.ci, add unique (user_id, name)",
+            needs=NO_ICU),
+        Good("create table hidden.measurements (user_id float8)"),
     ],
     "tenant_column_nullable": [
         Bad("""
@@ -104,18 +152,23 @@ TWINS: Twins = {
         Good("create table hidden.words (user_id text)"),
     ],
     "publication": [
-        Bad("create publication p for table scratch.notes", "p of scratch.notes"),
-        Bad("create publication p for table scratch.notes (body) where (body <> '')", "p of scratch.notes"),
-        Bad("create publication p for all tables", "p of scratch.notes", times=None),
-        Bad("create publication p for tables in schema scratch", "p of scratch.notes"),
-        Bad("create publication p for tables in schema app, table scratch.notes", "p of scratch.notes", times=None),
-        Bad(f"{PARTITION_WITH_RLS} create publication p for table scratch.events", "p of scratch.events_a", times=2),
+        Bad("create publication p for table scratch.notes", "p of scratch.notes", advice=True),
+        Bad("create publication p for table scratch.notes (body) where (body <> '')",
+            "p of scratch.notes", advice=True),
+        Bad("create publication p for all tables", "p of scratch.notes", times=None, advice=True),
+        Bad("create publication p for tables in schema scratch", "p of scratch.notes", advice=True),
+        Bad("create publication p for tables in schema app, table scratch.notes",
+            "p of scratch.notes", times=None, advice=True),
+        Bad(f"{PARTITION_WITH_RLS} create publication p for table scratch.events",
+            "p of scratch.events_a", times=2, advice=True),
         Bad(f"""{PARTITIONED}
             alter table scratch.events_a set schema hidden;
             create publication p for table hidden.events_a""",
-            "p of scratch.events"),
+            "p of scratch.events", advice=True),
         Good("create table hidden.words (word text); create publication p for table hidden.words"),
         Good("create publication p for tables in schema hidden"),
+        Bad("create publication p for table scratch.notes; alter publication p owner to app_owner",
+            "p of scratch.notes"),
         Good("create publication p"),
     ],
     "rule_on_table": [
@@ -126,9 +179,10 @@ TWINS: Twins = {
             create rule r as on delete to scratch.v do instead nothing"""),
     ],
     "trigger_as_owner": [
-        Bad(TRIGGER, "scratch.notes.t"),
-        Bad(f"{TRIGGER} alter table scratch.notes disable trigger t", "scratch.notes.t"),
-        Bad(f"{PARTITION_WITH_RLS} {TRIGGER.replace('scratch.notes', 'scratch.events')}", "scratch.events.t"),
+        Bad(TRIGGER, "scratch.notes.t", advice=True),
+        Bad(f"{TRIGGER} alter table scratch.notes disable trigger t", "scratch.notes.t", advice=True),
+        Bad(f"{PARTITION_WITH_RLS} {TRIGGER.replace('scratch.notes', 'scratch.events')}", "scratch.events.t",
+            advice=True),
         Good(f"{TRIGGER} alter function scratch.f() security invoker"),
         Good("create table hidden.words (word text);" + TRIGGER.replace("scratch.notes", "hidden.words")),
     ],

@@ -1,0 +1,24 @@
+-- Statistics have values of every tenant's rows. pg_stats hides those that the caller may not read; a view of the catalog
+-- itself reads it with its owner's rights, as one of large objects or of passwords does.
+select
+    'view_of_statistics' as name,
+    'error' as level,
+    audit.name(v.oid) as object,
+    format('app_api may read this view of %s.', string_agg(distinct read.catalog::text, ', ')) as detail,
+    audit.remedy(
+        format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', ')),
+        bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation,
+    'view_of_statistics:' || audit.name(v.oid) as key
+from pg_class as v
+join audit.relation_grants as g on g.relation = v.oid and g.reaches_api and g.privilege = 'select'
+join pg_rewrite as r on r.ev_class = v.oid
+    or r.ev_class in (select relation from audit.view_reads where view = v.oid)
+cross join (values ('pg_statistic'::regclass), ('pg_statistic_ext_data'), ('pg_largeobject'), ('pg_authid'))
+    as read (catalog)
+where v.relkind in ('v', 'm') and v.relnamespace::regnamespace::text <> 'audit'
+    and r.ev_action::text ~ format(':relid %s\M', read.catalog::oid)
+    and not exists (
+        select from pg_class, pg_options_to_table(reloptions)
+        where pg_class.oid = r.ev_class and option_name = 'security_invoker' and option_value::boolean
+    )
+group by v.oid;
