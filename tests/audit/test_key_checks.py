@@ -43,7 +43,14 @@ TWINS: Twins = {
         Bad("""
             create table scratch.child () inherits (scratch.notes);
             alter table scratch.child enable row level security, force row level security""", "scratch.child"),
+        Bad(f"""
+            {PARTITION_WITH_RLS}
+            alter table scratch.events drop constraint events_pkey;
+            alter table only scratch.events add primary key (user_id, id)""", "scratch.events",
+            fix="alter table scratch.events_a add constraint by_body primary key (user_id, id);"
+                "alter index scratch.events_pkey attach partition scratch.by_body"),
         Good("alter table scratch.notes drop constraint notes_pkey, add primary key (user_id, body)"),
+        Good("alter table scratch.notes drop constraint notes_pkey, add primary key (user_id, id) deferrable"),
         Good(PARTITION_WITH_RLS),
         Good("create table hidden.words (user_id text)"),
     ],

@@ -17,6 +17,10 @@ DATABASE = "partywall_checks"
 ERROR, WARNING = "error", "warning"
 OWN = "user_id = app.current_user_id()"
 NO_ICU = ("select from pg_collation where collname = 'en-x-icu'", "this server was built without ICU")
+FROM_18 = (
+    "select where current_setting('server_version_num')::int >= 180000",
+    "NOT NULL is a constraint since PostgreSQL 18",
+)
 FROM_17 = ("select where current_setting('server_version_num')::int >= 170000", "MAINTAIN is new in PostgreSQL 17")
 
 
@@ -111,6 +115,7 @@ ODD = {
     "scratch.events_a": '"My App".events_a',
     "p": '"a of b"',
     "notes_pkey": '"Odd ""Table"" USING x (_pkey"',
+    "scratch.events_pkey": '"My App"."Odd of ""Events""_pkey"',
     "events_pkey": '"Odd of ""Events""_pkey"',
     "in schema scratch": 'in schema "My App"',
 }
