@@ -77,7 +77,10 @@ def _script() -> str:
     shared = ",\n".join(f"{view} as materialized (select * from audit.{view})" for view in _SHARED)
     return "\n".join(
         [
-            *map(_part, ("removal", "functions", "roles", "tables", "clauses", "definers", "grants", "policies", "accepted")),
+            *map(
+                _part,
+                ("removal", "functions", "roles", "tables", "clauses", "definers", "grants", "policies", "accepted"),
+            ),
             _FINDINGS.format(shared=shared, checks=checks),
             *map(_part, ("explain_access", "readers")),
         ]

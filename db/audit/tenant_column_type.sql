@@ -15,15 +15,15 @@ select
     'tenant_column_type:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
-cross join lateral (
-    with recursive bases (oid) as (
-        select a.atttypid
+left join (
+    with recursive bases (domain, base) as (
+        select oid, typbasetype from pg_type where typtype = 'd'
         union all
-        select typbasetype from bases join pg_type using (oid) where typtype = 'd'
+        select domain, typbasetype from bases join pg_type on oid = base and typtype = 'd'
     )
-    select array_agg(oid) as oids from bases
-) as base
-left join pg_type as y on y.oid = any (base.oids) and y.typtype not in ('d', 'e')
+    select domain, base from bases join pg_type on oid = base and typtype <> 'd'
+) as b on b.domain = a.atttypid
+left join pg_type as y on y.oid = coalesce(b.base, a.atttypid) and y.typtype not in ('d', 'e')
     and y.oid not in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype, 'bytea'::regtype, 'bigint'::regtype,
         'integer'::regtype, 'smallint'::regtype)
 cross join lateral (

@@ -9,16 +9,24 @@ select
         format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', ')),
         bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation,
     'view_of_statistics:' || audit.name(v.oid) as key
-from pg_class as v
-join audit.relation_grants as g on g.relation = v.oid and g.reaches_api and g.privilege = 'select'
-join pg_rewrite as r on r.ev_class = v.oid
-    or r.ev_class in (select relation from audit.view_reads where view = v.oid)
+from (
+    select c.oid, c.reloptions, r.ev_action::text as query
+    from pg_rewrite as r
+    join pg_class as c on c.oid = r.ev_class
+    where r.ev_class >= 16384 and c.relnamespace::regnamespace::text <> 'audit'
+    offset 0
+) as reader
 cross join (values ('pg_statistic'::regclass), ('pg_statistic_ext_data'), ('pg_largeobject'), ('pg_authid'))
     as read (catalog)
-where v.relkind in ('v', 'm') and v.relnamespace::regnamespace::text <> 'audit'
-    and r.ev_action::text ~ format(':relid %s\M', read.catalog::oid)
+cross join lateral (
+    select reader.oid
+    union
+    select view from audit.view_reads where relation = reader.oid
+) as v
+join audit.relation_grants as g on g.relation = v.oid and g.reaches_api and g.privilege = 'select'
+where reader.query ~ format(':relid %s\M', read.catalog::oid)
     and not exists (
-        select from pg_class, pg_options_to_table(reloptions)
-        where pg_class.oid = r.ev_class and option_name = 'security_invoker' and option_value::boolean
+        select from pg_options_to_table(reader.reloptions)
+        where option_name = 'security_invoker' and option_value::boolean
     )
 group by v.oid;

@@ -206,10 +206,11 @@ def _fix(connection: psycopg.Connection, finding: Finding, twin: Bad) -> None:
         assert all(line.startswith("-- ") for line in re.split(r"[\r\n]", finding.remediation))
     else:
         assert not finding.remediation.startswith("--")
-    run(connection, twin.fix or _without_comment(finding.remediation))
+    run(connection, twin.fix or without_comment(finding.remediation))
 
 
-def _without_comment(remediation: str) -> str:
+def without_comment(remediation: str) -> str:
+    """Return the SQL in a remediation that is a comment, or in any other."""
     return re.sub(r"^-- .*?: ", "", remediation, count=1, flags=re.DOTALL).replace("\n-- ", "\n")
 
 
@@ -218,7 +219,7 @@ def _fixed_from_the_top(connection: psycopg.Connection) -> list[Finding]:
     left = findings(connection)
     for _ in range(2 * len(left) + 10):
         if left:
-            run(connection, _without_comment(left[0].remediation))
+            run(connection, without_comment(left[0].remediation))
             left = findings(connection)
     return left
 
