@@ -74,7 +74,7 @@ def _script() -> str:
     checks = "\nunion all\n".join(query.strip().removesuffix(";") for query in CHECKS.values())
     # What many checks read is computed once.
     checks = re.sub(rf"\baudit\.({'|'.join(_SHARED)})\b", r"\1", checks)
-    shared = ",\n".join(f"{view} as materialized (select * from audit.{view})" for view in _SHARED)
+    shared = ",\n".join(f"{view} as materialized (table audit.{view})" for view in _SHARED)
     return "\n".join(
         [
             *map(

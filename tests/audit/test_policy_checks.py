@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.twins import (
     ERROR,
+    IGNORES_CASE,
     NO_ICU,
     OWN,
     Bad,
@@ -33,7 +34,6 @@ OF_SOMEBODY_ELSE = f"""
     revoke all on hidden.posts from app_api;
     grant usage on schema hidden to app_api;
 """
-IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 
 # fmt: off
 # A twin is two or three lines.
@@ -183,9 +183,6 @@ TWINS: Twins = {
         Bad(EQUALS + policy("user_id operator(public.=) app.current_user_id()"),
             "scratch.notes.own", ERROR, also="policy_with_function_per_row"),
         Bad(IGNORES_CASE + policy(f"{OWN} collate scratch.ci"), "scratch.notes.own", ERROR, needs=NO_ICU),
-        Bad(f"{IGNORES_CASE} drop table scratch.notes; {tenant_table('scratch.notes', 'text collate scratch.ci')}",
-            "scratch.notes.own", ERROR, times=2, also="tenant_column_type", needs=NO_ICU,
-            fix=f"drop table scratch.notes; {tenant_table('scratch.notes')}"),
         Bad("create policy p on scratch.notes for delete to app_api using (body <> '')",
             "scratch.notes.p", ERROR, also="policy_multiple_permissive"),
         Bad("create policy p on scratch.notes for insert to app_api with check (body <> '')",

@@ -3,6 +3,7 @@
 from tests.support.twins import (
     ERROR,
     FROM_18,
+    IGNORES_CASE,
     NO_ICU,
     ODD_SCHEMA,
     OWN,
@@ -29,7 +30,6 @@ TRIGGER = """
 """
 
 AGAIN = f"drop table scratch.notes; {tenant_table('scratch.notes')}"
-IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 GENERATED = "drop table scratch.notes;" + tenant_table("scratch.notes").replace(
     "default app.current_user_id()", "generated always as (lower(body)) stored"
 )
@@ -115,6 +115,8 @@ TWINS: Twins = {
             drop table scratch.notes;
             {tenant_table("scratch.notes", "scratch.citext", "app.current_user_id()::scratch.citext")}""",
             "scratch.notes.user_id", ERROR, fix=AGAIN),
+        Bad(f"{IGNORES_CASE} drop table scratch.notes; {tenant_table('scratch.notes', 'text collate scratch.ci')}",
+            "scratch.notes.user_id", fix=AGAIN, also="policy_without_tenant", needs=NO_ICU),
         Bad(f"{IGNORES_CASE} create index by_body on scratch.notes (user_id collate scratch.ci, body)",
             "scratch.notes.user_id", fix="drop index scratch.by_body", needs=NO_ICU),
         *(

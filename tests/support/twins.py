@@ -16,6 +16,7 @@ from db.audit import CHECKS, Finding
 DATABASE = "partywall_checks"
 ERROR, WARNING = "error", "warning"
 OWN = "user_id = app.current_user_id()"
+IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 NO_ICU = ("select from pg_collation where collname = 'en-x-icu'", "this server was built without ICU")
 FROM_18 = (
     "select where current_setting('server_version_num')::int >= 180000",
