@@ -21,6 +21,7 @@ def setter(statement: str) -> str:
         create table hidden.words (word text);"""
 
 
+SET_CONFIG = "pg_catalog.set_config('app.user_id', 'bob', true)"
 INVOKER = "create function scratch.f() returns int language sql return 1;"
 HIDDEN = routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api;"
 OWNED_BY_READERS = routine(owner="readers") + "grant execute on function scratch.f() to app_api;"
@@ -210,6 +211,20 @@ TWINS: Twins = {
         Good(setter("perform set_config('app.reason', 'set by a trigger', true);") + FIRES),
         Good(setter("new.body := 'the role, as set locally'; set local work_mem = '8MB';") + FIRES),
         Good(setter("set local app.user_id = 'bob';")),
+    ],
+    "expression_sets_context": [
+        Bad(f"alter table scratch.notes alter body set default {SET_CONFIG}", "scratch.notes.body", ERROR, advice=True),
+        Bad(f"create policy p on scratch.notes as restrictive for select to app_api using ({SET_CONFIG} = 'bob')",
+            "scratch.notes.p", ERROR, advice=True),
+        Bad(f"alter table scratch.notes add constraint p check (body <> {SET_CONFIG})",
+            "scratch.notes.p", ERROR, advice=True),
+        Bad(f"create domain scratch.v as text constraint p check ({SET_CONFIG} = 'bob')",
+            "scratch.v.p", ERROR, advice=True),
+        Bad(f"{FIRES.replace('for each row', f'for each row when ({SET_CONFIG} is null)')}".join(
+                [setter("new.body := '';"), ""]), "scratch.notes.t", ERROR, advice=True),
+        Bad(f"create view scratch.v as select {SET_CONFIG} as reply", "scratch.v", ERROR, advice=True),
+        Good("alter table scratch.notes alter body set default 'set_config(''app.user_id'') :funcid 2078 '"),
+        Good("create view scratch.v as select current_setting('app.user_id', true)"),
     ],
     "trigger_notifies": [
         Bad(setter("perform pg_notify('notes', row_to_json(new)::text);") + FIRES, "scratch.notes.t", advice=True),

@@ -190,9 +190,25 @@ TWINS: Twins = {
     "rule_on_table": [
         Bad("create rule own as on delete to scratch.notes do instead nothing", "scratch.notes.own"),
         Bad("create rule p as on insert to scratch.notes do also delete from app.tasks", "scratch.notes.p"),
+        Bad("alter table scratch.notes owner to postgres;"
+            "create rule p as on insert to scratch.notes do also delete from app.tasks", "scratch.notes.p", ERROR),
+        Bad("""
+            create view scratch.v with (security_invoker = true) as select * from scratch.notes;
+            create rule p as on insert to scratch.v do instead delete from scratch.notes;
+            grant insert on scratch.v to app_api""", "scratch.v.p", ERROR),
+        Bad("""
+            create view public.v with (security_invoker = true) as select 1 as one;
+            alter view public.v owner to readers;
+            create rule p as on insert to public.v do instead delete from scratch.notes;
+            grant insert on public.v to public""", "public.v.p", advice=True),
         Good("""
             create view scratch.v with (security_invoker = true) as select * from scratch.notes;
-            create rule r as on delete to scratch.v do instead nothing"""),
+            create rule r as on delete to scratch.v do instead nothing;
+            grant delete on scratch.v to app_api"""),
+        Good("""
+            create view scratch.v with (security_invoker = true) as select * from scratch.notes;
+            create rule r as on delete to scratch.v do instead delete from app.tasks;
+            grant delete on scratch.v to readers"""),
     ],
     "trigger_as_owner": [
         Bad(TRIGGER, "scratch.notes.t", advice=True),
