@@ -1,5 +1,5 @@
 -- PUBLIC may execute every new function unless that is revoked. EXECUTE on a function that runs with its owner's
--- rights is granted to named roles only.
+-- rights is granted to named roles only. Those of others are reported if app_api can make them run.
 select
     'definer_function_public' as name,
     'warning' as level,
@@ -12,4 +12,7 @@ select
 from pg_proc as p
 where p.prosecdef and p.pronamespace::regnamespace::text !~ '^pg_temp'
     and not audit.in_extension('pg_proc', p.oid)
+    and (audit.is_ours(p.proowner, p.pronamespace)
+        or exists (select from audit.api_roles where has_schema_privilege(role, p.pronamespace, 'usage'))
+        or p.oid in (select function from audit.definer_functions where in_reach))
     and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) where grantee = 0);

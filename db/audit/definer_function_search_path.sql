@@ -18,4 +18,7 @@ cross join lateral (
     from unnest(p.proconfig) as setting where setting like 'search\_path=%'
 ) as path
 where p.prosecdef and n.nspname !~ '^pg_temp' and not audit.in_extension('pg_proc', p.oid)
+    and (audit.is_ours(p.proowner, p.pronamespace)
+        or exists (select from audit.api_roles where has_schema_privilege(role, p.pronamespace, 'usage'))
+        or p.oid in (select function from audit.definer_functions where in_reach))
     and (path.setting is null or path.open is not null);

@@ -25,5 +25,7 @@ cross join lateral (
 where p.oid >= 16384 and p.pronamespace::regnamespace::text !~ '^pg_temp' and not audit.in_extension('pg_proc', p.oid)
     and (f.runs_by_itself or f.may_be_called)
     and coalesce(audit.body(p.oid), p.prosrc) ~* concat(
-        'set_config\s*\(\s*(e?''"?(app"?\."?user_id|role|session_authorization|row_security)\M|[^''\s])',
+        -- Any name but a literal of another setting.
+        'set_config\s*\(\s*(?!''(?!"?app"?\."?user_id|role''|session_authorization|row_security)[^'']+''(::text)?\s*,)',
+        '|^set_config_by_name$',
         '|\mset\s+((local|session)\s+)?("?app"?\."?user_id\M|role\M|row_security\M|session\s+authorization\M)');

@@ -12,4 +12,5 @@ from pg_trigger as g
 join audit.tables as t on t."table" = g.tgrelid
 join pg_proc as p on p.oid = g.tgfoid
 where not g.tgisinternal and g.tgparentid = 0
-    and p.prosrc ~* '\mpg_notify\M|\mexecute\M.*\mnotify\M' and p.prosrc ~* '\m(new|old)\M';
+    and p.prosrc ~* '\mpg_notify\M|\mexecute\M.*\mnotify\M'
+    and (p.prosrc ~* '\m(new|old)\M' or g.tgnewtable is not null or g.tgoldtable is not null);

@@ -94,8 +94,8 @@ TWINS: Twins = {
         Bad(OWNED_BY_READERS + "create role above bypassrls; grant above to readers", "scratch.f()"),
         # Every way of calling it.
         Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api", "hidden.f()"),
-        Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to public", "hidden.f()",
-            also="definer_function_public", advice=True),
+        Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to public;"
+            "grant usage on schema hidden to app_api", "hidden.f()", ERROR, also="definer_function_public", advice=True),
         Bad(HIDDEN + "create view scratch.v with (security_invoker = true) as select hidden.f()", "hidden.f()", ERROR),
         Bad(HIDDEN + "alter table scratch.notes add size int default hidden.f()", "hidden.f()", ERROR),
         Bad(HIDDEN + "alter table scratch.notes add check (hidden.f() > 0)", "hidden.f()", ERROR),
@@ -147,13 +147,14 @@ TWINS: Twins = {
         Good(TRIGGER.replace("scratch.notes", "hidden.words")),
         Good(TRIGGER + "alter table scratch.notes disable trigger t", also="trigger_as_owner"),
         Good(routine("hidden.f()", owner="postgres") + "create view scratch.v as select hidden.f()"),
+        Good(routine("hidden.f()", owner="postgres", path=False) + "grant execute on function hidden.f() to public"),
     ],
     "definer_function_public": [
         Bad(routine() + "grant execute on function scratch.f() to public", "scratch.f()"),
         Bad(routine("scratch.f(text[])") + "grant execute on function scratch.f to public", "scratch.f(text[])"),
         Bad(routine(kind="procedure") + "grant execute on procedure scratch.f() to public", "scratch.f()"),
-        Bad("create function hidden.f() returns int language sql security definer set search_path = '' return 1",
-            "hidden.f()", also="definer_function_bypasses_rls", advice=True),
+        Bad("create function public.f() returns int language sql security definer set search_path = '' return 1",
+            "public.f()", also="definer_function_bypasses_rls", advice=True),
         Bad(TRIGGER.replace("scratch.f()", "hidden.f()") + "alter function hidden.f() owner to readers;"
             "grant execute on function hidden.f() to public", "hidden.f()", also="trigger_as_owner"),
         Good(routine() + "grant execute on function scratch.f() to app_api, readers"),
@@ -165,7 +166,7 @@ TWINS: Twins = {
         Bad(routine(path=False) + "alter function scratch.f() set work_mem = '8MB'", "scratch.f()"),
         Bad(routine("scratch.f(int)", kind="procedure", path=False), "scratch.f(integer)"),
         Bad(routine("hidden.f()", path=False), "hidden.f()"),
-        Bad(routine("hidden.f()", owner="readers", path=False), "hidden.f()", advice=True),
+        Bad(routine("public.f()", owner="readers", path=False), "public.f()", advice=True),
         Bad(routine() + "grant create on schema hidden to readers;"
             "alter function scratch.f() set search_path = pg_catalog, hidden", "scratch.f()"),
         Bad("""create schema "Odd, ""path" authorization readers;""" + routine()
@@ -199,6 +200,12 @@ TWINS: Twins = {
         Bad(setter("SET SESSION \"app\".\"user_id\" TO 'bob';") + FIRES, "scratch.f()", ERROR, advice=True),
         Bad(setter("perform pg_catalog.set_config ( concat('app', '.user_id'), new.body, true);") + FIRES,
             "scratch.f()", ERROR, advice=True),
+        Bad(setter("perform set_config('app.' || 'user_id', new.body, true);") + FIRES,
+            "scratch.f()", ERROR, advice=True),
+        Bad(setter("perform set_config('role', 'readers', true);") + FIRES, "scratch.f()", ERROR, advice=True),
+        Bad("create function scratch.f(text, text, boolean) returns text language internal as 'set_config_by_name';"
+            "alter table scratch.notes alter body set default scratch.f('app.user_id', 'bob', true)",
+            "scratch.f(text,text,boolean)", ERROR, advice=True),
         Bad(setter("set role readers;") + FIRES, "scratch.f()", ERROR, advice=True),
         Bad(setter("set local row_security = off;") + FIRES, "scratch.f()", ERROR, advice=True),
         Bad("create function hidden.f(text) returns text language sql volatile"
@@ -209,6 +216,9 @@ TWINS: Twins = {
             " 'select set_config(''app.user_id'', $1, true)'; grant execute on function scratch.f to app_api",
             "scratch.f(text)", advice=True),
         Good(setter("perform set_config('app.reason', 'set by a trigger', true);") + FIRES),
+        Good("create function scratch.f(text) returns text language sql"
+            " return pg_catalog.set_config('app.role', $1, true);"
+            "alter table scratch.notes alter body set default scratch.f('bob')"),
         Good(setter("new.body := 'the role, as set locally'; set local work_mem = '8MB';") + FIRES),
         Good(setter("set local app.user_id = 'bob';")),
     ],
@@ -229,6 +239,9 @@ TWINS: Twins = {
     "trigger_notifies": [
         Bad(setter("perform pg_notify('notes', row_to_json(new)::text);") + FIRES, "scratch.notes.t", advice=True),
         Bad(setter("execute format('notify notes, %L', old.body);") + FIRES, "scratch.notes.t", advice=True),
+        Bad(setter("perform pg_notify('notes', (select json_agg(fresh)::text from fresh));")
+            + "create trigger t after insert on scratch.notes referencing new table as fresh execute function scratch.f();",
+            "scratch.notes.t", advice=True),
         Good(setter("notify notes;") + FIRES),
         Good(setter("perform pg_notify('notes', '');") + FIRES.replace("scratch.notes", "hidden.words")),
     ],

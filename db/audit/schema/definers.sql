@@ -29,7 +29,11 @@ cross join lateral (
         ) as is_used
 ) as f
 cross join lateral (
-    select bool_or(not is_trigger and (is_used or has_schema_privilege(role, p.pronamespace, 'usage'))) as in_reach
+    select
+        bool_or(not is_trigger and (is_used or has_schema_privilege(role, p.pronamespace, 'usage'))) as in_reach,
+        -- Somebody meant it. PUBLIC may execute whatever others create in schemas of their own.
+        bool_or(exists (select from aclexplode(p.proacl) where grantee <> 0 and grantee = role)
+            or is_trigger and has_schema_privilege(role, p.pronamespace, 'usage')) as by_name
     from audit.api_roles
     where has_function_privilege(role, p.oid, 'execute')
         and (not is_trigger or has_database_privilege(role, current_database(), 'temporary'))
@@ -56,7 +60,7 @@ cross join lateral (
     ) as by_itself
 ) as run
 where p.prosecdef and p.pronamespace::regnamespace::text !~ '^pg_temp' and not audit.in_extension('pg_proc', p.oid)
-    and (called.in_reach is not null or run.by_itself);
+    and (called.in_reach or called.by_name or run.by_itself);
 
 comment on view audit.definer_functions is
     'The SECURITY DEFINER functions that app_api can make run, but those of extensions.';
