@@ -35,7 +35,7 @@ comment on column audit.findings.level is
 comment on column audit.findings.remediation is 'The SQL that fixes it.';
 comment on column audit.findings.key is 'What audit.accepted lists it by.';
 """
-_SHARED = ("api_roles", "tables", "clauses", "relation_grants", "grants", "view_reads")
+_SHARED = ("api_roles", "tables", "clauses", "relation_grants", "grants", "view_reads", "definer_functions")
 _DESCRIPTION = "Who may do what to which rows, and whether the policies hold"
 
 

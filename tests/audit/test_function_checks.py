@@ -95,8 +95,11 @@ TWINS: Twins = {
         # Every way of calling it.
         Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api", "hidden.f()"),
         Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to public;"
-            "grant usage on schema hidden to app_api", "hidden.f()", ERROR, also="definer_function_public", advice=True),
-        Bad(HIDDEN + "create view scratch.v with (security_invoker = true) as select hidden.f()", "hidden.f()", ERROR),
+            "grant usage on schema hidden to app_api", "hidden.f()", ERROR, also="definer_function_public",
+            advice=True),
+        Bad(HIDDEN + "create view scratch.v with (security_invoker = true) as select hidden.f();"
+            "grant select on scratch.v to app_api", "hidden.f()", ERROR),
+        Bad(HIDDEN + "create view scratch.v as select hidden.f()", "hidden.f()"),
         Bad(HIDDEN + "alter table scratch.notes add size int default hidden.f()", "hidden.f()", ERROR),
         Bad(HIDDEN + "alter table scratch.notes add check (hidden.f() > 0)", "hidden.f()", ERROR),
         Bad(HIDDEN + "create domain scratch.size as int check (hidden.f() > 0)", "hidden.f()", ERROR),
@@ -147,7 +150,11 @@ TWINS: Twins = {
         Good(TRIGGER.replace("scratch.notes", "hidden.words")),
         Good(TRIGGER + "alter table scratch.notes disable trigger t", also="trigger_as_owner"),
         Good(routine("hidden.f()", owner="postgres") + "create view scratch.v as select hidden.f()"),
-        Good(routine("hidden.f()", owner="postgres", path=False) + "grant execute on function hidden.f() to public"),
+        Good(routine("hidden.f()", owner="postgres", path=False) + """
+            grant execute on function hidden.f() to public;
+            create table public.posts (user_id text not null default app.current_user_id() primary key);
+            alter table public.posts enable row level security, force row level security;
+            create policy p on public.posts as restrictive to readers using (hidden.f() > 0) with check (false)"""),
     ],
     "definer_function_public": [
         Bad(routine() + "grant execute on function scratch.f() to public", "scratch.f()"),
@@ -239,8 +246,9 @@ TWINS: Twins = {
     "trigger_notifies": [
         Bad(setter("perform pg_notify('notes', row_to_json(new)::text);") + FIRES, "scratch.notes.t", advice=True),
         Bad(setter("execute format('notify notes, %L', old.body);") + FIRES, "scratch.notes.t", advice=True),
-        Bad(setter("perform pg_notify('notes', (select json_agg(fresh)::text from fresh));")
-            + "create trigger t after insert on scratch.notes referencing new table as fresh execute function scratch.f();",
+        Bad(setter("perform pg_notify('notes', row_to_json((table fresh limit 1))::text);")
+            + "create trigger t after insert on scratch.notes referencing new table as fresh"
+            " execute function scratch.f();",
             "scratch.notes.t", advice=True),
         Good(setter("notify notes;") + FIRES),
         Good(setter("perform pg_notify('notes', '');") + FIRES.replace("scratch.notes", "hidden.words")),

@@ -1,6 +1,7 @@
 -- The SECURITY DEFINER functions that app_api can make run, and what their owners have that it has not.
 --
--- Calling one needs EXECUTE, and USAGE on its schema unless a view, a default, an operator or the like refers to it.
+-- Calling one needs EXECUTE, and USAGE on its schema unless an operator, or a view or a table that app_api may use,
+-- refers to it.
 -- Triggers, event triggers, aggregates, types and operator classes run their functions without EXECUTE.
 create or replace view audit.definer_functions as
 select
@@ -24,8 +25,19 @@ from pg_proc as p
 cross join lateral (
     select p.prorettype in ('trigger'::regtype, 'event_trigger'::regtype) as is_trigger,
         exists (
-            select from pg_depend
-            where refclassid = 'pg_proc'::regclass and refobjid = p.oid and deptype in ('n', 'a')
+            select from pg_depend as d
+            left join pg_rewrite as r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+            left join pg_attrdef as a on d.classid = 'pg_attrdef'::regclass and a.oid = d.objid
+            left join pg_constraint as c on d.classid = 'pg_constraint'::regclass and c.oid = d.objid
+            left join pg_policy as l on d.classid = 'pg_policy'::regclass and l.oid = d.objid
+            left join pg_index as i on d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
+            cross join coalesce(r.ev_class, a.adrelid, nullif(c.conrelid, 0), l.polrelid, i.indrelid) as relation
+            where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid and d.deptype in ('n', 'a')
+                and (relation is null or exists (
+                    select from audit.api_roles
+                    where has_any_column_privilege(role, relation, 'select, insert, update')
+                        or has_table_privilege(role, relation, 'delete')
+                ))
         ) as is_used
 ) as f
 cross join lateral (
@@ -39,7 +51,7 @@ cross join lateral (
         and (not is_trigger or has_database_privilege(role, current_database(), 'temporary'))
 ) as called
 cross join lateral (
-    select is_used and exists (
+    select exists (
         select from pg_trigger, audit.api_roles
         where tgfoid = p.oid and tgenabled <> 'D'
             and (tgrelid in (select "table" from audit.tables)
