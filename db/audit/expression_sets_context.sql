@@ -1,5 +1,5 @@
--- set_config() in a default, a policy, a constraint, an index, a trigger's condition or a view makes the rest of the
--- caller's transaction somebody else's as soon as the expression is evaluated. None of these has any use for it.
+-- A call of set_config() in a default, a policy, a constraint, an index, a trigger's condition or a view makes the rest
+-- of the caller's transaction somebody else's as soon as it is evaluated. None of these has any use for it.
 select
     'expression_sets_context' as name,
     'error' as level,
