@@ -42,6 +42,8 @@ grant usage on schema app, audit, migrations to bench_bypass;
 grant execute on function app.current_user_id() to bench_bypass;
 grant select, insert, update, delete on app.tasks to bench_bypass;
 grant select on migrations.alembic_version to bench_bypass;
+-- What others do it with, which db/roles.sql takes away.
+grant execute on function pg_catalog.set_config(text, text, boolean) to app_api;
 """
 
 # Row n belongs to user n % users, so that one user's rows are spread over the whole table, as they would be.

@@ -17,9 +17,10 @@ VERSIONS = Path(__file__).parent.parent / "migrations" / "versions"
 
 # Kept as it is for ever: other versions of Partywall read it. What follows the colon is the record.
 RECORD = "The revision of the schema, kept by Alembic. The schema includes these revisions: "
+# Names with their schema, because /health reads it outside of a transaction that could set search_path.
 READ = """
-select coalesce(string_agg(version_num, ' ' order by version_num), ''),
-    coalesce(obj_description('migrations.alembic_version'::regclass, 'pg_class'), '')
+select coalesce(pg_catalog.string_agg(version_num::pg_catalog.text, ' ' order by version_num), ''),
+    coalesce(pg_catalog.obj_description('migrations.alembic_version'::pg_catalog.regclass, 'pg_class'), '')
 from migrations.alembic_version
 """
 

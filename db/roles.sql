@@ -1,9 +1,11 @@
--- The roles of Partywall. Run it once per database, connected to that database, as an administrator
--- (a superuser, or on a managed service the login that may create roles and owns the database):
+-- The roles of Partywall, and what they may do in this database. Run it once per database, connected to that database,
+-- as an administrator (a superuser, or on a managed service the login that may create roles and owns the database):
 --
 --     psql "$ADMIN_DATABASE_URL" --file db/roles.sql
 --
 -- Running it again changes nothing. It sets no passwords: db/passwords.sql does that, or any other way you prefer.
+
+set search_path = '';
 
 do $$
 begin
@@ -36,6 +38,41 @@ comment on role app_auditor is 'A login for audits: reads the catalogs, and no t
 alter role app_api set statement_timeout = '10s';
 alter role app_api set idle_in_transaction_session_timeout = '10s';
 
+-- No name in a statement is looked up in a schema in which somebody else can create functions, operators or types.
+-- Our own transactions set it again, because a role may change its own settings.
+alter role app_owner set search_path = '';
+alter role app_migrator set search_path = '';
+alter role app_api set search_path = '';
+alter role app_auditor set search_path = '';
+
 -- PostgreSQL renders the timestamps in the API's responses, in the session's time zone. The API asks for UTC when it
 -- connects, but a pooler or a managed service's proxy may drop startup parameters.
 alter role app_api set timezone = 'UTC';
+
+-- From inside a query nobody can become another caller: an expression that was smuggled into a statement of the API can
+-- neither call set_config('app.user_id', …) nor run a block of PL/pgSQL. In every new database PUBLIC has both rights.
+-- Whoever else needs them here is granted them by name: a login that runs pg_dump needs set_config().
+do $$
+declare
+    kept text[];
+begin
+    if pg_has_role((select proowner from pg_proc where oid = 'set_config(text, text, boolean)'::regprocedure), 'usage') then
+        revoke execute on function pg_catalog.set_config(text, text, boolean) from public;
+        grant execute on function pg_catalog.set_config(text, text, boolean) to app_owner, app_migrator, app_auditor;
+    end if;
+    if pg_has_role((select lanowner from pg_language where lanname = 'plpgsql'), 'usage') then
+        revoke usage on language plpgsql from public;
+        grant usage on language plpgsql to app_owner, app_migrator, app_auditor;
+    end if;
+
+    kept := array_remove(array[
+        case when has_function_privilege('app_api', 'set_config(text, text, boolean)', 'execute')
+            then 'execute on set_config()' end,
+        case when has_language_privilege('app_api', 'plpgsql', 'usage') then 'usage on plpgsql' end
+    ], null);
+    if kept <> '{}' then
+        raise notice 'app_api keeps % from PUBLIC, which only the owner of each can revoke: docs/security.md says what that means',
+            array_to_string(kept, ', ');
+    end if;
+end
+$$;

@@ -1,6 +1,6 @@
--- What the migrations make, in the words of pg_dump. Nothing runs this file: it is here to be read, and to show
--- in a diff what a migration changed. After one: make schema
--- Not in it: schema audit, whose source is db/audit/; the roles, whose source is db/roles.sql.
+-- What db/roles.sql and the migrations make, in the words of pg_dump. Nothing runs this file: it is here to be read,
+-- and to show in a diff what a migration changed. After one: make schema
+-- Not in it: schema audit, whose source is db/audit/; the roles themselves, whose source is db/roles.sql.
 
 CREATE SCHEMA app;
 
@@ -207,12 +207,22 @@ GRANT USAGE ON SCHEMA app TO app_api;
 GRANT USAGE ON SCHEMA migrations TO app_api;
 GRANT USAGE ON SCHEMA migrations TO app_auditor;
 
+REVOKE ALL ON LANGUAGE plpgsql FROM PUBLIC;
+GRANT ALL ON LANGUAGE plpgsql TO app_owner;
+GRANT ALL ON LANGUAGE plpgsql TO app_migrator;
+GRANT ALL ON LANGUAGE plpgsql TO app_auditor;
+
 REVOKE ALL ON FUNCTION app.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.current_user_id() TO app_api;
 
 REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.keep_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_owner;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_migrator;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_auditor;
 
 GRANT SELECT,DELETE ON TABLE app.idempotency_keys TO app_api;
 

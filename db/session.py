@@ -2,9 +2,9 @@
 
 Each call of a `Session` is one transaction in three round trips:
 
-    begin read only; set local app.user_id = E'…'     one simple-protocol message
-    the query                                         its plan is cached on the connection
-    commit                                            back before the caller gets the result
+    begin read only; set local …      one simple-protocol message: app.user_id, search_path
+    the query                         its plan is cached on the connection
+    commit                            back before the caller gets the result
 
 The context ends with the transaction. Nothing is ever set on the PostgreSQL session, so a pooled connection has nothing
 to reset: the pool sends no reset query, and PgBouncer in transaction mode is safe.
@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, TypeGuard
 import asyncpg
 from asyncpg import Connection
 
-from db.connect import UNAVAILABLE, DatabaseUnavailableError
+from db.connect import OWN_NAMES_ONLY, UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
@@ -42,6 +42,9 @@ def is_user_id(value: object) -> TypeGuard[str]:
 def begin_statement(user_id: str, *, read_only: bool) -> str:
     """Return the SQL that opens a transaction in which `app.user_id` is `user_id`.
 
+    It also sets `search_path`, because a role may change its own settings: one smuggled `alter role app_api set
+    search_path` would decide what every later statement calls.
+
     `set local` takes no parameters, so the id is an escaped literal: in E'' a quote is doubled and a backslash
     is doubled, whatever standard_conforming_strings says
     (https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
@@ -53,7 +56,7 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
         raise ValueError(f"not a user id: {user_id!r}")
     literal = user_id.replace("\\", "\\\\").replace("'", "''")
     mode = "read only" if read_only else "read write"
-    return f"begin {mode}; set local app.user_id = E'{literal}'"
+    return f"begin {mode}; {OWN_NAMES_ONLY}; set local app.user_id = E'{literal}'"
 
 
 class Transaction:

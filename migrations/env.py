@@ -115,6 +115,8 @@ def migrate(connection: Connection) -> None:
     except DBAPIError as error:
         reason = error.orig.__cause__ if error.orig else error  # asyncpg's own error has the detail and the hint
         hint = "\nOne statement per op.execute." if "multiple commands" in str(reason) else ""
+        if error.statement == preamble.BECOME_OWNER:
+            hint = "\nRun db/roles.sql as an administrator, then: grant app_owner to the login."
         statement = "" if error.statement in preamble.STATEMENTS else f"\nThe statement was: {error.statement}"
         raise CommandError(f"{reason}{hint}{statement}") from error
 
@@ -127,9 +129,11 @@ async def online() -> None:
 
     async def open_connection() -> asyncpg.Connection:
         try:
-            return await connect(url, application_name="partywall migrations")
+            connection = await connect(url, application_name="partywall migrations")
         except DatabaseUnavailableError as error:
             raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL: {error}") from error
+        await connection.execute(preamble.OWN_NAMES_ONLY)  # SQLAlchemy's first statements come before the preamble
+        return connection
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, poolclass=NullPool)
     async with engine.connect() as connection:

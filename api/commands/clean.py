@@ -6,7 +6,7 @@ import asyncpg
 import click
 
 from api.http.idempotency import EXPIRED
-from db.connect import DatabaseUnavailableError, connect, url_from_environment
+from db.connect import OWN_NAMES_ONLY, DatabaseUnavailableError, connect, url_from_environment
 
 
 @click.command()
@@ -30,7 +30,7 @@ async def _delete_expired(url: str) -> int:
     connection = await connect(url, application_name="partywall clean")
     try:
         async with connection.transaction():
-            await connection.execute("set local role app_owner")
+            await connection.execute(f"{OWN_NAMES_ONLY}; set local role app_owner")
             status = await connection.execute(f"delete from app.idempotency_keys where {EXPIRED}")  # noqa: S608
             return int(status.rpartition(" ")[2])
     finally:

@@ -27,6 +27,8 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
     if not cluster.is_running:
         raise click.ClickException(f"no database runs in {data_dir}: start it with make dev (or partywall dev)")
     login, become = LOGINS[role]
-    environment = os.environ | ({"PGOPTIONS": f"-c role={become}"} if become else {})
+    # A superuser too: what others created in public could hide PostgreSQL's own functions.
+    options = "-c search_path=" + (f" -c role={become}" if become else "")
+    environment = os.environ | {"PGOPTIONS": options}
     program = binary("psql")
     os.execve(program, [program, cluster.url(login), *arguments], environment)  # noqa: S606

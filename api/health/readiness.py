@@ -6,14 +6,17 @@ fail by themselves meanwhile.
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 import asyncpg
 
 from api.health.probe import Probe
 from api.http.problems import NotReadyError
-from db.connect import UNAVAILABLE, DatabaseUnavailableError
+from db.audit import EDITED
+from db.audit.state import is_edited, state_of_catalogs
+from db.connect import BEGIN_READ_ONLY, UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 from db.revision import read_migrations, read_schema, why_not_served
 
@@ -21,7 +24,7 @@ log = logging.getLogger("partywall.readiness")
 
 MIGRATIONS = read_migrations()
 
-READY_INTERVAL = 5.0  # seconds between two checks, hence the longest life of a hole; one costs the server about 10 ms
+READY_INTERVAL = 5.0  # seconds between two checks, hence the longest life of a hole
 NOT_READY_INTERVAL = 1.0  # the same while not ready, or while the database is unavailable
 CHECK_TIMEOUT = 10.0  # seconds until a check is dropped: as many as app_api has for a statement
 FIRST_CHECK_TIMEOUT = 1.0  # seconds that a start or a request waits for the first check
@@ -37,7 +40,7 @@ ERRORS = """
 select concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findings where level = 'error'
 """
 # A migration that installs the audit locks its views one by one, and so does a check: shorter than deadlock_timeout.
-BEGIN = "begin read only; set local lock_timeout = '100ms'"
+BEGIN = f"{BEGIN_READ_ONLY}; set local lock_timeout = '100ms'"
 # What says nothing about the policies. Any other error does: they could not be checked.
 UNAVAILABLE_OR_BUSY = (
     *UNAVAILABLE,
@@ -54,6 +57,7 @@ class Readiness:
     def __init__(self, url: str, pool: Pool, *, statement_cache_size: int) -> None:
         """Check the database of `url` for `pool`. Without a cache of statements a check costs much more."""
         self.reasons = NOT_CHECKED
+        self._audited: str | None = None  # the state of the catalogs in which the audit found no error
         self._pool = pool
         self._probe = Probe(url, self._check, timeout=CHECK_TIMEOUT, statement_cache_size=statement_cache_size)
 
@@ -90,7 +94,10 @@ class Readiness:
             await asyncio.sleep(interval)
 
     async def _check(self, connection: asyncpg.Connection) -> None:
-        reasons = await find_reasons(connection)
+        state = await _catalogs(connection)
+        unchanged = state == self._audited
+        reasons = await (_fast_reasons if unchanged else find_reasons)(connection)
+        self._audited = None if reasons else state
         if reasons:
             if reasons != self.reasons:
                 log.warning("not ready", extra={"reasons": reasons})
@@ -106,11 +113,13 @@ class Readiness:
 
 async def find_reasons(connection: asyncpg.Connection) -> list[str]:
     """Return why the API may not serve by the login of this connection: what is wrong, and what to do."""
-    return [
-        *[sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)],
-        *why_not_served(await read_schema(connection), MIGRATIONS),
-        *await _errors(connection),
-    ]
+    return [*await _fast_reasons(connection), *await _errors(connection)]
+
+
+async def _fast_reasons(connection: asyncpg.Connection) -> list[str]:
+    async with _transaction(connection):
+        wrong_login = [sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)]
+    return [*wrong_login, *why_not_served(await read_schema(connection), MIGRATIONS)]
 
 
 async def schema_revision(connection: asyncpg.Connection) -> str | None:
@@ -120,11 +129,23 @@ async def schema_revision(connection: asyncpg.Connection) -> str | None:
 
 async def _errors(connection: asyncpg.Connection) -> list[str]:
     try:
-        await connection.execute(BEGIN)
-        sentences = [sentence for (sentence,) in await connection.fetch(ERRORS)]
-        await connection.execute("commit")  # after an error there is nothing to roll back: the connection is closed
+        async with _transaction(connection):
+            edited = await is_edited(connection)
+            found = [sentence for (sentence,) in await connection.fetch(ERRORS)]
     except UNAVAILABLE_OR_BUSY:
         raise
     except Exception as error:  # noqa: BLE001 - see UNAVAILABLE_OR_BUSY
         return [f"The audit cannot be read ({error}): run alembic upgrade head."]
-    return sentences
+    return [f"{EDITED.object}: {EDITED.detail} Remedy: {EDITED.remediation}", *found] if edited else found
+
+
+async def _catalogs(connection: asyncpg.Connection) -> str:
+    async with _transaction(connection):
+        return await state_of_catalogs(connection)
+
+
+@asynccontextmanager
+async def _transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    await connection.execute(BEGIN)
+    yield
+    await connection.execute("commit")  # after an error there is nothing to roll back: the connection is closed

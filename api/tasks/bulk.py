@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import orjson
 from fastapi import Query
 from starlette.responses import Response
 
@@ -28,15 +29,16 @@ async def change_tasks(update: TaskBulkUpdate, db: CallerSession) -> Response:
     rows = await db.fetch(
         """
         with change as (
-            select * from unnest($2::uuid[], $3::boolean[], $4::integer[]) with ordinality
-                as change (id, completed, "order", place)
+            select * from rows from (json_to_recordset($2) as (id uuid, completed boolean, "order" integer))
+                with ordinality as change (id, completed, "order", place)
         ), found as (
-            select t.id from app.tasks as t where t.user_id = $1 and t.id = any ($2) order by t.id for update
+            select t.id from app.tasks as t
+            where t.user_id = $1 and t.id = any (array(select id from change)) order by t.id for update
         ), changed as (
             update app.tasks as t set
                 completed = coalesce(change.completed, t.completed), "order" = coalesce(change."order", t."order")
             from change join found using (id)
-            where t.user_id = $1 and t.id = change.id and (select count(*) from found) = cardinality($2)
+            where t.user_id = $1 and t.id = change.id and (select count(*) from found) = (select count(*) from change)
             returning t.id, to_json(t)::text as body
         )
         select found.id is not null, body
@@ -44,9 +46,7 @@ async def change_tasks(update: TaskBulkUpdate, db: CallerSession) -> Response:
         order by place
         """,
         db.user_id,
-        [task.id for task in tasks],
-        [task.completed for task in tasks],
-        [task.order for task in tasks],
+        orjson.dumps([task.model_dump(mode="json") for task in tasks]).decode(),
     )
     missing = [
         {"pointer": f"#/tasks/{place}/id", "detail": f"No task with the id {task.id}."}

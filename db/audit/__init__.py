@@ -12,19 +12,52 @@ from typing import NamedTuple
 
 import asyncpg
 
+from db.audit.state import is_edited, is_installed, record
+from db.connect import OWN_NAMES_ONLY
+
 _HERE = Path(__file__).parent
+_BEFORE_FINDINGS = (
+    "removal",
+    "functions",
+    "roles",
+    "tables",
+    "clauses",
+    "definers",
+    "grants",
+    "policies",
+    "accepted",
+    "manifest",
+    "extensions",
+    "surface",
+)
 
 CHECKS = {file.stem: file.read_text() for file in sorted(_HERE.glob("*.sql"))}
 """Each check's name and its query."""
 
+# What several checks read is computed once for all of them: that halves the time. A check by itself reads the view.
+_SHARED = (
+    "api_roles",
+    "clauses",
+    "definer_functions",
+    "grants",
+    "relation_grants",
+    "surface",
+    "tables",
+    "view_reads",
+)
 _FINDINGS = """
 create or replace view audit.findings as
 with {shared}
-select f.name, f.level, f.object, f.detail, f.remediation, f.key
+select f.name, f.level, f.object, f.detail, f.remediation, f.key, p.fingerprint
 from (
 {checks}
 ) as f
-where not exists (select from audit.accepted as a where a.key = f.key)
+cross join lateral (
+    select left(encode(sha256(convert_to(concat_ws(e'\n', f.detail, string_agg(s.fingerprint, ' ' order by s.key)),
+        'UTF8')), 'hex'), 16) as fingerprint
+    from shared_surface as s where f.object in (s.object, s.key)
+) as p
+where not exists (select from audit.accepted as a where a.key = f.key and a.fingerprint = p.fingerprint)
 order by array_position(array['error', 'warning', 'info'], f.level), f.name, f.object;
 
 comment on view audit.findings is
@@ -34,8 +67,8 @@ comment on column audit.findings.level is
     'error: one tenant may reach another''s rows, and the API stops serving. warning: it would take a second mistake.';
 comment on column audit.findings.remediation is 'The SQL that fixes it.';
 comment on column audit.findings.key is 'What audit.accepted lists it by.';
+comment on column audit.findings.fingerprint is 'Of the finding and of what it is about: it changes when that changes.';
 """
-_SHARED = ("api_roles", "tables", "clauses", "relation_grants", "grants", "view_reads", "definer_functions")
 _DESCRIPTION = "Who may do what to which rows, and whether the policies hold"
 
 
@@ -48,6 +81,17 @@ class Finding(NamedTuple):
     detail: str
     remediation: str
     key: str
+    fingerprint: str = ""
+
+
+EDITED = Finding(
+    "changed",
+    "error",
+    "schema audit",
+    "Its views and functions are not those that were installed: what they find means nothing.",
+    "-- Install them again: alembic upgrade head",
+    "changed:schema audit",
+)
 
 
 class NotInstalledError(Exception):
@@ -57,30 +101,27 @@ class NotInstalledError(Exception):
 def installation() -> str:
     """Return the SQL script that installs this version of the audit over any other, to be run as app_owner."""
     script = _script()
-    return f"{script}\ncomment on schema audit is '{_description(script)}';\n"
+    return "\n".join([f"{OWN_NAMES_ONLY};", script, record(_description(script))])
 
 
 async def find(connection: asyncpg.Connection) -> list[Finding]:
     """Return the rows of audit.findings, errors first. Raises NotInstalledError, or what asyncpg raises."""
-    installed = await connection.fetchval(
-        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
-    )
-    if installed != _description(_script()):
-        raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
-    return [Finding(*row) for row in await connection.fetch("select * from audit.findings")]
+    async with connection.transaction(readonly=True):
+        await connection.execute(OWN_NAMES_ONLY)
+        if not await is_installed(connection, _description(_script())):
+            raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
+        rows = await connection.fetch("select * from audit.findings")
+        edited = [EDITED] if await is_edited(connection) else []
+    return [*edited, *[Finding(*row) for row in rows]]
 
 
 def _script() -> str:
     checks = "\nunion all\n".join(query.strip().removesuffix(";") for query in CHECKS.values())
-    # What many checks read is computed once.
-    checks = re.sub(rf"\baudit\.({'|'.join(_SHARED)})\b", r"\1", checks)
-    shared = ",\n".join(f"{view} as materialized (table audit.{view})" for view in _SHARED)
+    checks = re.sub(rf"\baudit\.({'|'.join(_SHARED)})\b", r"shared_\1", checks)
+    shared = ", ".join(f"shared_{view} as materialized (table audit.{view})" for view in _SHARED)
     return "\n".join(
         [
-            *map(
-                _part,
-                ("removal", "functions", "roles", "tables", "clauses", "definers", "grants", "policies", "accepted"),
-            ),
+            *map(_part, _BEFORE_FINDINGS),
             _FINDINGS.format(shared=shared, checks=checks),
             *map(_part, ("explain_access", "readers")),
         ]
@@ -92,4 +133,4 @@ def _part(name: str) -> str:
 
 
 def _description(script: str) -> str:
-    return f"{_DESCRIPTION}; version {hashlib.sha256(script.encode()).hexdigest()[:16]}."
+    return f"{_DESCRIPTION}; version {hashlib.sha256(script.encode()).hexdigest()[:16]}"

@@ -15,6 +15,7 @@ import asyncpg
 
 from db.audit import Finding
 from db.audit.attempts import TABLES, Row, Table, tries
+from db.connect import OWN_NAMES_ONLY
 
 # How an attempt is blocked: by a missing grant or a policy, for lack of a tenant, by a foreign key without a target.
 _REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
@@ -46,7 +47,7 @@ async def prove(connection: asyncpg.Connection) -> Proof:
     await transaction.start()
     try:
         # Only a TRUNCATE that is permitted waits for a lock.
-        await connection.execute("set local role app_api; set local lock_timeout = '1s'")
+        await connection.execute(f"{OWN_NAMES_ONLY}; set local role app_api; set local lock_timeout = '1s'")
         prover = _Prover(connection)
         await prover.run()
         accepted = {row["key"] for row in await connection.fetch("select key from audit.accepted")}
@@ -137,7 +138,7 @@ class _Prover:
         return status, status.endswith(" 0")
 
     async def _set_caller(self, user: str) -> None:
-        await self._connection.execute("select set_config('app.user_id', $1, true)", user)
+        await self._connection.execute(f"set local app.user_id = '{user}'")
 
     def _record(self, table: str, attempt: str, outcome: str, *, blocked: bool) -> None:
         self.attempts.append(Attempt(table, attempt, outcome, blocked))

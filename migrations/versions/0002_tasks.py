@@ -28,7 +28,7 @@ create table app.tasks (
     constraint tasks_text_not_blank check (text ~ '\S'),
     constraint tasks_completed_at_if_completed check (completed = (completed_at is not null))
 )""")
-    op.execute("set local search_path = default")
+    op.execute("set local search_path = ''")
     op.execute('create index tasks_by_order on app.tasks (user_id, "order", id)')
     op.execute('create index tasks_by_completed_order on app.tasks (user_id, completed, "order", id)')
     op.execute("create index tasks_by_completed_age on app.tasks (user_id, completed, id)")

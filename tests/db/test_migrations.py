@@ -232,7 +232,7 @@ def test_roles_made_by_hand_will_do(empty: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize(
     ("role", "reason"),
-    [("app_api", 'login "app_api" is not a member of app_owner'), ("nobody", "cannot connect")],
+    [("app_api", "grant app_owner to the login"), ("nobody", "cannot connect")],
 )
 def test_a_login_that_may_not_migrate_is_told_why(empty: psycopg.Connection, role: str, reason: str) -> None:
     run = alembic(url_to(empty, role), "upgrade", "head", check=False)

@@ -307,7 +307,7 @@ async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Conne
     admin.execute("""
         create sequence tries;
         create function fail() returns text language plpgsql security definer as
-        $$begin perform nextval('tries'); raise serialization_failure; end$$;
+        $$begin perform nextval('public.tries'); raise serialization_failure; end$$;
     """)
     admin.commit()
     with pytest.raises(asyncpg.SerializationError):

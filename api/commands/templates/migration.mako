@@ -29,7 +29,7 @@ create table app.${plural} (
     constraint ${plural}_${field.name}_not_blank check (${field.column} ~ '\S')${"" if loop.last else ","}
 % endfor
 )""")
-    op.execute("set local search_path = default")
+    op.execute("set local search_path = ''")
     op.execute("""
 create trigger ${plural}_updated_at before update on app.${plural}
 for each row execute function app.keep_updated_at()""")
