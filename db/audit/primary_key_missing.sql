@@ -6,9 +6,11 @@ select
     audit.name(t."table") as object,
     case when invalid.key is null then 'There is no primary key.'
         else 'Its primary key is not valid: partitions are without one.' end as detail,
-    case when invalid.key is null then audit.remedy(format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
-        case when id.attname is null then format('add column id uuid not null default %s, ', uuid.function) else '' end),
-        audit.is_ours(t."table"))
+    case
+        when invalid.key is null then audit.remedy(
+            format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
+                'add column id uuid not null default ' || case when id.attname is null then uuid.function end || ', '),
+            audit.is_ours(t."table"))
         else audit.advice(format('Attach the primary key of each partition: alter index %s attach partition …;',
             audit.name(invalid.key)))
     end as remediation,

@@ -10,7 +10,8 @@ select
             then format('alter routine %s security invoker; ', o.identity)
         when o.type = 'view' then format('alter view %s set (security_invoker = true); ', o.identity)
         else ''
-    end || format('alter %s %s owner to app_owner;', replace(o.type, 'statistics object', 'statistics'), o.identity) as remediation,
+    end || format('alter %s %s owner to app_owner;',
+        replace(o.type, 'statistics object', 'statistics'), o.identity) as remediation,
     format('role_owns:%s %s', o.type, o.identity) as key
 from pg_shdepend
 cross join pg_identify_object(classid, objid, objsubid) as o

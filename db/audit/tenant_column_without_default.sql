@@ -4,8 +4,8 @@ select
     'tenant_column_without_default' as name,
     'warning' as level,
     audit.name(t."table") || '.' || t.tenant_column as object,
-    coalesce(case when a.attgenerated = '' then 'The default is ' else 'It is generated as ' end || audit.expression(d.adbin, t."table"), 'There is no default')
-        || format('; it should be %s.', t.tenant_default) as detail,
+    coalesce(case when a.attgenerated = '' then 'The default is ' else 'It is generated as ' end
+        || audit.expression(d.adbin, t."table"), 'There is no default') || format('; it should be %s.', t.tenant_default) as detail,
     audit.remedy(format('alter table %s %salter column %I set default %s;', audit.name(t."table"),
         case
             when a.attidentity <> '' then format('alter column %I drop identity, ', t.tenant_column)

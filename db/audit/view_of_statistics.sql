@@ -1,5 +1,5 @@
--- Statistics have values of every tenant's rows. pg_stats hides those that the caller may not read; a view of the catalog
--- itself reads it with its owner's rights, as one of large objects or of passwords does.
+-- Statistics have values of every tenant's rows. pg_stats hides those that the caller may not read. A view of the
+-- catalog itself reads it with its owner's rights, as one of large objects or of passwords does.
 select
     'view_of_statistics' as name,
     'error' as level,
