@@ -10,7 +10,8 @@ from (
     select
         g.object as object,
         format('app_auditor may read it: select is granted to %s.', string_agg(distinct g.grantee, ' and ')) as detail,
-        format('revoke select on %s from %s;', g.object, string_agg(distinct g.grantee, ', ')) as remediation
+        audit.remedy(format('revoke select on %s from %s;', g.object, string_agg(distinct g.grantee, ', ')),
+            bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation
     from audit.tables as t
     join audit.relation_grants as g on g.relation = t."table"
     where g.privilege = 'select' and g.grantee in ('PUBLIC', to_regrole('app_auditor')::text)

@@ -18,7 +18,7 @@ select
     end as detail,
     case when p.prorettype <> 'text'::regtype then 'drop function app.current_user_id(); ' else '' end
         || 'create or replace function app.current_user_id() returns text language sql stable parallel safe '
-        'return nullif(current_setting(''app.user_id'', true), ''''); '
+        'return nullif(pg_catalog.current_setting(''app.user_id'', true), ''''); '
         'alter function app.current_user_id() owner to app_owner; '
         'revoke execute on function app.current_user_id() from public; '
         'grant execute on function app.current_user_id() to app_api;' as remediation,

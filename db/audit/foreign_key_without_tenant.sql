@@ -7,14 +7,16 @@ select
     format('The foreign key to %s does not start with user_id on both sides: a row can reference another tenant''s.',
         audit.name(f.confrelid)) as detail,
     case
-        when cannot_lead then ''
-        when has_key then ''
-        else format('alter table %s add unique (user_id, %s); ', audit.name(f.confrelid), there)
-    end || format('alter table %s drop constraint %I', audit.name(f.conrelid), f.conname) || case
-        when cannot_lead then ';'
-        else format(', add constraint %I foreign key (user_id, %s) references %s (user_id, %s)%s;',
-            f.conname, here, audit.name(f.confrelid), there,
-            regexp_replace(options, '(ON DELETE SET (NULL|DEFAULT))(?! \()', format('\1 (%s)', here)))
+        when cannot_lead then audit.advice(format('Give the table the tenant column, and the key both. '
+            'Until then: alter table %s drop constraint %I;', audit.name(f.conrelid), f.conname))
+        else audit.remedy(
+            case when has_key then ''
+                else format('alter table %s add unique (user_id, %s); ', audit.name(f.confrelid), there) end
+            || format('alter table %s drop constraint %I, '
+                'add constraint %2$I foreign key (user_id, %s) references %s (user_id, %s)%s;',
+                audit.name(f.conrelid), f.conname, here, audit.name(f.confrelid), there,
+                regexp_replace(options, '(ON DELETE SET (NULL|DEFAULT))(?! \()', format('\1 (%s)', here))),
+            audit.is_ours(f.conrelid) and audit.is_ours(f.confrelid))
     end as remediation,
     'foreign_key_without_tenant:' || audit.name(f.conrelid) || '.' || quote_ident(f.conname) as key
 from audit.tables as t

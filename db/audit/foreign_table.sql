@@ -4,7 +4,8 @@ select
     'error' as level,
     audit.name(f.oid) as object,
     'app_api may use the foreign table, and foreign tables have no row-level security.' as detail,
-    format('revoke all on %s from %s cascade;', audit.name(f.oid), string_agg(distinct g.grantee, ', ')) as remediation,
+    audit.remedy(format('revoke all on %s from %s cascade;', audit.name(f.oid), string_agg(distinct g.grantee, ', ')),
+        bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation,
     'foreign_table:' || audit.name(f.oid) as key
 from pg_class as f
 join audit.relation_grants as g on g.relation = f.oid and g.reaches_api

@@ -11,12 +11,12 @@ select distinct
     what as object,
     format('%s has %s%s.', grantee, privilege, case when with_grant_option then ' with grant option' else '' end)
         as detail,
-    format('revoke %s%s%s on %s %s from %s cascade;',
+    audit.remedy(format('revoke %s%s%s on %s %s from %s cascade;',
         case when is_beyond then '' else 'grant option for ' end,
         privilege, ' (' || quote_ident("column") || ')',
         case when kind in ('function', 'schema', 'database', 'sequence') then replace(kind, 'function', 'routine')
             else 'table' end,
-        object, grantee) as remediation,
+        object, grantee), audit.may_revoke(grantee, owner, namespace)) as remediation,
     'grant_beyond_rls:' || what as key
 from audit.grants
 cross join lateral (

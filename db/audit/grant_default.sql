@@ -5,8 +5,9 @@ select
     'warning' as level,
     format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege) as object,
     format('%s will be granted %s on new %s.', grantee, privilege, kind) as detail,
-    format('alter default privileges for role %s%s revoke %s on %s from %s;',
-        owner, ' in schema ' || namespace, privilege, kind, grantee) as remediation,
+    audit.remedy(format('alter default privileges for role %s%s revoke %s on %s from %s;',
+        owner, ' in schema ' || namespace, privilege, kind, grantee),
+        grantee = 'app_api' or audit.is_ours(owner, null)) as remediation,
     'grant_default:' || format('default for %s of %s%s to %s: %s', kind, owner, ' in ' || namespace, grantee, privilege)
         as key
 from (

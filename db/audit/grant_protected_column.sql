@@ -5,11 +5,11 @@ select
     'warning' as level,
     g.object || '.' || quote_ident(a.name) as object,
     format('app_api may %s it.', string_agg(distinct g.privilege, ' and ')) as detail,
-    string_agg(distinct case
+    audit.remedy(string_agg(distinct case
         when g.kind = 'column' then format('revoke %s (%I) on %s from %s;', g.privilege, a.name, g.object, g.grantee)
         else format('revoke %s on %s from %s;', g.privilege, g.object, g.grantee)
             || coalesce(format(' grant %s (%s) on %s to %s;', g.privilege, others.list, g.object, g.grantee), '')
-    end, ' ') as remediation,
+    end, ' '), bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation,
     'grant_protected_column:' || g.object || '.' || quote_ident(a.name) as key
 from audit.tables as t
 cross join unnest(t.protected_columns) as a (name)

@@ -4,8 +4,9 @@ select distinct
     'warning' as level,
     format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as object,
     format('Every role has %s, through PUBLIC.', g.privilege) as detail,
-    format('revoke %s%s on %s from public;', g.privilege, ' (' || quote_ident(g."column") || ')', g.object)
-        as remediation,
+    audit.remedy(
+        format('revoke %s%s on %s from public;', g.privilege, ' (' || quote_ident(g."column") || ')', g.object),
+        audit.may_revoke(g.grantee, g.owner, g.namespace)) as remediation,
     'grant_to_public:' || format('%s%s: %s', g.object, '.' || quote_ident(g."column"), g.privilege) as key
 from audit.relation_grants as g
 join audit.tables as t on t."table" = g.relation

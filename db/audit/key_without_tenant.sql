@@ -7,7 +7,7 @@ select
     format('The %s does not start with user_id: a duplicate reveals that another tenant has the value.',
         case k.contype when 'p' then 'primary key' when 'x' then 'exclusion constraint' else 'unique key' end)
         as detail,
-    case when m.amname = 'gist' then 'create extension if not exists btree_gist; ' else '' end || case
+    audit.remedy(case when m.amname = 'gist' then 'create extension if not exists btree_gist; ' else '' end || case
         when k.oid is null then format('drop index %s; create unique index %I on %s using %I (user_id, %s;',
             audit.name(i.indexrelid), c.relname, audit.name(i.indrelid), m.amname, audit.index_columns(i.indexrelid))
         else format('alter table %s drop constraint %I, add constraint %I %s;',
@@ -16,7 +16,7 @@ select
                 else regexp_replace(
                     regexp_replace(audit.constraint_definition(k.oid), ', user_id(?=[,)])', ''), '\(', '(user_id, ')
             end)
-    end as remediation,
+    end, audit.is_ours(t."table")) as remediation,
     'key_without_tenant:' || audit.name(i.indexrelid) as key
 from audit.tables as t
 join pg_index as i on i.indrelid = t."table" and (i.indisunique or i.indisexclusion)

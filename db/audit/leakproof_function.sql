@@ -5,8 +5,9 @@ select
     'warning' as level,
     audit.routine(p.oid) as object,
     'It is marked LEAKPROOF: it may run on rows before the policies do.' as detail,
-    format('alter function %s not leakproof;', audit.routine(p.oid)) as remediation,
+    audit.remedy(format('alter function %s not leakproof;', audit.routine(p.oid)),
+        audit.is_ours(p.proowner, p.pronamespace)) as remediation,
     'leakproof_function:' || audit.routine(p.oid) as key
 from pg_proc as p
-where p.proleakproof and p.pronamespace::regnamespace::text !~ '^(pg_|information_schema$)'
+where p.proleakproof and p.oid >= 16384 and p.pronamespace::regnamespace::text !~ '^pg_temp'
     and not audit.in_extension('pg_proc', p.oid);

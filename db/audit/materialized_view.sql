@@ -5,8 +5,9 @@ select
     audit.name(v.oid) as object,
     format('app_api may read this copy%s; materialized views have no row-level security.', ' of ' || reads.tables)
         as detail,
-    format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', '))
-        as remediation,
+    audit.remedy(
+        format('revoke select on %s from %s cascade;', audit.name(v.oid), string_agg(distinct g.grantee, ', ')),
+        bool_and(audit.may_revoke(g.grantee, g.owner, g.namespace))) as remediation,
     'materialized_view:' || audit.name(v.oid) as key
 from pg_class as v
 join audit.relation_grants as g on g.relation = v.oid and g.reaches_api and g.privilege = 'select'

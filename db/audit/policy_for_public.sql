@@ -4,7 +4,8 @@ select
     'warning' as level,
     audit.name(polrelid) || '.' || quote_ident(polname) as object,
     'The policy applies to every role.' as detail,
-    format('alter policy %I on %s to app_api;', polname, audit.name(polrelid)) as remediation,
+    audit.remedy(format('alter policy %I on %s to app_api;', polname, audit.name(polrelid)), audit.is_ours(polrelid))
+        as remediation,
     'policy_for_public:' || audit.name(polrelid) || '.' || quote_ident(polname) as key
 from pg_policy
 join audit.tables on "table" = polrelid

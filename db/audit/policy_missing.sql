@@ -5,13 +5,13 @@ select
     'warning' as level,
     g.object || ' ' || g.privilege as object,
     format('app_api was granted %s, and no policy permits it.', g.privilege) as detail,
-    case
+    audit.remedy(case
         when t.tenant_condition is null
             then format('revoke %s on %s from %s;', g.privilege, g.object, string_agg(distinct g.grantee, ', '))
         else format('create policy %I on %s for %s to app_api %s;', 'tenants_' || g.privilege, g.object, g.privilege,
             concat_ws(' ', case when g.privilege <> 'insert' then format('using (%s)', t.tenant_condition) end,
                 case when g.privilege in ('insert', 'update') then format('with check (%s)', t.tenant_condition) end))
-    end as remediation,
+    end, audit.is_ours(t."table")) as remediation,
     'policy_missing:' || g.object || ' ' || g.privilege as key
 from audit.tables as t
 join audit.relation_grants as g on g.relation = t."table" and g.reaches_api

@@ -6,7 +6,14 @@ select
     audit.name(p.polrelid) || '.' || quote_ident(p.polname) as object,
     format('Permissive for the same command as %s: a row passes if either passes it.',
         string_agg(quote_ident(older.polname), ', ' order by older.polname)) as detail,
-    format('drop policy %I on %s;', p.polname, audit.name(p.polrelid)) as remediation,
+    case
+        -- Without it every command would still have a policy.
+        when bool_or(older.polcmd in ('*', p.polcmd))
+            then audit.remedy(format('drop policy %I on %s;', p.polname, audit.name(p.polrelid)),
+                audit.is_ours(p.polrelid))
+        else audit.advice(format('Drop one of them; this one is for one command only: drop policy %s on %s;',
+            min(quote_ident(older.polname)), audit.name(p.polrelid)))
+    end as remediation,
     'policy_multiple_permissive:' || audit.name(p.polrelid) || '.' || quote_ident(p.polname) as key
 from audit.tables as t
 cross join (select array_agg(role::oid) || 0::oid as oids from audit.api_roles) as api

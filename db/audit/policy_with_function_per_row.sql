@@ -6,7 +6,11 @@ select
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
     format('%s (%s) calls %s for each row.', upper(c.clause), c.expression,
         string_agg(audit.routine(p.oid), ', ' order by p.oid)) as detail,
-    c.remediation as remediation,
+    case
+        when c.is_only_condition then c.remediation
+        else audit.advice(format('Rewrite the condition without the function: alter policy %I on %s %s (…);', c.policy,
+            audit.name(c."table"), c.clause))
+    end as remediation,
     'policy_with_function_per_row:' || c.key as key
 from audit.clauses as c
 cross join lateral (
@@ -24,4 +28,5 @@ cross join lateral (
 ) as f
 join pg_proc as p on p.oid = f.oid
 where not c.implied and (p.oid >= 16384 or not p.proleakproof)
-group by c."table", c.policy, c.clause, c.expression, c.remediation, c.key;
+group by c."table", c.policy, c.clause, c.expression, c.is_only_condition,
+    c.remediation, c.key;

@@ -5,9 +5,9 @@ select
     'warning' as level,
     audit.name(p.polrelid) || '.' || quote_ident(p.polname) as object,
     'The policy has no WITH CHECK.' as detail,
-    format('alter policy %I on %s with check (%s);', p.polname, audit.name(p.polrelid),
-        coalesce(case when c.compares_tenant or not p.polpermissive then c.expression end, t.tenant_condition, 'false'))
-        as remediation,
+    audit.remedy(format('alter policy %I on %s with check (%s);', p.polname, audit.name(p.polrelid),
+        coalesce(case when c.compares_tenant or not p.polpermissive then c.expression end, t.tenant_condition, 'false')),
+        audit.is_ours(p.polrelid)) as remediation,
     'policy_without_check:' || audit.name(p.polrelid) || '.' || quote_ident(p.polname) as key
 from pg_policy as p
 join audit.tables as t on t."table" = p.polrelid

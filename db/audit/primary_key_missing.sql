@@ -4,10 +4,16 @@ select
     'primary_key_missing' as name,
     'warning' as level,
     audit.name(t."table") as object,
-    'There is no primary key.' as detail,
-    format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
-        case when id.attname is null then format('add column id uuid not null default %s, ', uuid.function) else '' end)
-        as remediation,
+    case when invalid.key is null then 'There is no primary key.'
+        else 'Its primary key is not valid: partitions are without one.' end as detail,
+    case
+        when invalid.key is null then audit.remedy(
+            format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
+                'add column id uuid not null default ' || case when id.attname is null then uuid.function end || ', '),
+            audit.is_ours(t."table"))
+        else audit.advice(format('Attach the primary key of each partition: alter index %s attach partition …;',
+            audit.name(invalid.key)))
+    end as remediation,
     'primary_key_missing:' || audit.name(t."table") as key
 from audit.tables as t
 join pg_class as c on c.oid = t."table" and not c.relispartition
@@ -16,5 +22,7 @@ cross join lateral (
     select case when current_setting('server_version_num')::int < 180000 then 'app' else 'pg_catalog' end
         || '.uuidv7()' as function
 ) as uuid
-where t.tenant_column is not null
-    and not exists (select from pg_constraint where conrelid = t."table" and contype = 'p');
+left join lateral (
+    select indexrelid as key, indisvalid from pg_index where indrelid = t."table" and indisprimary
+) as invalid on true
+where t.tenant_column is not null and invalid.indisvalid is not true;

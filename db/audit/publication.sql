@@ -4,7 +4,8 @@ select
     'warning' as level,
     format('%I of %s', p.pubname, audit.name(t."table")) as object,
     'The publication sends every tenant''s rows to its subscribers.' as detail,
-    case when p.puballtables then format('drop publication %I;', p.pubname) else s.statements end as remediation,
+    audit.remedy(case when p.puballtables then format('drop publication %I;', p.pubname) else s.statements end,
+        audit.is_ours(p.pubowner, null)) as remediation,
     format('publication:%I of %s', p.pubname, audit.name(t."table")) as key
 from audit.tables as t
 cross join pg_publication as p

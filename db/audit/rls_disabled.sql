@@ -4,8 +4,8 @@ select
     case when reachable then 'error' else 'warning' end as level,
     audit.name("table") as object,
     'Row-level security is disabled.' as detail,
-    format('alter table %s enable row level security%s;', audit.name("table"),
-        case when rls_forced then '' else ', force row level security' end) as remediation,
+    audit.remedy(format('alter table %s enable row level security%s;', audit.name("table"),
+        case when rls_forced then '' else ', force row level security' end), audit.is_ours("table")) as remediation,
     'rls_disabled:' || audit.name("table") as key
 from audit.tables
 where not rls_enabled and child_of is null;

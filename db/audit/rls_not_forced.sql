@@ -5,7 +5,8 @@ select
     'warning' as level,
     audit.name("table") as object,
     'Row-level security is not forced: the owner bypasses it.' as detail,
-    format('alter table %s force row level security;', audit.name("table")) as remediation,
+    audit.remedy(format('alter table %s force row level security;', audit.name("table")), audit.is_ours("table"))
+        as remediation,
     'rls_not_forced:' || audit.name("table") as key
 from audit.tables
 where rls_enabled and not rls_forced and child_of is null;

@@ -4,7 +4,14 @@ select
     'error' as level,
     format('%s %s', o.type, o.identity) as object,
     format('app_api owns the %s %s.', o.type, o.identity) as detail,
-    'reassign owned by app_api to app_owner;' as remediation,
+    -- What ran with the rights of app_api must not run with those of app_owner afterwards.
+    case
+        when (select prosecdef from pg_proc where classid = 'pg_proc'::regclass and oid = objid)
+            then format('alter routine %s security invoker; ', o.identity)
+        when o.type = 'view' then format('alter view %s set (security_invoker = true); ', o.identity)
+        else ''
+    end || format('alter %s %s owner to app_owner;',
+        replace(o.type, 'statistics object', 'statistics'), o.identity) as remediation,
     format('role_owns:%s %s', o.type, o.identity) as key
 from pg_shdepend
 cross join pg_identify_object(classid, objid, objsubid) as o

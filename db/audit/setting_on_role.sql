@@ -1,23 +1,40 @@
 -- A session starts with the settings of its role and its database. app.user_id set there would make everybody the same
--- caller, and role would make the login somebody else; with row_security = off, policies raise errors. Other settings
--- (timeouts, time zone) are no risk.
+-- caller, and role would make the login somebody else; with row_security = off, policies raise errors. search_path
+-- decides which of two functions or operators is meant, standard_conforming_strings where a literal ends; libraries run
+-- code. Other settings (timeouts, time zone, the planner's) are no risk.
 select
     'setting_on_role' as name,
     case
-        when lower(parameter) in ('app.user_id', 'role', 'session_authorization')
+        when parameter = 'search_path' and s.setrole = 0 and not exists (
+            select from unnest(array['app_api', 'app_migrator', 'app_auditor']) as login
+            where not exists (
+                select from pg_db_role_setting as own, unnest(own.setconfig) as path
+                where own.setrole = to_regrole(login) and path like 'search\_path=%'
+            )
+        ) then 'info'
+        when parameter in ('app.user_id', 'role', 'session_authorization')
             and s.setrole in (0, to_regrole('app_api')) then 'error'
+        -- A schema that comes before pg_catalog replaces PostgreSQL's own functions and operators.
+        when parameter = 'search_path' and s.setrole = to_regrole('app_api')
+            and (setting ~ '[=,].*\mpg_catalog\M' and setting !~ '=pg_catalog\M'
+                or audit.open_schemas(setting, s.setrole) is not null) then 'error'
         else 'warning'
     end as level,
-    format('%s on %s', lower(parameter), target) as object,
+    format('%s on %s', parameter, target) as object,
     format('Sessions start with %s.', setting) as detail,
-    format('alter %s reset %s;', target, (
-        select string_agg(quote_ident(part), '.' order by place)
-        from string_to_table(parameter, '.') with ordinality as parts (part, place)
-    )) as remediation,
-    format('setting_on_role:%s on %s', lower(parameter), target) as key
+    case
+        when parameter = 'search_path' and s.setrole <> 0 and s.setdatabase = 0
+            then format('alter %s set search_path = '''';', target)
+        else audit.remedy(format('alter %s reset %s;', target, (
+            select string_agg(quote_ident(part), '.' order by place)
+            from string_to_table(written, '.') with ordinality as parts (part, place)
+        )), s.setrole <> 0 or parameter <> 'search_path')
+    end as remediation,
+    format('setting_on_role:%s on %s', parameter, target) as key
 from pg_db_role_setting as s
 cross join unnest(s.setconfig) as setting
-cross join split_part(setting, '=', 1) as parameter
+cross join split_part(setting, '=', 1) as written
+cross join lower(written) as parameter
 cross join lateral (
     select case
         when s.setrole = 0 and s.setdatabase = 0 then 'role all'
@@ -27,5 +44,11 @@ cross join lateral (
     end as target
 ) as targets
 where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
-    and lower(parameter) in ('app.user_id', 'audit.explaining', 'role', 'row_security', 'session_authorization',
-        'session_replication_role');
+    and (parameter in ('app.user_id', 'audit.explaining', 'role', 'row_security', 'session_authorization',
+            'session_replication_role')
+        or (s.setrole = 0 or s.setrole in (select role from audit.api_roles)
+                or s.setrole in (to_regrole('app_owner'), to_regrole('app_migrator'), to_regrole('app_auditor')))
+            and (parameter in ('session_preload_libraries', 'local_preload_libraries', 'dynamic_library_path',
+                    'lo_compat_privileges')
+                or lower(setting) = 'standard_conforming_strings=off'
+                or parameter = 'search_path' and setting not in ('search_path=', 'search_path=""')));

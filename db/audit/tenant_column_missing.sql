@@ -5,8 +5,8 @@ select
     case when reachable then 'error' else 'warning' end as level,
     audit.name("table") as object,
     'There is no column user_id.' as detail,
-    format('alter table %s add column user_id text not null default app.current_user_id();',
-        audit.name(coalesce(pg_partition_root("table"), "table"))) as remediation,
+    audit.remedy(format('alter table %s add column user_id text not null default app.current_user_id();',
+        audit.name(coalesce(pg_partition_root("table"), "table"))), audit.is_ours("table")) as remediation,
     'tenant_column_missing:' || audit.name("table") as key
 from audit.tables
-where tenant_column is null;
+where tenant_column is null and (child_of is null or reachable);

@@ -4,10 +4,13 @@ select
     'tenant_column_without_default' as name,
     'warning' as level,
     audit.name(t."table") || '.' || t.tenant_column as object,
-    coalesce('The default is ' || audit.expression(d.adbin, t."table"), 'There is no default')
-        || format('; it should be %s.', t.tenant_default) as detail,
-    format('alter table %s alter column %I set default %s;', audit.name(t."table"), t.tenant_column, t.tenant_default)
-        as remediation,
+    coalesce(case when a.attgenerated = '' then 'The default is ' else 'It is generated as ' end
+        || audit.expression(d.adbin, t."table"), 'There is no default') || format('; it should be %s.', t.tenant_default) as detail,
+    audit.remedy(format('alter table %s %salter column %I set default %s;', audit.name(t."table"),
+        case
+            when a.attidentity <> '' then format('alter column %I drop identity, ', t.tenant_column)
+            when a.attgenerated <> '' then format('alter column %I drop expression, ', t.tenant_column)
+        end, t.tenant_column, t.tenant_default), audit.is_ours(t."table")) as remediation,
     'tenant_column_without_default:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
@@ -18,4 +21,5 @@ cross join lateral (
     select case when p.tree @> '{"node": "FUNCEXPR", "funcformat": "2"}' then audit.operand(p.tree #> '{args,0}')
         else p.tree end as tree
 ) as value
-where (value.tree @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)) is not true;
+where (t.child_of is null or t.reachable)
+    and (value.tree @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)) is not true;

@@ -8,7 +8,9 @@ select
     end as level,
     audit.name(v.oid) as object,
     format('The view reads %s with the rights of %s.', reads.tables, v.relowner::regrole) as detail,
-    format('alter view %s set (security_invoker = true);', audit.name(v.oid)) as remediation,
+    -- Whoever else reads it then needs the privileges of the tables.
+    audit.remedy(format('alter view %s set (security_invoker = true);', audit.name(v.oid)),
+        audit.is_ours(v.relowner, v.relnamespace) and not api.shared) as remediation,
     'view_definer:' || audit.name(v.oid) as key
 from pg_class as v
 join (
@@ -21,7 +23,11 @@ cross join lateral (
     select
         coalesce(bool_or(has_any_column_privilege(role, v.oid, 'select, insert, update')
             or has_table_privilege(role, v.oid, 'delete')), false) as granted,
-        bool_or(has_schema_privilege(role, v.relnamespace, 'usage')) as in_reach
+        bool_or(has_schema_privilege(role, v.relnamespace, 'usage')) as in_reach,
+        exists (
+            select from audit.relation_grants as g
+            where g.relation = v.oid and g.grantee not in (select role::text from audit.api_roles)
+        ) as shared
     from audit.api_roles
 ) as api
 where v.relkind = 'v' and (granted or in_reach)

@@ -1,8 +1,5 @@
 """The checks of grants."""
 
-import psycopg
-import pytest
-
 from tests.support.twins import (
     DATABASE,
     ERROR,
@@ -10,12 +7,7 @@ from tests.support.twins import (
     Bad,
     Good,
     Twins,
-    assert_not_reported,
-    assert_quoted,
-    assert_reported_and_fixed,
-    bad,
-    bad_under_odd_names,
-    good,
+    parametrized,
     routine,
 )
 
@@ -66,10 +58,19 @@ TWINS: Twins = {
     ],
     "grant_create": [
         Bad("grant create on schema app to app_api", "schema app to app_api"),
-        Bad("grant create on schema public to public", "schema public to PUBLIC"),
-        Bad("grant readers to app_api; grant create on schema hidden to readers", "schema hidden to readers"),
+        Bad("grant create on schema public to public", "schema public to PUBLIC", advice=True),
+        Bad("grant create on schema public to readers", "schema public to readers", advice=True),
+        Bad("grant create on schema app to readers", "schema app to readers"),
+        Bad("grant create on schema audit to app_auditor", "schema audit to app_auditor"),
+        Bad("grant usage on schema hidden to app_api; grant create on schema hidden to readers",
+            "schema hidden to readers", advice=True),
+        Bad("grant readers to app_api; grant create on schema hidden to readers", "schema hidden to readers",
+            advice=True),
         Bad(f"grant create on database {DATABASE} to app_api", f"database {DATABASE} to app_api"),
-        Good("grant create on schema app to readers; grant usage on schema hidden to app_api"),
+        Good("grant create on schema hidden to readers"),
+        Good("grant create on schema app, public to app_migrator; grant app_owner to readers;"
+            "grant create on schema app to readers"),
+        Good("create role root superuser; grant create on schema app to root"),
         Good(f"grant temporary on database {DATABASE} to app_api"),
     ],
     "grant_default": [
@@ -77,7 +78,7 @@ TWINS: Twins = {
             "default for tables of app_owner in app to app_api: select"),
         Bad('create schema "a in b"; create role "c in d";'
             'alter default privileges for role "c in d" in schema "a in b" grant usage on sequences to public',
-            'default for sequences of "c in d" in "a in b" to PUBLIC: usage'),
+            'default for sequences of "c in d" in "a in b" to PUBLIC: usage', advice=True),
         Bad("grant readers to app_api; alter default privileges for role app_owner grant create on schemas to readers",
             "default for schemas of app_owner to readers: create"),
         Bad("alter default privileges for role app_owner grant execute on functions to public",
@@ -90,6 +91,26 @@ TWINS: Twins = {
         Good("alter default privileges for role app_owner in schema app grant select on tables to app_auditor"),
         Good("alter default privileges for role app_owner grant usage on types to app_api"),
         Good("alter default privileges for role app_api grant select on tables to readers"),
+    ],
+    "grant_on_catalog": [
+        Bad("grant select on pg_statistic to app_api", "pg_statistic to app_api: select", ERROR),
+        Bad("grant select (stavalues1) on pg_statistic to public",
+            "pg_statistic.stavalues1 to PUBLIC: select", ERROR),
+        Bad("grant select on pg_statistic_ext_data to readers; grant readers to app_api",
+            "pg_statistic_ext_data to readers: select", ERROR),
+        Bad("grant select on pg_largeobject to app_api", "pg_largeobject to app_api: select", ERROR),
+        Bad("grant select on pg_authid to public", "pg_authid to PUBLIC: select"),
+        Bad("grant select (rolpassword) on pg_authid to app_api", "pg_authid.rolpassword to app_api: select"),
+        Bad("grant select on pg_user_mapping, pg_subscription to app_api", "pg_user_mapping to app_api: select",
+            times=2),
+        Bad("grant update on pg_class to app_api", "pg_class to app_api: update"),
+        Bad("grant execute on function pg_read_file(text) to app_api", "pg_read_file(text) to app_api: execute", ERROR),
+        Bad("grant execute on function pg_reload_conf() to public", "pg_reload_conf() to PUBLIC: execute"),
+        Good("grant select on pg_statistic, pg_authid to readers"),
+        Good("grant select on pg_class to app_api; grant select (relname) on pg_class to public"),
+        Good("revoke execute on function pg_catalog.now() from public;"
+            "grant execute on function pg_catalog.now() to app_api, app_migrator"),
+        Good("revoke select on pg_class from public; grant select on pg_class to public"),
     ],
     "grant_protected_column": [
         Bad("grant insert (id) on scratch.notes to app_api", "scratch.notes.id"),
@@ -117,19 +138,4 @@ TWINS: Twins = {
 }
 # fmt: on
 
-
-@pytest.mark.parametrize(("check", "twin"), bad(TWINS))
-def test_a_bad_twin_is_reported_and_its_remediation_fixes_it(
-    scratch: psycopg.Connection, check: str, twin: Bad
-) -> None:
-    assert_reported_and_fixed(scratch, check, twin)
-
-
-@pytest.mark.parametrize(("check", "twin"), good(TWINS))
-def test_a_good_twin_is_not_reported(scratch: psycopg.Connection, check: str, twin: Good) -> None:
-    assert_not_reported(scratch, check, twin)
-
-
-@pytest.mark.parametrize(("check", "twin"), bad_under_odd_names(TWINS))
-def test_names_that_must_be_quoted_are_quoted(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
-    assert_quoted(scratch, check, twin)
+test_a_bad_twin_is_reported_and_fixed, test_odd_names_are_quoted, test_a_good_twin_is_not_reported = parametrized(TWINS)

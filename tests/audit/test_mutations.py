@@ -113,7 +113,11 @@ CHANGES = {
     "no tenant column": Change(
         "alter table {table} rename user_id to owner_id", TABLES, "tenant_column_missing", proved=True
     ),
-    "an inherited child": Change("create table scratch.child () inherits ({table})", TABLES, "child_table_without_rls"),
+    "an inherited child": Change(
+        "create table scratch.child () inherits ({table}); grant select on scratch.child to app_api",
+        TABLES,
+        "child_table_without_rls",
+    ),
     "a table without anything": Change(
         "create table scratch.bare (id uuid); grant select on scratch.bare to app_api",
         ONCE,

@@ -5,8 +5,8 @@ is rolled back: roles belong to the whole server. The remediation in a bad twin'
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import pytest
@@ -17,7 +17,12 @@ DATABASE = "partywall_checks"
 ERROR, WARNING = "error", "warning"
 SURFACE = {"unexpected", "changed"}  # the checks that know what a release made
 OWN = "user_id = app.current_user_id()"
+IGNORES_CASE = "create collation scratch.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 NO_ICU = ("select from pg_collation where collname = 'en-x-icu'", "this server was built without ICU")
+FROM_18 = (
+    "select where current_setting('server_version_num')::int >= 180000",
+    "NOT NULL is a constraint since PostgreSQL 18",
+)
 FROM_17 = ("select where current_setting('server_version_num')::int >= 170000", "MAINTAIN is new in PostgreSQL 17")
 
 
@@ -27,6 +32,10 @@ class Bad(NamedTuple):
     sql: str
     object: str
     level: str = WARNING
+    advice: bool = False
+    """Whether the remediation is a comment: a sentence to be read first, a colon, and the SQL that fixes it."""
+    fix: str = ""
+    """The SQL that fixes it where the comment has a gap to fill."""
     leaves: str = ""
     """The checks that report something only after the remediation was run."""
     also: str = ""
@@ -46,6 +55,7 @@ class Good(NamedTuple):
     needs: tuple[str, str] = ("select", "")
 
 
+Twin = TypeVar("Twin", Bad, Good)
 Twins = Mapping[str, Sequence[Bad | Good]]
 """The twins of each check, by its name."""
 
@@ -107,6 +117,7 @@ ODD = {
     "scratch.events_a": '"My App".events_a',
     "p": '"a of b"',
     "notes_pkey": '"Odd ""Table"" USING x (_pkey"',
+    "scratch.events_pkey": '"My App"."Odd of ""Events""_pkey"',
     "events_pkey": '"Odd of ""Events""_pkey"',
     "in schema scratch": 'in schema "My App"',
 }
@@ -119,26 +130,31 @@ def odd(text: str) -> str:
     return re.sub(rf"\b({'|'.join(map(re.escape, plain))})\b", lambda match: ODD[match[0]], text)
 
 
-def bad(twins: Twins) -> list[Any]:
-    """Return the bad twins, each with its check, as parameters of a test."""
-    return _parameters([(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Bad)])
+def parametrized(twins: Twins) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+    """Return the three tests of the twins of a module: bad ones, bad ones under odd names, good ones."""
+    quoted = [
+        (check, twin._replace(sql=odd(twin.sql), object=odd(twin.object), fix=odd(twin.fix)))
+        for check, twin in _pairs(twins, Bad)
+        if odd(twin.object) != twin.object
+    ]
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(_pairs(twins, Bad)))
+    def test_bad(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+        _assert_reported_and_fixed(scratch, check, twin)
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(quoted))
+    def test_bad_under_odd_names(scratch: psycopg.Connection, check: str, twin: Bad) -> None:
+        _assert_quoted(scratch, check, twin)
+
+    @pytest.mark.parametrize(("check", "twin"), _parameters(_pairs(twins, Good)))
+    def test_good(scratch: psycopg.Connection, check: str, twin: Good) -> None:
+        _assert_not_reported(scratch, check, twin)
+
+    return test_bad, test_bad_under_odd_names, test_good
 
 
-def good(twins: Twins) -> list[Any]:
-    """Return the good twins, each with its check, as parameters of a test."""
-    return _parameters([(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Good)])
-
-
-def bad_under_odd_names(twins: Twins) -> list[Any]:
-    """Return the bad twins whose object can have an odd name."""
-    pairs = [(check, twin) for check in twins for twin in twins[check] if isinstance(twin, Bad)]
-    return _parameters(
-        [
-            (check, twin._replace(sql=odd(twin.sql), object=odd(twin.object)))
-            for check, twin in pairs
-            if odd(twin.object) != twin.object
-        ]
-    )
+def _pairs(twins: Twins, kind: type[Twin]) -> list[tuple[str, Twin]]:
+    return [(check, twin) for check in twins for twin in twins[check] if isinstance(twin, kind)]
 
 
 def _parameters(pairs: Sequence[tuple[str, Bad | Good]]) -> list[Any]:
@@ -168,7 +184,7 @@ def findings_of(connection: psycopg.Connection, check: str) -> set[Finding]:
     return {Finding(*row) for row in rows if (row[-1],) not in accepted}
 
 
-def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: Bad) -> None:
+def _assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: Bad) -> None:
     """See that a check reports a bad twin, alone and among all, and that what the findings say to run fixes it."""
     _make(connection, twin)
     before = findings(connection)
@@ -182,7 +198,7 @@ def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: 
     assert len({found.key for found in before}) == len(before)
     assert findings_of(connection, check) == set(mine)
 
-    run(connection, finding.remediation)
+    _fix(connection, finding, twin)
     after = findings(connection)
     new = {found for found in after if found.key not in {known.key for known in before}}
     assert finding.key not in {found.key for found in after}
@@ -191,17 +207,30 @@ def assert_reported_and_fixed(connection: psycopg.Connection, check: str, twin: 
     assert _fixed_from_the_top(connection) == []
 
 
+def _fix(connection: psycopg.Connection, finding: Finding, twin: Bad) -> None:
+    if twin.advice or twin.fix:
+        assert all(line.startswith("-- ") for line in re.split(r"[\r\n]", finding.remediation))
+    else:
+        assert not finding.remediation.startswith("--")
+    run(connection, twin.fix or without_comment(finding.remediation))
+
+
+def without_comment(remediation: str) -> str:
+    """Return the SQL in a remediation that is a comment, or in any other."""
+    return re.sub(r"^-- .*?: ", "", remediation, count=1, flags=re.DOTALL).replace("\n-- ", "\n")
+
+
 def _fixed_from_the_top(connection: psycopg.Connection) -> list[Finding]:
-    """Run the first finding's remediation again and again; return what is left when that should have been enough."""
+    """Run the first remediation again and again; return what is left when that should have been enough."""
     left = findings(connection)
     for _ in range(2 * len(left) + 10):
         if left:
-            run(connection, left[0].remediation)
+            run(connection, without_comment(left[0].remediation))
             left = findings(connection)
     return left
 
 
-def assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None:
+def _assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None:
     """See that a check reports a bad twin under odd names, and that its remediation works on them."""
     names = f"{ODD_SCHEMA} create role {odd('readers')}; {odd(tenant_table('scratch.notes'))}"
     _make(connection, twin._replace(sql=f"{names} {twin.sql}"))
@@ -209,11 +238,11 @@ def assert_quoted(connection: psycopg.Connection, check: str, twin: Bad) -> None
     assert finding.level == twin.level
     assert finding.key.startswith(f"{check}:{twin.object}")
 
-    run(connection, finding.remediation)
+    _fix(connection, finding, twin)
     assert finding.key not in {found.key for found in findings_of(connection, check)}
 
 
-def assert_not_reported(connection: psycopg.Connection, check: str, twin: Good) -> None:
+def _assert_not_reported(connection: psycopg.Connection, check: str, twin: Good) -> None:
     """See that a check does not report a good twin."""
     _make(connection, twin)
     reported = {finding.name for finding in findings(connection)}

@@ -40,14 +40,15 @@ select
                 jsonb_path_query_array(conjunct, 'strict $.** ? (@.node == "COERCEVIAIO")')
             ) < 2
     ) as compares_tenant,
+    p.polpermissive and not parsed.tree @> '{"node": "BOOLEXPR"}' as is_only_condition,
     parsed.tree @? '$.** ? (@.node == "VAR")' as reads_row,
     parsed.tree @> '{"node": "CONST"}' and (
         parsed.tree @> '{"constisnull": "true"}' or parsed.tree ->> 'constvalue' like '1 [ 0 %'
     ) as never_holds,
-    case
+    audit.remedy(case
         when t.tenant_condition is null then format('drop policy %I on %s;', p.polname, audit.name(t."table"))
         else format('alter policy %I on %s %s (%s);', p.polname, audit.name(t."table"), c.clause, t.tenant_condition)
-    end as remediation,
+    end, audit.is_ours(t."table")) as remediation,
     audit.name(t."table") || '.' || quote_ident(p.polname) || case c.clause when 'using' then '' else ':check' end
         as key
 from pg_policy as p
@@ -68,6 +69,8 @@ comment on column audit.clauses.implied is
     'Whether it stands for a missing WITH CHECK, where PostgreSQL applies USING to new rows.';
 comment on column audit.clauses.tree is 'The expression as JSON; see audit.parse_tree().';
 comment on column audit.clauses.compares_tenant is 'Whether it passes no rows but those of app.current_user_id().';
+comment on column audit.clauses.is_only_condition is
+    'Whether it has no other condition, so that the comparison of the tenant column can replace it as a whole.';
 comment on column audit.clauses.reads_row is
     'Whether it refers to a column of the row. If not, it passes every row or none.';
 comment on column audit.clauses.never_holds is 'Whether it is the constant false or null.';

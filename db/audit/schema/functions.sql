@@ -132,3 +132,61 @@ language sql stable strict parallel safe set search_path = '' as $$ select pg_ge
 
 comment on function audit.body(oid) is
     'The body of an SQL function that was created with RETURN or BEGIN ATOMIC; null for all others.';
+
+-- Nobody knows who else relies on an object that is not the product's.
+create or replace function audit.is_ours(owner oid, namespace oid) returns boolean
+language sql stable parallel safe set search_path = ''
+as $$
+    select exists (select from pg_roles where oid = owner and rolname in ('app_owner', 'app_migrator'))
+        or exists (
+            select from pg_namespace as n
+            where n.oid = namespace
+                and (nspname = 'app' or nspowner in (select oid from pg_roles where rolname = 'app_owner'))
+        )
+$$;
+
+create or replace function audit.is_ours(relation oid) returns boolean
+language sql stable parallel safe set search_path = ''
+as $$ select audit.is_ours(relowner, relnamespace) from pg_class where oid = relation $$;
+
+comment on function audit.is_ours(oid, oid) is
+    'Whether an object belongs to the product: app_owner or app_migrator owns it, or app_owner owns its schema.';
+comment on function audit.is_ours(oid) is 'Whether a relation belongs to the product.';
+
+create or replace function audit.advice(text) returns text
+language sql immutable strict parallel safe set search_path = ''
+as $$ select '-- ' || regexp_replace($1, '[\n\r]+', e'\n-- ', 'g') $$;
+
+create or replace function audit.remedy(statements text, is_safe boolean) returns text
+language sql stable parallel safe set search_path = ''
+as $$
+    select case when is_safe then statements else audit.advice(
+        'It is not app_owner''s, and others may rely on it as it is. If nobody does: ' || statements) end
+$$;
+
+create or replace function audit.may_revoke(grantee text, owner oid, namespace oid) returns boolean
+language sql stable parallel safe set search_path = ''
+as $$ select grantee in ('app_api', 'app_auditor') or audit.is_ours(owner, namespace) $$;
+
+comment on function audit.may_revoke(text, oid, oid) is
+    'Whether revoking a privilege concerns nobody but the product: it is app_api''s or app_auditor''s, or on its object.';
+
+comment on function audit.advice(text) is 'A remediation to be read first: a comment in SQL.';
+comment on function audit.remedy(text, boolean) is
+    'The statements, or a comment that has them where they could break what others rely on.';
+
+-- A path names its schemas as they are quoted, with "$user" for the schema of the session's user.
+create or replace function audit.open_schemas(path text, for_role oid) returns text
+language sql stable parallel safe set search_path = ''
+as $$
+    select string_agg(distinct quote_ident(n.nspname), ', ')
+    from regexp_matches(split_part(path, '=', 2), '"(?:[^"]|"")*"|[^", ]+', 'g') as entry
+    join pg_namespace as n on quote_ident(n.nspname) = entry[1] or n.nspname = entry[1]
+    cross join lateral aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as g
+    left join pg_roles as r on r.oid = g.grantee
+    where g.privilege_type = 'CREATE' and g.grantee not in (for_role, to_regrole('app_owner'))
+        and r.rolsuper is not true and r.rolname is distinct from 'pg_database_owner'
+$$;
+
+comment on function audit.open_schemas(text, oid) is
+    'The schemas of a setting search_path=… in which others than a role, app_owner and superusers may create objects.';

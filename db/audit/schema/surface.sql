@@ -48,7 +48,7 @@ with api as materialized (
             else coalesce(i.initprivs, acldefault(o.default_for, o.owner))
         end as initial,
         -- information_schema is made, and granted to PUBLIC, after pg_init_privs was filled.
-        o.object < 16384 and i.objoid is null as is_standard
+        o.object < 16384 and o.sub = 0 and i.objoid is null as is_standard
     from objects as o
     left join pg_init_privs as i on i.classoid = o.catalog and i.objoid = o.object and i.objsubid = o.sub
     left join pg_depend as m on m.classid = o.catalog and m.objid = o.object and m.objsubid = 0 and m.deptype = 'e'
