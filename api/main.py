@@ -3,6 +3,8 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
+import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
@@ -30,6 +32,8 @@ from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from db.pool import Pool
 
+log = logging.getLogger("partywall")
+
 RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
 
@@ -56,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
             aclosing(Probe(url, schema_revision)) as probe,
             aclosing(Verifier(settings)) as tokens,
         ):
+            if "api.http.server" not in sys.modules:  # imported by uvicorn if it is used, and by nobody here
+                log.warning("requests are not bounded: start uvicorn with --http api.http.server:Protocol")
             yield {"pool": pool, "readiness": readiness, "probe": probe, "tokens": tokens}
 
     async def respond(request: Request, error: Exception) -> Response:

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+# Of every response to a caller: it is kept by no shared cache, and by no other without asking (ETag) again.
+PRIVATE = [(b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response
+
 
 def json_response(
     content: str | Mapping[str, object],

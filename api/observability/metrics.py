@@ -18,7 +18,7 @@ _SECONDS = Histogram(
 _kind = cache(_SECONDS.labels)
 
 
-def count(method: str, route: str | None, status: int | None, seconds: float) -> None:
+def count(method: str | None, route: str | None, status: int | None, seconds: float) -> None:
     """Count a request. What a client can invent is one kind: each kind stays in memory for good."""
     _kind(method if method in _KNOWN else "other", route or "none", str(status)).observe(seconds)
 
