@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import Constraints, to_response
+from api.http.responses import keep_private
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 30.0  # from when it is first read
 
 
 class CatchErrors:
-    """Turns whatever FastAPI has no exception handler for into a response.
+    """Turns whatever FastAPI has no exception handler for into a response; keeps every response private.
 
     Inside of the others: an error is a response like any other for CORS, for HEAD and for the log.
     """
@@ -29,7 +30,9 @@ class CatchErrors:
 
         async def watch(message: Message) -> None:
             nonlocal started
-            started = True
+            if message["type"] == "http.response.start":
+                started = True
+                keep_private(message["headers"])
             await send(message)
 
         try:
@@ -37,7 +40,7 @@ class CatchErrors:
         except Exception as error:
             if started or scope["type"] != "http":
                 raise
-            await to_response(Request(scope), error, self._constraints)(scope, receive, send)
+            await to_response(Request(scope), error, self._constraints)(scope, receive, watch)
 
 
 class LimitBody:

@@ -5,9 +5,17 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-# Of every response to a caller: it is kept by no shared cache, and by no other without asking (ETag) again.
-PRIVATE = [(b"cache-control", b"private, no-cache"), (b"vary", b"Authorization")]
-NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response
+# No shared cache may keep what a caller was sent, and any other has to ask first: with the ETag, if there is one.
+PRIVATE = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def keep_private(headers: RawHeaders) -> None:
+    """Add PRIVATE, unless the response says by itself how it may be cached."""
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers += PRIVATE
 
 
 def json_response(
