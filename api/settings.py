@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call the API from a browser, separated by commas. Default: none."""
 
+    admin_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of `/metrics` and of the reasons of `/health`, which the API's own port then withholds. Default: none."""
+
+    admin_host: str = "127.0.0.1"
+    """Address on which ADMIN_PORT is opened; in a container `0.0.0.0`. Default: 127.0.0.1."""
+
     opentelemetry: bool = False
     """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
 

@@ -33,6 +33,9 @@ class CatchErrors:
             if message["type"] == "http.response.start":
                 started = True
                 keep_private(message["headers"])
+            elif message["type"] == "lifespan.startup.failed":
+                # Of a traceback, the sentence of a SystemExit.
+                message["message"] = message["message"].rpartition("SystemExit: ")[2].rstrip()
             await send(message)
 
         try:

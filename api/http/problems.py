@@ -124,6 +124,15 @@ Constraints = Mapping[str, Mapping[str, str]]
 """For each constraint of the database that a body can violate: the FieldError that the caller gets."""
 
 
+def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
+    """Return the handlers of the errors that FastAPI and Starlette respond to; CatchErrors responds to all others."""
+
+    async def respond(request: Request, error: Exception) -> Response:
+        return to_response(request, error, constraints)
+
+    return {HTTPException: respond, RequestValidationError: respond}
+
+
 def to_response(request: Request, error: Exception, constraints: Constraints) -> Response:
     """Return what the caller is told about `error`; what it must not be told goes to the log."""
     match error:

@@ -25,10 +25,10 @@ def count(method: str | None, route: str | None, status: int | None, seconds: fl
 
 def serve_metrics(app: FastAPI) -> None:
     """Add /metrics."""
-    app.add_route("/metrics", _metrics, include_in_schema=False)
+    app.add_route("/metrics", read_metrics, include_in_schema=False)
 
 
-async def _metrics(_request: Request) -> Response:
+async def read_metrics(_request: Request) -> Response:
     """Return the numbers of this process; of all workers, if they share a directory.
 
     https://prometheus.github.io/client_python/multiprocess/
