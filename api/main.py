@@ -13,6 +13,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from api.admin import serving_admin
 from api.auth.tokens import Verifier
 from api.health.probe import Probe
 from api.health.readiness import Readiness, schema_revision
@@ -22,7 +23,6 @@ from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
 from api.http.problems import exception_handlers
 from api.http.resource import Resource
-from api.observability.admin import serving_admin
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog

@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 # No shared cache may keep what a caller was sent, and any other has to ask first: with the ETag, if there is one.
 PRIVATE = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
-NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 RawHeaders = list[tuple[bytes, bytes]]
 

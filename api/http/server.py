@@ -14,8 +14,8 @@ from typing import Any, Literal
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import PROBLEM, problem_content
-from api.http.responses import NOSNIFF, PRIVATE
-from api.observability.requests import new_request_id, record
+from api.http.responses import PRIVATE
+from api.observability.requests import NOSNIFF, new_request_id, record
 
 Part = Literal["head", "body"] | None
 

@@ -6,9 +6,9 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.responses import NOSNIFF
 from api.observability import logs, metrics
 
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response: no browser guesses what it is
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe to echo in a header and a log line
 
 
