@@ -13,7 +13,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 def keep_private(headers: RawHeaders) -> None:
     """Add PRIVATE, unless the response says by itself how it may be cached."""
-    if not any(name == b"cache-control" for name, _ in headers):
+    if b"cache-control" not in dict(headers):
         headers += PRIVATE
 
 

@@ -1,7 +1,10 @@
 """What reaches the server before any route does: its size and its time are bounded, without a token."""
 
 import json
+import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -13,6 +16,7 @@ import pytest
 
 from api.http.server import Protocol
 from api.settings import Settings
+from tests.support.database import ROOT
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
 from tests.support.tokens import JWT_SECRET
 
@@ -110,10 +114,12 @@ def test_a_head_without_end_is_not_read_to_its_end(base_url: str, pieces: list[b
 
 
 def test_a_head_of_100_mb_is_refused_by_the_server_as_it_is_started_in_production(tmp_path: Path) -> None:
-    with uvicorn_printing_to(tmp_path / "log", NO_DATABASE) as address, connected(address) as connection:
+    [http] = re.findall(r"^ENV UVICORN_HTTP=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    log = tmp_path / "log"
+    with uvicorn_printing_to(log, NO_DATABASE, UVICORN_HTTP=http) as address, connected(address) as connection:
         sent = send_all(connection, iter([LINE + b"a: ", *[PIECE] * 1600]))
         assert sent < 100_000_000 or assert_refused(read_all(connection), 431, "16 KiB")
-    assert '"status":431' in (tmp_path / "log").read_text()
+    assert '"status":431' in log.read_text()
 
 
 def test_a_head_is_refused_from_one_byte_more_than_16_kib(base_url: str) -> None:
@@ -316,3 +322,17 @@ def test_a_start_without_the_limits_says_so_once(tmp_path: Path) -> None:
 
     assert (tmp_path / "bare").read_text().count(warning) == 1
     assert warning not in (tmp_path / "bounded").read_text()
+
+
+def test_a_uvicorn_that_would_not_call_the_limits_is_refused() -> None:
+    other = "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as P; del P.send_400_response"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{other}; import api.http.server"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "this version of uvicorn has no HttpToolsProtocol.send_400_response" in done.stderr
