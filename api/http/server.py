@@ -42,8 +42,8 @@ class Protocol(HttpToolsProtocol):
         """Take what uvicorn gives to a protocol."""
         super().__init__(*args, **kwargs)
         self.ws_protocol_class = None  # no route is a WebSocket
-        self._part: Part = None  # of a message: which one is incomplete
-        self._unparsed = 0  # bytes that came since a message or a piece of a body ended
+        self._part: Part = None  # of a message that is incomplete: what is still to come
+        self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
         self._refused = False
         self._refusal = (400, "The request is not valid HTTP.")
         self._timer: asyncio.TimerHandle | None = None
@@ -57,7 +57,7 @@ class Protocol(HttpToolsProtocol):
         self._wait(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop the timer."""
         self._enter(None)
         super().connection_lost(exc)
 
@@ -148,6 +148,12 @@ class Protocol(HttpToolsProtocol):
         if self._is_responding():
             self.transport.close()  # the client waits for the response to another request
             return
+        self.transport.write(self._problem(status, detail, request_id))
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
+        self._wait(self.linger_seconds)
+
+    def _problem(self, status: int, detail: str, request_id: str) -> bytes:
         body = json.dumps(problem_content(status, detail, request_id)).encode()
         headers = [
             *self.server_state.default_headers,
@@ -158,8 +164,4 @@ class Protocol(HttpToolsProtocol):
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
         ]
-        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body]
-        self.transport.write(b"".join(lines))
-        if self.transport.can_write_eof():  # not with TLS
-            self.transport.write_eof()
-        self._wait(self.linger_seconds)
+        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
