@@ -3,17 +3,17 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
+import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import TypedDict
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 
+from api.admin import serving_admin
 from api.auth.tokens import Verifier
 from api.health.probe import Probe
 from api.health.readiness import Readiness, schema_revision
@@ -21,7 +21,7 @@ from api.health.routes import HEALTH
 from api.http.docs_page import serve_docs
 from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
-from api.http.problems import to_response
+from api.http.problems import exception_handlers
 from api.http.resource import Resource
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
@@ -29,6 +29,8 @@ from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from db.pool import Pool
+
+log = logging.getLogger("partywall")
 
 RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
@@ -40,6 +42,7 @@ class State(TypedDict):
     readiness: Readiness
     probe: Probe[str | None]
     tokens: Verifier
+    shows_reasons: bool  # whether /health does
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,10 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
             aclosing(Probe(url, schema_revision)) as probe,
             aclosing(Verifier(settings)) as tokens,
         ):
-            yield {"pool": pool, "readiness": readiness, "probe": probe, "tokens": tokens}
-
-    async def respond(request: Request, error: Exception) -> Response:
-        return to_response(request, error, constraints)
+            if "api.http.server" not in sys.modules:  # imported by uvicorn if it is used, and by nobody here
+                log.warning("requests are not bounded: start uvicorn with --http api.http.server:Protocol")
+            shown = settings.admin_port is None
+            state = State(pool=pool, readiness=readiness, probe=probe, tokens=tokens, shows_reasons=shown)
+            async with serving_admin(settings.admin_host, settings.admin_port, state):
+                yield state
 
     app = FastAPI(
         title="Partywall",
@@ -69,15 +74,15 @@ def create_app(settings: Settings) -> FastAPI:
         # Not by include_router: see api.http.fastapi_internals.Route.
         routes=[route for resource in RESOURCES for router in resource.routers for route in router.routes],
         redirect_slashes=False,
-        # The errors that FastAPI responds to by itself. CatchErrors responds to all others.
-        exception_handlers={HTTPException: respond, RequestValidationError: respond},
+        exception_handlers=exception_handlers(constraints),
         telemetry=None if settings.opentelemetry else {"tracing": False, "metrics": False, "logs": False},
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
     complete_document(app, RESOURCES)
     serve_docs(app)
-    serve_metrics(app)
+    if settings.admin_port is None:
+        serve_metrics(app)
 
     # The last one added is the outermost.
     app.add_middleware(CatchErrors, constraints=constraints)

@@ -44,10 +44,19 @@ class Settings(BaseSettings):
     """The value that a token's `iss` must have. Default: not checked."""
 
     jwt_audience: str | None = None
-    """A value that a token's `aud` must be or contain. Default: not checked."""
+    """A value that a token's `aud` must be or contain; `*` is any. Required if JWT_JWKS_URL is set."""
+
+    jwt_leeway: int = Field(default=5, ge=0, le=60)
+    """Seconds by which clocks may differ where a token's `exp` and `nbf` are checked; at most 60. Default: 5."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call the API from a browser, separated by commas. Default: none."""
+
+    admin_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of `/metrics` and of the reasons of `/health`, which the API's own port then withholds. Default: none."""
+
+    admin_host: str = "127.0.0.1"
+    """Address on which ADMIN_PORT is opened; in a container `0.0.0.0`. Default: 127.0.0.1."""
 
     opentelemetry: bool = False
     """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
@@ -112,6 +121,11 @@ class Settings(BaseSettings):
     def _can_verify_tokens(self) -> "Settings":
         if self.jwt_secret is None and self.jwt_jwks_url is None:
             raise ValueError("JWT_SECRET or JWT_JWKS_URL must be set: without either, no token can be verified")
+        if self.jwt_jwks_url is not None and self.jwt_audience is None:
+            raise ValueError(
+                "JWT_AUDIENCE must be set with JWT_JWKS_URL: a token that the same issuer made for another service"
+                " would be accepted. Set the `aud` of tokens for this API, or * to accept any"
+            )
         if self.jwt_secret_previous is not None and self.jwt_secret is None:
             raise ValueError("JWT_SECRET_PREVIOUS requires JWT_SECRET")
         if self.jwt_secret_previous is not None and self.jwt_secret_previous == self.jwt_secret:

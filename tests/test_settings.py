@@ -59,7 +59,7 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_SECRET_PREVIOUS": ""}, "JWT_SECRET_PREVIOUS", "at least 32 bytes"),
     ({"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"]}, "JWT_SECRET_PREVIOUS", "equals JWT_SECRET"),
     (
-        {"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"], "JWT_SECRET": None, "JWT_JWKS_URL": JWKS_URL},
+        {"JWT_SECRET_PREVIOUS": GOOD["JWT_SECRET"], "JWT_SECRET": None, "JWT_JWKS_URL": JWKS_URL, "JWT_AUDIENCE": "*"},
         "JWT_SECRET_PREVIOUS",
         "requires JWT_SECRET",
     ),
@@ -74,6 +74,10 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_JWKS_URL": "https://auth.example.com:jwks/"}, "JWT_JWKS_URL", "is not a URL"),
     ({"JWT_ISSUER": ""}, "JWT_ISSUER", "empty"),
     ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE", "empty"),
+    ({"JWT_JWKS_URL": JWKS_URL}, "JWT_AUDIENCE", "must be set with JWT_JWKS_URL"),
+    ({"JWT_JWKS_URL": JWKS_URL, "JWT_SECRET": None}, "JWT_AUDIENCE", "another service"),
+    ({"JWT_LEEWAY": "-1"}, "JWT_LEEWAY", "greater than or equal to 0"),
+    ({"JWT_LEEWAY": "61"}, "JWT_LEEWAY", "less than or equal to 60"),
     *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NOT_ORIGINS),
 )
 
@@ -103,6 +107,7 @@ def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> No
         "DATABASE_URL": DATABASE_URL.replace("postgresql", "postgresql+asyncpg"),
         "JWT_SECRET_PREVIOUS": SECRET + "?",
         "JWT_JWKS_URL": "http://127.0.0.1:1234/jwks",
+        "JWT_AUDIENCE": "*",
         "CORS_ORIGINS": " https://app.example.com, http://localhost:3000,",
     }
     for name, value in environment(more).items():

@@ -24,7 +24,10 @@ class Authenticate(HTTPBearer):
         Raises UnauthorizedError; UnavailableError without a key to verify the token; NotReadyError and
         DatabaseUnavailableError, because of the readiness check.
         """
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        credentials = request.headers.getlist("Authorization")
+        if len(credentials) > 1:  # a proxy may have checked the other one (RFC 9110, 5.3: it is no list)
+            raise UnauthorizedError("Send one header Authorization only.")
+        scheme, _, token = "".join(credentials).partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
         state = request.state

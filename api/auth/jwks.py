@@ -5,7 +5,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import Any
 
 import httpx2
 from jwt import PyJWK, PyJWTError
@@ -15,6 +16,9 @@ from api.http.problems import UnavailableError
 log = logging.getLogger("partywall.jwks")
 
 ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256"})
+SYNONYMS = {"Ed25519": "EdDSA"}  # RFC 9864; a key for EdDSA must be one for Ed25519 here
+RSA_BITS = 2048  # RFC 7518, 3.3: or larger
+MAX_IGNORED = 20  # keys whose reasons are logged
 MAX_BYTES = 64 * 1024
 
 # Seconds. A key that the key server withdraws is refused after the lifetime of its response at the latest.
@@ -33,8 +37,8 @@ class KeysUnavailableError(UnavailableError):
         super().__init__("The token cannot be verified now: the key server does not respond. Try again in a moment.")
 
 
-def parse(document: bytes) -> dict[str, PyJWK]:
-    """Return the usable keys of a JWKS document by their `kid`.
+def parse(document: bytes) -> tuple[dict[str, PyJWK], list[str]]:
+    """Return the usable keys of a JWKS document by their `kid`; of the others, which and why.
 
     Keys of other kinds are left out; above all symmetric and private ones, which a public document must not hold.
     Raises ValueError when it is not a JWKS.
@@ -45,19 +49,44 @@ def parse(document: bytes) -> dict[str, PyJWK]:
         raise ValueError(f"not a JWKS: {error!r}") from error
     if not isinstance(entries, list):
         raise ValueError("not a JWKS: keys is not an array")  # noqa: TRY004 - the document's fault, not the caller's
-    keys = (_usable(entry) for entry in entries if isinstance(entry, dict))
-    return {key.key_id: key for key in keys if key and key.key_id}
+    keys: dict[str, PyJWK] = {}
+    ignored = []
+    for number, entry in enumerate(entries):
+        try:
+            keys[entry["kid"]] = _usable(entry, keys)
+        except ValueError as reason:
+            kid = entry.get("kid") if isinstance(entry, dict) else None
+            ignored.append(f"key {number} (kid {kid!r:.80}): {reason}")
+    return keys, ignored
 
 
-def _usable(entry: dict[str, object]) -> PyJWK | None:
-    # RFC 7517, 5: a key that cannot be understood is ignored, the others stay.
-    if not isinstance(entry.get("kid"), str) or entry.get("use") not in (None, "sig") or "d" in entry:
-        return None
+def _usable(entry: Any, others: Container[str]) -> PyJWK:  # noqa: ANN401 - what JSON can hold
+    """Return a key. Raises ValueError with the reason why it is ignored, in which nothing of the key is.
+
+    RFC 7517, 5: a key that cannot be understood is ignored, the others stay.
+    """
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or not entry["kid"]:
+        raise ValueError("it has no kid")
+    if entry["kid"] in others:
+        raise ValueError("another key has the same kid")
+    if entry.get("use") not in (None, "sig"):
+        raise ValueError("its use is not sig")
+    if "key_ops" in entry and not (isinstance(entry["key_ops"], list) and "verify" in entry["key_ops"]):
+        raise ValueError("its key_ops have no verify")
+    if "d" in entry or "k" in entry:
+        raise ValueError("it is no public key, and must not be published")
     try:
-        key = PyJWK(entry)
-    except (PyJWTError, LookupError, TypeError, ValueError, NotImplementedError):
-        return None
-    return key if key.algorithm_name in ALGORITHMS else None
+        alg = entry.get("alg")
+        key = PyJWK(entry, SYNONYMS.get(alg, alg) if isinstance(alg, str) else None)
+    except (PyJWTError, LookupError, TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"it cannot be read ({type(error).__name__})") from None  # PyJWT's message has the key
+    if key.algorithm_name not in ALGORITHMS:
+        raise ValueError(f"its algorithm is none of {', '.join(sorted(ALGORITHMS))}")
+    if key.algorithm_name == "EdDSA" and entry.get("crv") != "Ed25519":
+        raise ValueError("its curve is not Ed25519")
+    if key.algorithm_name == "RS256" and key.key.key_size < RSA_BITS:
+        raise ValueError(f"it has less than {RSA_BITS} bits")
+    return key
 
 
 def lifetime(cache_control: str) -> float:
@@ -79,6 +108,7 @@ class KeySet:
         # Uncompressed: a few bytes can unfold to gigabytes before anybody counts them.
         self._client = httpx2.AsyncClient(timeout=FETCH_TIMEOUT, headers={"Accept-Encoding": "identity"})
         self._keys: dict[str, PyJWK] = {}
+        self._ignored: list[str] = []
         self._reachable = False
         self._cool_at = time.monotonic()  # when unknown key ids may cause the next fetch
         self._fetching = asyncio.Lock()
@@ -118,11 +148,14 @@ class KeySet:
         """Fetch the keys; return for how many seconds to keep them, or None if that failed."""
         try:
             document, kept = await self._download()
-            keys = parse(document)
+            keys, ignored = parse(document)
         except Exception as error:  # noqa: BLE001 - whatever the key server sends, refreshing must go on
             self._reachable = False
             log.warning("JWT_JWKS_URL could not be read: %r", error)
             return None
+        if ignored != self._ignored:
+            log.warning("keys of JWT_JWKS_URL are ignored", extra={"ignored": ignored[:MAX_IGNORED]})
+        self._ignored = ignored
         before, self._keys, self._reachable = self._keys, keys, True
         if any(kid not in keys or not _same(key, keys[kid]) for kid, key in before.items()):
             self._on_change()

@@ -2,18 +2,30 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import jwt
 from cachetools import TLRUCache
+from jwt.algorithms import OKPAlgorithm
 
-from api.auth.jwks import ALGORITHMS, KeySet
+from api.auth.jwks import ALGORITHMS, SYNONYMS, KeySet
 from api.http.problems import UnauthorizedError
 from api.settings import Settings
 from db.session import is_user_id
 
 MAX_TOKEN_LENGTH = 8 * 1024
 CACHED_TOKENS = 4096
+# RFC 7519, 5.1 and RFC 9068, 2.1. Others say what a token is instead: logout+jwt, secevent+jwt, dpop+jwt, …
+# (RFC 8725, 3.11). Without one it is any JWT. Media types may leave out application/ (RFC 7515, 4.1.9).
+TYPES = frozenset({"jwt", "at+jwt"})
+ANY_AUDIENCE = "*"
+
+with suppress(ValueError):  # once PyJWT knows it by itself
+    jwt.register_algorithm("Ed25519", OKPAlgorithm())
+
+
+Key = Any  # of PyJWT: bytes, str, or what a PyJWK has
 
 
 class Verifier:
@@ -31,8 +43,9 @@ class Verifier:
         secrets = (settings.jwt_secret, settings.jwt_secret_previous)
         self._secrets = [secret.get_secret_value() for secret in secrets if secret]
         self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
-        # Verifying costs as much as all the rest of a request. Each entry: the user id and `exp`.
+        self._audience = None if settings.jwt_audience == ANY_AUDIENCE else settings.jwt_audience
+        self._leeway = settings.jwt_leeway
+        # Verifying costs as much as all the rest of a request. Each entry: the user id, and until when.
         self._verified: TLRUCache[str, tuple[str, float]] = TLRUCache(
             maxsize=CACHED_TOKENS, ttu=lambda _token, entry, _now: entry[1], timer=time.time
         )
@@ -51,7 +64,7 @@ class Verifier:
             raise UnauthorizedError(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
         try:
             claims = self._claims(token, *await self._keys(jwt.get_unverified_header(token)))
-            expiry = float(claims["exp"])
+            expiry = float(claims["exp"]) + self._leeway
         except (jwt.PyJWTError, OverflowError) as error:
             raise UnauthorizedError(f"The token is not valid: {error}.") from error
         subject: object = claims["sub"]
@@ -65,18 +78,22 @@ class Verifier:
         if self._key_set:
             await self._key_set.aclose()
 
-    async def _keys(self, header: dict[str, object]) -> tuple[str, Sequence[jwt.PyJWK | str]]:
+    async def _keys(self, header: dict[str, object]) -> tuple[str, Sequence[Key]]:
         """Return the one algorithm and the keys that may verify a token with this header."""
+        kind = header.get("typ", "JWT")
+        if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
+            raise UnauthorizedError("The token's typ says that it is no access token.")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm == "HS256" and self._secrets:
             return "HS256", self._secrets
-        if isinstance(algorithm, str) and isinstance(kid, str) and algorithm in ALGORITHMS and self._key_set:
+        made_for = SYNONYMS.get(algorithm, algorithm) if isinstance(algorithm, str) else None
+        if isinstance(algorithm, str) and isinstance(kid, str) and made_for in ALGORITHMS and self._key_set:
             key = await self._key_set.key(kid)
-            if key and key.algorithm_name == algorithm:
-                return key.algorithm_name, [key]
+            if key and key.algorithm_name == made_for:
+                return algorithm, [key.key]
         raise UnauthorizedError("No key of this server verifies tokens of this algorithm and key id.")
 
-    def _claims(self, token: str, algorithm: str, keys: Sequence[jwt.PyJWK | str]) -> dict[str, Any]:
+    def _claims(self, token: str, algorithm: str, keys: Sequence[Key]) -> dict[str, Any]:
         """Return the claims of a token that one of `keys` has signed. Raises PyJWTError."""
         try:
             return jwt.decode(
@@ -85,6 +102,7 @@ class Verifier:
                 algorithms=[algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
+                leeway=self._leeway,
                 # `iat` says how old a token is (RFC 7519, 4.1.6); `nbf` and `exp` say when it is valid.
                 options={
                     "require": ["exp", "sub"],

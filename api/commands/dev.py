@@ -14,6 +14,7 @@ import uvicorn
 
 from api.commands.options import data_dir_option
 from api.commands.token import dev_environment, make_token
+from api.http.server import Protocol
 from api.main import create_app
 from api.observability.logs import configure_logging
 from api.settings import load_settings
@@ -72,7 +73,7 @@ def serve(environment: Mapping[str, str], listener: socket.socket) -> None:
     configure_logging()
     url = "http://{}:{}".format(*listener.getsockname())
     welcome = WELCOME.format(url=url, token=make_token("alice", environment))
-    server = DevelopmentServer(uvicorn.Config(create_app(settings), log_config=None), welcome)
+    server = DevelopmentServer(uvicorn.Config(create_app(settings), log_config=None, http=Protocol), welcome)
     server.run(sockets=[listener])
 
 

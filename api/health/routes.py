@@ -17,7 +17,7 @@ from db.revision import NOT_MIGRATED
 router = new_router("health", ())
 
 DATABASE_UNAVAILABLE = "The database does not respond."
-NOT_READY = "Not ready: the database failed the readiness check; see reasons."
+NOT_READY = "Not ready: the database failed the readiness check"
 
 
 class Health(BaseModel):
@@ -50,7 +50,9 @@ async def read_health(request: Request) -> Response:
     with suppress(DatabaseUnavailableError):
         await request.state["readiness"].first_check()
     if reasons := request.state["readiness"].reasons or ([] if revision else [NOT_MIGRATED]):
-        return _problem(request, NOT_READY, database="ok", revision=revision, reasons=reasons)
+        if not request.state["shows_reasons"]:
+            return _problem(request, f"{NOT_READY}.", database="ok", revision=revision)
+        return _problem(request, f"{NOT_READY}; see reasons.", database="ok", revision=revision, reasons=reasons)
     return json_response({"status": "ok", "database": "ok", "revision": revision})
 
 
@@ -69,7 +71,7 @@ def _problem(request: Request, detail: str, **extensions: object) -> Response:
 
 
 @router.get("/live", response_model=Liveness, responses=success(200, "The process is running."))
-async def read_liveness() -> Response:
+async def read_liveness(_request: Request) -> Response:
     """Tell that the process is running. Never touches the database."""
     return json_response({"status": "ok"})
 

@@ -29,7 +29,6 @@ POLICY = {
 HEADERS = {
     "Content-Security-Policy": "; ".join(f"{directive} {sources}" for directive, sources in POLICY.items()),
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 PAGE = """\

@@ -1,16 +1,20 @@
 """What happens around every request: no exception that escapes, no endless body, HEAD, and slashes at the end."""
 
+import asyncio
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import Constraints, to_response
+from api.http.responses import keep_private
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 30.0  # from when it is first read
 
 
 class CatchErrors:
-    """Turns whatever FastAPI has no exception handler for into a response.
+    """Turns whatever FastAPI has no exception handler for into a response; keeps every response private.
 
     Inside of the others: an error is a response like any other for CORS, for HEAD and for the log.
     """
@@ -26,7 +30,12 @@ class CatchErrors:
 
         async def watch(message: Message) -> None:
             nonlocal started
-            started = True
+            if message["type"] == "http.response.start":
+                started = True
+                keep_private(message["headers"])
+            elif message["type"] == "lifespan.startup.failed":
+                # Of a traceback, the sentence of a SystemExit.
+                message["message"] = message["message"].rpartition("SystemExit: ")[2].rstrip()
             await send(message)
 
         try:
@@ -34,13 +43,13 @@ class CatchErrors:
         except Exception as error:
             if started or scope["type"] != "http":
                 raise
-            await to_response(Request(scope), error, self._constraints)(scope, receive, send)
+            await to_response(Request(scope), error, self._constraints)(scope, receive, watch)
 
 
 class LimitBody:
-    """Stops reading a body that is larger than MAX_BODY_BYTES.
+    """Stops reading a body that is larger than MAX_BODY_BYTES, or takes longer than BODY_SECONDS.
 
-    Starlette's RequestBodyLimitMiddleware does the same, but responds in plain text.
+    Starlette's RequestBodyLimitMiddleware bounds the size, too, but responds in plain text.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -48,12 +57,18 @@ class LimitBody:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request. Whoever reads too much gets an HTTPException with status 413."""
+        """Handle one request. Whoever reads too much gets an HTTPException with status 413, or 408 for too long."""
         size = 0
+        deadline: float | None = None
 
         async def receive_limited() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, deadline
+            deadline = deadline or asyncio.get_running_loop().time() + BODY_SECONDS
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, headers={"Connection": "close"}) from None
             size += len(message.get("body", b""))
             if size > MAX_BODY_BYTES:
                 raise HTTPException(413)

@@ -34,6 +34,7 @@ from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
 
+PROBLEM = "application/problem+json"
 RETRY = MappingProxyType({"Retry-After": "1"})
 
 
@@ -115,11 +116,21 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 HTTP_DETAILS = {
     404: "No such path; /docs lists the routes.",
     405: "Method not allowed; see the Allow header.",
+    408: "The body took too long.",
     413: "The body is larger than 64 KiB.",
 }
 
 Constraints = Mapping[str, Mapping[str, str]]
 """For each constraint of the database that a body can violate: the FieldError that the caller gets."""
+
+
+def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
+    """Return the handlers of the errors that FastAPI and Starlette respond to; CatchErrors responds to all others."""
+
+    async def respond(request: Request, error: Exception) -> Response:
+        return to_response(request, error, constraints)
+
+    return {HTTPException: respond, RequestValidationError: respond}
 
 
 def to_response(request: Request, error: Exception, constraints: Constraints) -> Response:
@@ -156,23 +167,27 @@ def problem(
     *,
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
-    extensions: Mapping[str, object] | None = None,
+    extensions: dict[str, object] | None = None,
 ) -> Response:
     """Return an error in the one shape that all errors have, `api.http.openapi.Problem`.
 
     `extensions` are members beside it (RFC 9457, 3.2).
     """
-    content: dict[str, object] = {
+    content = problem_content(status, detail, request.state["request_id"]) | (extensions or {})
+    if errors:
+        content["errors"] = errors
+    return json_response(content, status, headers, media_type=PROBLEM)
+
+
+def problem_content(status: int, detail: str, request_id: str) -> dict[str, object]:
+    """Return the members that every error has."""
+    return {
         "type": "about:blank",
         "title": title(status),
         "status": status,
         "detail": detail,
-        "request_id": request.state["request_id"],
-        **(extensions or {}),
+        "request_id": request_id,
     }
-    if errors:
-        content["errors"] = errors
-    return json_response(content, status, headers, media_type="application/problem+json")
 
 
 def title(status: int) -> str:

@@ -5,6 +5,17 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+# No shared cache may keep what a caller was sent, and any other has to ask first: with the ETag, if there is one.
+PRIVATE = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def keep_private(headers: RawHeaders) -> None:
+    """Add PRIVATE, unless the response says by itself how it may be cached."""
+    if b"cache-control" not in dict(headers):
+        headers += PRIVATE
+
 
 def json_response(
     content: str | Mapping[str, object],

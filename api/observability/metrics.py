@@ -18,17 +18,17 @@ _SECONDS = Histogram(
 _kind = cache(_SECONDS.labels)
 
 
-def count(method: str, route: str | None, status: int | None, seconds: float) -> None:
+def count(method: str | None, route: str | None, status: int | None, seconds: float) -> None:
     """Count a request. What a client can invent is one kind: each kind stays in memory for good."""
     _kind(method if method in _KNOWN else "other", route or "none", str(status)).observe(seconds)
 
 
 def serve_metrics(app: FastAPI) -> None:
     """Add /metrics."""
-    app.add_route("/metrics", _metrics, include_in_schema=False)
+    app.add_route("/metrics", read_metrics, include_in_schema=False)
 
 
-async def _metrics(_request: Request) -> Response:
+async def read_metrics(_request: Request) -> Response:
     """Return the numbers of this process; of all workers, if they share a directory.
 
     https://prometheus.github.io/client_python/multiprocess/

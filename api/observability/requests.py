@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability import logs, metrics
 
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response: no browser guesses what it is
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe to echo in a header and a log line
 
 
@@ -27,8 +28,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         proposed = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-        # Not a secret. 128 bits, as in a trace-id (W3C Trace Context, 3.2.2.3).
-        request_id = proposed if REQUEST_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
+        request_id = proposed if REQUEST_ID.fullmatch(proposed) else new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         method = scope["method"]
@@ -38,24 +38,32 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], NOSNIFF, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            seconds = time.perf_counter() - started
-            route = _template(scope)
-            metrics.count(method, route, status, seconds)
-            logs.write_access(
-                {
-                    "request_id": request_id,
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": round(seconds * 1000, 3),
-                }
-            )
+            record(request_id, method, _template(scope), status, time.perf_counter() - started)
+
+
+def new_request_id() -> str:
+    """Return an id: not a secret. 128 bits, as in a trace-id (W3C Trace Context, 3.2.2.3)."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def record(request_id: str, method: str | None, route: str | None, status: int | None, seconds: float) -> None:
+    """Count a request, and write its line."""
+    metrics.count(method, route, status, seconds)
+    logs.write_access(
+        {
+            "request_id": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 3),
+        }
+    )
 
 
 def _template(scope: Scope) -> str | None:

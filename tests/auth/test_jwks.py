@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from api.auth.jwks import DEFAULT_LIFETIME, FETCH_TIMEOUT, MAX_LIFETIME, MIN_LIFETIME, REFRESH_AFTER, lifetime, parse
 from api.settings import Settings
-from tests.support.forgery import assert_all_unauthorized, assert_unauthorized, claims, forge
+from tests.support.forgery import assert_all_unauthorized, assert_unauthorized, base64url, claims, forge
 from tests.support.keyserver import (
     ALGORITHMS,
     EC,
@@ -55,7 +55,7 @@ def serve(settings: Settings, key_server: KeyServer) -> Serve:
 
     @contextmanager
     def start(secret: str | None = None) -> Iterator[httpx2.Client]:
-        chosen = {"jwt_jwks_url": key_server.url} | ({} if secret else {"jwt_secret": None})
+        chosen = {"jwt_jwks_url": key_server.url, "jwt_audience": "*"} | ({} if secret else {"jwt_secret": None})
         with serving(settings.model_copy(update=chosen)) as base_url, httpx2.Client(base_url=base_url) as client:
             yield client
 
@@ -211,7 +211,7 @@ def test_a_caller_with_a_known_key_does_not_wait_for_a_refresh(serve: Serve, key
 
         started = time.monotonic()
         for algorithm in ALGORITHMS:
-            assert call(client, token(algorithm, typ="another token")).status_code == 200
+            assert call(client, token(algorithm, x="another token")).status_code == 200
         assert time.monotonic() - started < FETCH_TIMEOUT / 2
 
 
@@ -342,8 +342,16 @@ def test_a_response_that_trickles_makes_keys_unavailable(
         assert time.monotonic() - started < 2
 
 
+NO_KEY_OPS: tuple[Any, ...] = ([], ["encrypt"], ["sign"], "verify", 1, None, {})
+SMALL_RSA = generate_private_key(65537, 1024)  # noqa: S505 - to see it ignored
+SMALL = RSAAlgorithm.to_jwk(SMALL_RSA.public_key(), as_dict=True) | {"kid": "x"}
 USELESS: list[Any] = [
     *(None, 1, "RS256", [], {}),
+    *(RSA_JWK | {"kid": "x", "key_ops": each} for each in NO_KEY_OPS),
+    SMALL,
+    *({"kty": "OKP", "crv": "Ed448", "kid": "x", "x": base64url(b"1" * 57)} | alg for alg in ({}, {"alg": "EdDSA"})),
+    JWKS[1] | {"kid": "x", "alg": "Ed25519"},
+    RSA_JWK | {"kid": "RS256", "use": "enc"},
     *({"kty": kty, "kid": "x"} for kty in ("RSA", "EC", "OKP", "oct", "new")),
     *({"kty": 1, "kid": "x"}, {"kty": ["RSA"], "kid": "x"}, {"kty": {"a": 1}, "kid": "x"}, {"kid": "x"}),
     *(RSA_JWK | {"kid": kid} for kid in (None, "", 1, [], ["RS256"], {"a": 1})),
@@ -360,7 +368,65 @@ USELESS: list[Any] = [
 def test_a_useless_key_is_left_out(subtests: pytest.Subtests) -> None:
     for entry in USELESS:
         with subtests.test(entry=str(entry)[-60:]):
-            assert list(parse(json.dumps({"keys": [entry, *JWKS]}).encode())) == list(ALGORITHMS)
+            keys, ignored = parse(json.dumps({"keys": [entry, *JWKS]}).encode())
+            assert list(keys) == list(ALGORITHMS)
+            assert len(ignored) == 1 + len(JWKS) - len(ALGORITHMS)
+
+
+def test_a_key_may_say_that_it_verifies() -> None:
+    keys, ignored = parse(
+        key_set(RSA_JWK | {"kid": "x", "key_ops": ["verify"]}, JWKS[0] | {"key_ops": ["sign", "verify"]})
+    )
+
+    assert (list(keys), ignored) == (["x", "EdDSA"], [])
+
+
+@pytest.mark.parametrize("alg", ["Ed25519", "EdDSA", None])
+def test_ed25519_is_another_name_of_eddsa(serve: Serve, key_server: KeyServer, alg: str | None) -> None:
+    key_server.document = key_set(JWKS[0] | {"alg": alg} if alg else {k: v for k, v in JWKS[0].items() if k != "alg"})
+    with serve() as client:
+        for name in ("EdDSA", "Ed25519"):
+            good = encode(claims(), ED, "EdDSA", headers={"kid": "EdDSA", "alg": name})
+            assert call(client, good).status_code == 200, name
+            forged = encode(
+                claims(), ed25519.Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": "EdDSA", "alg": name}
+            )
+            assert_unauthorized(call(client, forged))
+
+
+REASONS = {
+    "it has no kid": RSA_JWK,
+    "another key has the same kid": RSA_JWK | {"kid": "RS256", "alg": "RS256"},
+    "its use is not sig": RSA_JWK | {"kid": "x", "use": "enc"},
+    "its key_ops have no verify": RSA_JWK | {"kid": "x", "key_ops": ["encrypt"]},
+    "it is no public key": {"kty": "oct", "kid": "x", "k": base64url(OCT)},
+    "it cannot be read": {"kty": "new", "kid": "x", "secret": base64url(OCT)},
+    "its algorithm is none of ES256, EdDSA, RS256": RSA_JWK | {"kid": "x", "alg": "RS512"},
+    "it has less than 2048 bits": SMALL,
+}
+
+
+def test_a_key_that_is_ignored_is_logged_once_with_its_reason(
+    serve: Serve, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logged() -> list[list[str]]:
+        return [vars(record)["ignored"] for record in caplog.records if record.name == "partywall.jwks"]
+
+    shorten_lifetimes(monkeypatch, 0.1)
+    key_server.document = key_set(*JWKS[:3], *REASONS.values())
+    with serve() as client:
+        eventually(lambda: key_server.requests > 3)
+        assert call(client, token("RS256")).status_code == 200
+        [reasons] = logged()
+        assert len(reasons) == len(REASONS)
+        for reason, sentence in zip(REASONS, reasons, strict=True):
+            assert reason in sentence
+        for material in (base64url(OCT), RSA_JWK["n"]):
+            assert material not in str(reasons)
+
+        key_server.document = key_set(*JWKS[:3], RSA_JWK)
+        eventually(lambda: len(logged()) == 2)
+        assert len(logged()[1]) == 1
 
 
 def test_useless_keys_do_not_spoil_the_others(serve: Serve, key_server: KeyServer) -> None:

@@ -69,7 +69,6 @@ def test_a_token_that_is_malformed_is_refused(
         "payload a string": forge(payload='"alice"'),
         "payload deep": forge(payload="[" * 2500 + "]" * 2500),
         "oversized": forge(payload=claims(filler="x" * 8192)),
-        "very oversized": forge(payload=claims(filler="x" * 40_000)),
     }
     assert_all_unauthorized(admin, anonymous, subtests, tokens.items())
 
@@ -108,8 +107,7 @@ def test_a_token_that_is_not_valid_now_is_refused(
 ) -> None:
     now = int(time.time())
     tokens = {
-        "expired": make_token("alice", lifetime=-1),
-        "expires now": make_token("alice", lifetime=0),
+        "expired": make_token("alice", lifetime=-30),
         "not yet valid": make_token("alice", nbf=now + 30),
         "exp missing": forge(payload={"sub": "alice"}),
         "exp too long to read": forge(payload='{"sub":"alice","exp":1' + "0" * 5000 + "}"),
@@ -148,7 +146,7 @@ def test_with_two_secrets_a_bad_token_is_still_refused(
     previous = secrets.token_urlsafe(32)
     both = settings.model_copy(update={"jwt_secret_previous": SecretStr(previous)})
     tokens = {
-        **{f"expired {n}": make_token("alice", key=key, lifetime=-1) for n, key in enumerate((JWT_SECRET, previous))},
+        **{f"expired {n}": make_token("alice", key=key, lifetime=-30) for n, key in enumerate((JWT_SECRET, previous))},
         **{f"no sub {n}": forge(payload={"exp": 2**31}, key=key) for n, key in enumerate((JWT_SECRET, previous))},
         "a third secret": forge(key="x" * 32),
         "both secrets": forge(key=JWT_SECRET + previous),
@@ -183,12 +181,62 @@ def test_issuer_and_audience_are_checked_when_they_are_set(
         assert_all_unauthorized(admin, client, subtests, wrong.items())
 
 
-def test_a_token_that_worked_stops_working_when_it_expires(anonymous: httpx2.Client) -> None:
-    token = make_token("alice", lifetime=2)
-    expiry = jwt.decode(token, JWT_SECRET, algorithms=["HS256"])["exp"]
-    for _ in range(3):
-        assert anonymous.get("/tasks", headers=bearer(token)).status_code == 200
+def test_a_token_that_worked_stops_working_when_it_expires(settings: Settings) -> None:
+    leeway = 1
+    with serving(settings.model_copy(update={"jwt_leeway": leeway})) as base_url:
+        client = httpx2.Client(base_url=base_url)
+        token = make_token("alice", lifetime=1)
+        expiry = jwt.decode(token, JWT_SECRET, algorithms=["HS256"])["exp"]
+        for _ in range(3):
+            assert client.get("/tasks", headers=bearer(token)).status_code == 200
 
-    time.sleep(expiry - time.time())
+        time.sleep(expiry + leeway - time.time())
 
-    assert_unauthorized(anonymous.get("/tasks", headers=bearer(token)))
+        assert_unauthorized(client.get("/tasks", headers=bearer(token)))
+        client.close()
+
+
+def test_the_clocks_of_issuer_and_api_may_differ_a_little(settings: Settings) -> None:
+    with serving(settings) as address, httpx2.Client(base_url=address) as client:
+        assert client.get("/tasks", headers=bearer(make_token("alice", nbf=int(time.time()) + 4))).status_code == 200
+    with (
+        serving(settings.model_copy(update={"jwt_leeway": 60})) as address,
+        httpx2.Client(base_url=address) as client,
+    ):
+        for token in (make_token("alice", lifetime=-30), make_token("alice", nbf=int(time.time()) + 55)):
+            for _ in range(2):  # verified, then remembered
+                assert client.get("/tasks", headers=bearer(token)).status_code == 200
+        assert_unauthorized(client.get("/tasks", headers=bearer(make_token("alice", lifetime=-61))))
+
+
+def test_two_headers_with_credentials_are_refused(admin: psycopg.Connection, anonymous: httpx2.Client) -> None:
+    """A proxy may have checked the one, and the API would take the other."""
+    for others in (make_token("bob"), make_token("alice"), "forged"):
+        for tokens in ((make_token("alice"), others), (others, make_token("alice"))):
+            headers = [("Authorization", f"Bearer {token}") for token in tokens]
+            with untouched(admin):
+                assert_unauthorized(anonymous.post("/tasks", json={"text": "Stolen"}, headers=headers))
+
+
+ACCESS_TOKENS = ("JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt")
+NO_ACCESS_TOKENS: Values = (
+    *("dpop+jwt", "logout+jwt", "secevent+jwt", "id_token", "id+jwt", "oauth-authz-req+jwt", "refresh+jwt", "JWE"),
+    *("", "at", "application/dpop+jwt", "application/", "text/jwt", None, 1, True, [], ["JWT"], {}),
+)
+
+
+def test_a_token_that_says_that_it_is_something_else_is_refused(
+    admin: psycopg.Connection, anonymous: httpx2.Client, subtests: pytest.Subtests
+) -> None:
+    for header in ({}, *({"typ": each} for each in ACCESS_TOKENS)):
+        token = forge({"alg": "HS256"} | header)
+        assert anonymous.get("/tasks", headers=bearer(token)).status_code == 200, header
+    tokens = {f"typ {each!r}": forge({"alg": "HS256", "typ": each}) for each in NO_ACCESS_TOKENS}
+    assert_all_unauthorized(admin, anonymous, subtests, tokens.items())
+
+
+def test_without_a_key_server_any_audience_will_do(settings: Settings) -> None:
+    for audience in (None, "*"):
+        with serving(settings.model_copy(update={"jwt_audience": audience})) as address:
+            for token in (make_token("alice"), make_token("alice", aud="x"), make_token("alice", aud=["x", "y"])):
+                assert httpx2.get(f"{address}/tasks", headers=bearer(token)).status_code == 200

@@ -1,9 +1,13 @@
 """What docs/pipeline.md shows was run: its commands run again, and must print and return what the page says."""
 
 import re
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import psycopg
@@ -11,11 +15,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from api.http.middleware import BODY_SECONDS, MAX_BODY_BYTES
+from api.http.server import Protocol
 from api.settings import Settings
 from tests.support.database import PASSWORD, ROOT
 from tests.support.servers import serving
 from tests.support.shell import environment, run, shows
-from tests.support.tokens import JWT_SECRET
+from tests.support.tokens import JWT_SECRET, bearer, make_token
+from tests.support.waiting import eventually
 
 TEXT = (ROOT / "docs/pipeline.md").read_text()
 DATABASE = "db.example.com/partywall?sslmode=verify-full"  # of every URL on the page
@@ -24,6 +31,8 @@ COMMAND = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)  # and what 
 SCRIPT = re.compile(r"```sh\n(.*?)```\n", re.DOTALL)
 JOB = re.compile(r"```yaml\n(.*?)```\n", re.DOTALL)
 STEP = re.compile(r"- run: (.+)\n +env:\n +PGPASSWORD: \$\{\{ secrets\.(\w+) \}\}")
+PROXY = re.compile(r"```haproxy\n(.*?)```\n", re.DOTALL)
+LIMIT = re.compile(r"\| (\d+)(?: (KiB|seconds))? \|")
 HEALTH = re.compile(r"^(?:200|503) \{.*\n(?: .*\n)*", re.MULTILINE)
 
 Environment = Mapping[str, str]
@@ -95,6 +104,55 @@ def test_the_steps_of_the_job_run(pipeline: Environment, tmp_path: Path) -> None
     results = run([*exports, *(step.replace(file.name, str(file)) for step in steps)], pipeline, ROOT)
     assert [status for _, status in results] == [0, 0, 0, 0]
     assert '"version": "2.1.0"' in file.read_text()
+
+
+def test_the_page_has_the_limits_of_the_server() -> None:
+    table = TEXT.partition("### Limits\n")[2].partition("Each refusal")[0]
+
+    assert [int(number) for number, _ in LIMIT.findall(table)] == [
+        Protocol.max_head_bytes // 1024,
+        Protocol.max_headers,
+        Protocol.head_seconds,
+        MAX_BODY_BYTES // 1024,
+        BODY_SECONDS,
+        Protocol.max_pipelined,
+        Protocol.unread_seconds,
+    ]
+    assert Protocol.body_seconds > BODY_SECONDS
+
+
+@pytest.mark.slow("HAProxy")
+def test_the_proxy_of_the_page_bounds_the_connections_of_an_address(settings: Settings, tmp_path: Path) -> None:
+    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if program is None:
+        pytest.skip("HAProxy is not installed: apt-get install haproxy")
+    [configuration] = PROXY.findall(TEXT)
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    with serving(settings) as address:
+        text = configuration.replace(":8080", f"127.0.0.1:{port}").replace("127.0.0.1:8000", urlsplit(address).netloc)
+        (tmp_path / "haproxy.cfg").write_text(text)
+        with subprocess.Popen([program, "-db", "-q", "-f", tmp_path / "haproxy.cfg"]) as proxy, ExitStack() as stack:
+            stack.callback(proxy.terminate)
+            eventually(lambda: can_connect(port))
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+                assert client.get("/tasks", headers=bearer(make_token("alice"))).status_code == 200
+                assert client.get("/metrics").status_code == 404
+            slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(50)]
+            for connection in slow:
+                connection.sendall(b"GET /health/live HTTP/1.1\r\n")
+            eventually(lambda: not can_connect(port))
+            for connection in slow:
+                connection.close()
+            eventually(lambda: can_connect(port))
+
+
+def can_connect(port: int) -> bool:
+    """Return whether a request on a new connection gets a response."""
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def test_the_health_checks_respond_as_the_page_shows(settings: Settings, admin: psycopg.Connection) -> None:

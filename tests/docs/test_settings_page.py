@@ -24,7 +24,7 @@ def test_the_docstring_of_a_setting_ends_with_its_default(name: str) -> None:
     elif isinstance(field.default, int | str):
         assert description.endswith(f" Default: {field.default}.")
     else:  # it is not set, and the docstring says what that means
-        assert re.search(r"\. (Default: (none|not checked)|Required unless [A-Z_]+ is set)\.$", description)
+        assert re.search(r"\. (Default: (none|not checked)|Required (unless|if) [A-Z_]+ is set)\.$", description)
 
 
 def test_the_example_of_a_dotenv_file_names_every_setting() -> None:

@@ -171,6 +171,42 @@ def test_a_method_that_a_path_does_not_have_is_405_with_those_that_it_has(alice:
     ]
 
 
+# ---- caches ------------------------------------------------------------------------------------------
+
+
+def test_no_shared_cache_may_keep_what_a_caller_was_sent(alice: httpx2.Client) -> None:
+    task = alice.post("/tasks", json={"text": PRIVATE_TEXT})
+    etag = {"If-None-Match": task.headers["etag"]}
+    responses = {name: send(alice, request) for name, (request, _, _) in ALL.items() if "preflight" not in name}
+    responses |= {
+        "row": alice.get(task.headers["location"]),
+        "unchanged": alice.get(task.headers["location"], headers=etag),
+        "head": alice.head("/tasks"),
+        "stale": alice.patch(task.headers["location"], json={"text": "x"}, headers={"If-Match": '"0"'}),
+        "methods": alice.options("/tasks"),
+        "deleted": alice.delete(task.headers["location"]),
+    }
+
+    assert responses["unchanged"].status_code == 304
+    for name, response in responses.items():
+        assert response.headers.get_list("cache-control") == ["private, no-cache"], name
+        assert response.headers.get_list("vary") == ["Authorization, Origin"], name
+
+
+def test_an_internal_error_is_private_too(alice: httpx2.Client, admin: psycopg.Connection) -> None:
+    forget_a_grant(admin)
+    response = alice.get("/tasks")
+
+    assert (response.status_code, response.headers["cache-control"]) == (500, "private, no-cache")
+
+
+def test_no_browser_guesses_what_a_response_is(alice: httpx2.Client) -> None:
+    requests = [*[request for request, _, _ in ALL.values()], ("GET", "/docs", {}), ("GET", "/metrics", {})]
+    requests += [("GET", "/docs/assets/docs.js", {}), ("GET", "/health", {}), ("HEAD", "/tasks", {})]
+    for request in requests:
+        assert send(alice, request).headers.get_list("x-content-type-options") == ["nosniff"], request
+
+
 # ---- request ids -------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """The app under test, served on a port, and who calls it."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from api.http.server import Protocol
 from api.main import create_app
 from api.settings import Settings
 from tests.support.database import ROOT
@@ -23,9 +25,9 @@ AccessLog = Callable[[], list[dict[str, Any]]]
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, *, http: type[asyncio.Protocol] = Protocol) -> Iterator[str]:
     """Serve the real app on a free port of 127.0.0.1; give its address."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", http=http))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -42,6 +44,7 @@ def serving(settings: Settings) -> Iterator[str]:
 def uvicorn_printing_to(log: Path, database_url: str, *, workers: int = 1, **environment: str) -> Iterator[str]:
     """Run `uvicorn api.main:app` as production does; give its address when all workers have started."""
     ours = {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "PYTHONUNBUFFERED": ""}
+    ours["UVICORN_HTTP"] = "api.http.server:Protocol"  # as the Dockerfile sets it
     environment = os.environ | ours | environment
     command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
     command += ["--workers", str(workers)]

@@ -1,0 +1,167 @@
+"""Bounds on what a client sends before any route is asked: `uvicorn api.main:app --http api.http.server:Protocol`.
+
+Uvicorn's own protocol collects a head without end and waits for it without end: a value of 100 MB stopped everybody for
+seconds, because it is copied with each piece that comes. Here each read is counted, and a timer runs while a message is
+incomplete; a request that comes in one piece costs neither. pyproject.toml bounds uvicorn to the minor version whose
+`HttpToolsProtocol` this was written for.
+"""
+
+import asyncio
+import json
+import socket
+from typing import Any, Literal
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from api.http.problems import PROBLEM, problem_content
+from api.http.responses import PRIVATE
+from api.observability.requests import NOSNIFF, new_request_id, record
+
+Part = Literal["head", "body"] | None
+
+OVERRIDDEN = (
+    *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_headers_complete", "on_body"),
+    *("on_message_complete", "send_400_response"),
+)
+if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, name)]:
+    raise ImportError(f"this version of uvicorn has no HttpToolsProtocol.{missing[0]}: heads would not be bounded")
+
+
+class Protocol(HttpToolsProtocol):
+    """Uvicorn's protocol, with limits. What is beyond them is refused, and the connection closed."""
+
+    max_head_bytes = 16 * 1024  # request line and headers; also what surrounds the chunks of a body
+    max_headers = 100
+    max_pipelined = 100  # requests that wait for the response to the one before them
+    head_seconds = 10.0  # for the head, from its first byte; for that byte, from the start of the connection
+    body_seconds = 35.0  # for the body, if nobody reads it: LimitBody has refused it before otherwise
+    unread_seconds = 30.0  # for the client to take some of a response
+    linger_seconds = 2.0  # to read on after a refusal, without which the client would not see it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        """Take what uvicorn gives to a protocol."""
+        super().__init__(*args, **kwargs)
+        self.ws_protocol_class = None  # no route is a WebSocket
+        self._part: Part = None  # of a message that is incomplete: what is still to come
+        self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
+        self._refused = False
+        self._refusal = (400, "The request is not valid HTTP.")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's, too
+        """Wait for the first request; have the kernel drop a client that takes nothing of a response."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.unread_seconds * 1000))
+        self._wait(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
+        self._enter(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, but nothing after a refusal."""
+        if not self._refused:
+            self._unparsed += len(data)
+            super().data_received(data)
+            self._bound()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._enter("head")
+
+    def on_headers_complete(self) -> None:
+        """Start the request, and begin a body. Raises ValueError for what is refused."""
+        if len(self.headers) > self.max_headers:
+            self._refusal = 431, f"There are more than {self.max_headers} headers."
+        elif self._unparsed > self.max_head_bytes and self._head_bytes() > self.max_head_bytes:
+            self._refusal = 431, self._too_large
+        elif len(self.pipeline) < self.max_pipelined:
+            super().on_headers_complete()
+            self.headers = []  # the request keeps its own: a trailer is none of them
+            self._enter("body")
+            return
+        raise ValueError  # by which httptools stops; then uvicorn calls send_400_response
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        super().on_body(body)
+        self._unparsed = 0
+
+    def on_message_complete(self) -> None:
+        """End a message."""
+        super().on_message_complete()
+        self._enter(None)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what could not be parsed."""
+        del msg
+        self._refuse(*self._refusal)
+
+    def _bound(self) -> None:
+        """See that something ends what has not come to its end: the response, a timer, a number of bytes."""
+        if self._part is None:
+            self._unparsed = 0
+            if self._timer is None and not self._is_responding():
+                self._wait(self.head_seconds)
+        elif self._unparsed > self.max_head_bytes:
+            self._refuse(431, self._too_large)
+        elif self._timer is None:
+            self._wait(self.head_seconds if self._part == "head" else self.body_seconds)
+
+    def _is_responding(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def _too_large(self) -> str:
+        return f"The request line and the headers are larger than {self.max_head_bytes // 1024} KiB."
+
+    def _head_bytes(self) -> int:
+        line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+    def _enter(self, part: Part) -> None:
+        self._part = part
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        if self._part == "head" and not self.transport.is_closing():
+            self._refuse(408, "The request line and the headers took too long.")
+        else:
+            self.transport.close()  # of what was written, the rest is still sent
+
+    def _refuse(self, status: int, detail: str) -> None:
+        self._enter(None)
+        self._refused = True
+        request_id = new_request_id()
+        record(request_id, None, None, status, 0)
+        if self._is_responding():
+            self.transport.close()  # the client waits for the response to another request
+            return
+        self.transport.write(self._problem(status, detail, request_id))
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
+        self._wait(self.linger_seconds)
+
+    def _problem(self, status: int, detail: str, request_id: str) -> bytes:
+        body = json.dumps(problem_content(status, detail, request_id)).encode()
+        headers = [
+            *self.server_state.default_headers,
+            *PRIVATE,
+            NOSNIFF,
+            (b"content-type", PROBLEM.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            (b"x-request-id", request_id.encode()),
+        ]
+        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])

@@ -1,0 +1,338 @@
+"""What reaches the server before any route does: its size and its time are bounded, without a token."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from api.http.server import Protocol
+from api.settings import Settings
+from tests.support.database import ROOT
+from tests.support.servers import AccessLog, serving, uvicorn_printing_to
+from tests.support.tokens import JWT_SECRET
+
+NO_DATABASE = "postgresql://app_api@127.0.0.1:1/nowhere"
+LINE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+PIECE = b"x" * 65_536
+
+
+class Hasty(Protocol):
+    """The server's protocol with limits that a test can wait for."""
+
+    head_seconds = 0.2
+    body_seconds = 0.4
+    linger_seconds = 0.2
+    unread_seconds = 0.5
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings of an app that needs no database for what is tested here."""
+    return Settings(_env_file=None, database_url=NO_DATABASE, jwt_secret=JWT_SECRET)
+
+
+@pytest.fixture
+def base_url(settings: Settings) -> Iterator[str]:
+    with serving(settings) as address:
+        yield address
+
+
+@pytest.fixture
+def hasty_url(settings: Settings) -> Iterator[str]:
+    with serving(settings, http=Hasty) as address:
+        yield address
+
+
+@contextmanager
+def connected(base_url: str) -> Iterator[socket.socket]:
+    url = httpx2.URL(base_url)
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        yield connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection. Raises TimeoutError if it does not."""
+    received = b""
+    while data := connection.recv(65_536):
+        received += data
+    return received
+
+
+def send_all(connection: socket.socket, pieces: Iterator[bytes]) -> int:
+    """Send until the server does not take any more; return how many bytes it took."""
+    sent = 0
+    with suppress(OSError):
+        for piece in pieces:
+            connection.sendall(piece)
+            sent += len(piece)
+    return sent
+
+
+def assert_refused(received: bytes, status: int, detail: str) -> str:
+    """See that this is one problem, after which the connection is closed; return its request id."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    problem = json.loads(body)
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert (problem["status"], problem["request_id"]) == (status, headers["x-request-id"])
+    assert detail in problem["detail"]
+    return headers["x-request-id"]
+
+
+# ---- size --------------------------------------------------------------------------------------------
+
+
+HEADS = {
+    "a value": [LINE + b"a: ", *[PIECE] * 160],
+    "a name": [LINE, *[PIECE] * 160],
+    "a path": [b"GET /", *[PIECE] * 160],
+    "a method": [b"G" * 65_536] * 160,
+    "many headers": [LINE, *[b"a: b\r\n" * 10_000] * 160],
+}
+
+
+@pytest.mark.parametrize("pieces", HEADS.values(), ids=HEADS)
+def test_a_head_without_end_is_not_read_to_its_end(base_url: str, pieces: list[bytes]) -> None:
+    with connected(base_url) as connection:
+        send_all(connection, iter(pieces))
+        received = read_all(connection)
+
+    assert_refused(received, 400 if pieces is HEADS["a method"] else 431, "")
+
+
+def test_a_head_of_100_mb_is_refused_by_the_server_as_it_is_started_in_production(tmp_path: Path) -> None:
+    [http] = re.findall(r"^ENV UVICORN_HTTP=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    log = tmp_path / "log"
+    with uvicorn_printing_to(log, NO_DATABASE, UVICORN_HTTP=http) as address, connected(address) as connection:
+        sent = send_all(connection, iter([LINE + b"a: ", *[PIECE] * 1600]))
+        assert sent < 100_000_000 or assert_refused(read_all(connection), 431, "16 KiB")
+    assert '"status":431' in log.read_text()
+
+
+def test_a_head_is_refused_from_one_byte_more_than_16_kib(base_url: str) -> None:
+    for more, expected in ((0, b"HTTP/1.1 200 "), (1, b"HTTP/1.1 431 ")):
+        with connected(base_url) as connection:
+            rest = Protocol.max_head_bytes - len(LINE + b"a: \r\nConnection: close\r\n\r\n") + more
+            connection.sendall(LINE + b"a: " + b"x" * rest + b"\r\nConnection: close\r\n\r\n")
+            assert read_all(connection).startswith(expected), more
+
+
+def test_a_request_is_refused_from_the_101st_header(base_url: str) -> None:
+    for number, expected in ((Protocol.max_headers, b"HTTP/1.1 200 "), (Protocol.max_headers + 1, b"HTTP/1.1 431 ")):
+        with connected(base_url) as connection:
+            connection.sendall(LINE + b"Connection: close\r\n" + b"a: b\r\n" * (number - 2) + b"\r\n")
+            assert read_all(connection).startswith(expected), number
+
+
+def test_a_head_that_comes_with_the_body_before_it_counts_too(base_url: str) -> None:
+    with connected(base_url) as connection:
+        connection.sendall(LINE + b"Content-Length: 3\r\n\r\nabc" + LINE + b"a: ")
+        send_all(connection, iter([PIECE] * 160))
+        received = read_all(connection)
+
+    # The first request may still be under way: then there is no place for a second response.
+    assert received.startswith(b"HTTP/1.1 200 ") or received == b""
+
+
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("start", [CHUNKED + b"0\r\na: ", CHUNKED + b"1;a=", CHUNKED + b"1\r\na\r\n0\r\na"])
+def test_what_surrounds_a_chunked_body_is_bounded_like_a_head(base_url: str, start: bytes) -> None:
+    with connected(base_url) as connection:
+        taken = send_all(connection, iter([start, *[PIECE] * 1600]))
+
+    assert taken < 50_000_000
+
+
+def test_a_trailer_is_no_header(base_url: str) -> None:
+    with connected(base_url) as connection:
+        connection.sendall(CHUNKED + b"2\r\n{}\r\n0\r\nX-Request-ID: from-a-trailer\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        received = read_all(connection)
+
+    assert b"from-a-trailer" not in received
+
+
+def test_requests_are_not_queued_without_end(base_url: str) -> None:
+    with connected(base_url) as connection:
+        send_all(connection, iter([(LINE + b"\r\n") * 5_000]))
+        received = b""
+        with suppress(ConnectionError):
+            while data := connection.recv(65_536):
+                received += data
+
+    assert received.count(b"HTTP/1.1 200 ") < 5_000
+
+
+# ---- time --------------------------------------------------------------------------------------------
+
+
+def trickle(connection: socket.socket, start: bytes, drop: bytes = b"x") -> bytes:
+    """Send a byte every 50 ms until the server has closed; return what it has sent."""
+    connection.sendall(start)
+    deadline = time.monotonic() + 20
+    connection.settimeout(0.05)
+    received = b""
+    while time.monotonic() < deadline:
+        try:
+            if not (data := connection.recv(65_536)):
+                return received
+            received += data
+        except TimeoutError:
+            pass
+        except ConnectionError:
+            return received
+        try:
+            connection.sendall(drop)
+        except OSError:
+            continue
+    raise TimeoutError(f"the connection is still open after {received!r}")
+
+
+def test_a_head_that_never_ends_is_refused(hasty_url: str) -> None:
+    for start in (b"GET /", LINE, LINE + b"a: "):
+        with connected(hasty_url) as connection:
+            assert_refused(trickle(connection, start), 408, "too long")
+
+
+def test_a_connection_on_which_no_request_begins_is_closed(hasty_url: str) -> None:
+    with connected(hasty_url) as connection:
+        assert read_all(connection) == b""
+    with connected(hasty_url) as connection:
+        assert trickle(connection, b"", drop=b"\r\n") == b""
+
+
+def test_a_connection_is_not_kept_alive_by_empty_lines(hasty_url: str) -> None:
+    with connected(hasty_url) as connection:
+        received = trickle(connection, LINE + b"\r\n", drop=b"\r\n")
+
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_the_second_head_of_a_connection_has_no_more_time(hasty_url: str) -> None:
+    with connected(hasty_url) as connection:
+        received = trickle(connection, LINE + b"\r\n" + LINE)
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert_refused(received[received.rindex(b"HTTP/1.1 ") :], 408, "too long")
+
+
+def test_a_body_that_never_ends_is_refused(hasty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.http.middleware.BODY_SECONDS", 0.2)
+    for start in (POST + b"Content-Length: 60000\r\n\r\n{", CHUNKED + b"9999\r\n"):
+        with connected(hasty_url) as connection:
+            assert_refused(trickle(connection, start), 408, "too long")
+
+
+def test_a_body_that_nobody_reads_has_no_more_time(hasty_url: str) -> None:
+    with connected(hasty_url) as connection:
+        received = trickle(connection, LINE + b"Content-Length: 60000\r\n\r\n{")
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_response_that_nobody_reads_is_dropped(hasty_url: str) -> None:
+    url = httpx2.URL(hasty_url)
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect((url.host, url.port or 80))
+        connection.sendall((b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n") * 5)
+        # A byte to a connection that the server has dropped is met with a reset.
+        deadline = time.monotonic() + 20
+        with suppress(ConnectionError):
+            while connection.send(b"x"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def test_300_slow_connections_are_gone_and_nobody_waited_for_them(hasty_url: str) -> None:
+    with ExitStack() as stack, httpx2.Client(base_url=hasty_url) as client:
+        slow = [stack.enter_context(connected(hasty_url)) for _ in range(300)]
+        for connection in slow:
+            connection.sendall(LINE)
+        assert client.get("/health/live").status_code == 200
+        for connection in slow:
+            assert_refused(read_all(connection), 408, "too long")
+
+
+def test_requests_that_take_their_time_within_the_limits_are_served(hasty_url: str) -> None:
+    with connected(hasty_url) as connection:
+        for number in count(1):
+            for piece in (LINE[:10], LINE[10:], b"\r\n"):
+                connection.sendall(piece)
+                time.sleep(0.01)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            if number == 20:
+                return
+
+
+# ---- refusals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\xff HTTP/1.1\r\n\r\n", LINE + b"a b: c\r\n\r\n"]
+)
+def test_what_is_no_http_is_refused_like_everything_else(base_url: str, sent: bytes) -> None:
+    with connected(base_url) as connection:
+        connection.sendall(sent)
+        received = read_all(connection)
+
+    assert_refused(received, 400, "not valid HTTP")
+
+
+def test_a_refused_head_is_a_line_in_the_log_and_a_request_in_the_metrics(base_url: str, access_log: AccessLog) -> None:
+    with connected(base_url) as connection:
+        connection.sendall(LINE + b"a: b\r\n" * 200 + b"\r\n")
+        request_id = assert_refused(read_all(connection), 431, "100 headers")
+
+    [line] = [line for line in access_log() if line.get("logger") == "partywall.access"]
+    assert (line["request_id"], line["method"], line["route"], line["status"]) == (request_id, None, None, 431)
+    metrics = httpx2.get(f"{base_url}/metrics").text
+    assert 'http_request_duration_seconds_count{method="other",route="none",status="431"}' in metrics
+
+
+def test_a_refusal_reaches_whoever_is_still_sending(base_url: str) -> None:
+    """A connection that is closed while data is on its way is reset, and the response to it is lost."""
+    with connected(base_url) as connection:
+        send_all(connection, iter([LINE + b"a: ", *[PIECE] * 32]))
+        assert_refused(read_all(connection), 431, "16 KiB")
+
+
+def test_a_start_without_the_limits_says_so_once(tmp_path: Path) -> None:
+    warning = "--http api.http.server:Protocol"
+    with uvicorn_printing_to(tmp_path / "bare", NO_DATABASE, UVICORN_HTTP="auto"):
+        pass
+    with uvicorn_printing_to(tmp_path / "bounded", NO_DATABASE):
+        pass
+
+    assert (tmp_path / "bare").read_text().count(warning) == 1
+    assert warning not in (tmp_path / "bounded").read_text()
+
+
+def test_a_uvicorn_that_would_not_call_the_limits_is_refused() -> None:
+    other = "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as P; del P.send_400_response"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{other}; import api.http.server"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "this version of uvicorn has no HttpToolsProtocol.send_400_response" in done.stderr
