@@ -1,13 +1,15 @@
 """What people read in schema audit: who may do what in words, who may read it, and which version it is."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import LiteralString
 
+import asyncpg
 import psycopg
 import pytest
 from psycopg import errors, sql
 
-from db.audit import CHECKS, Finding
+from db.audit import CHECKS, EDITED, Finding, find
 from tests.support.database import Url, alembic
 
 OWN = "(user_id = app.current_user_id())"
@@ -340,6 +342,25 @@ def test_what_was_accepted_is_a_finding_again_when_it_changes(dba: psycopg.Conne
     assert findings(dba) == []
     dba.execute(then.encode())
     assert findings(dba) != []
+
+
+def test_an_audit_that_somebody_edited_is_an_error(admin: psycopg.Connection, url: Url) -> None:
+    """Who asks it in psql is deceived. `partywall audit` and the readiness check compare it with what was installed."""
+    admin.execute("alter table app.tasks disable row level security")
+    [(view,)] = admin.execute("select rtrim(pg_get_viewdef('audit.findings'), ';')").fetchall()
+    silent = sql.SQL("create or replace view audit.findings as select * from ({}) as found where false")
+    admin.execute(silent.format(sql.SQL(view)))
+    admin.commit()
+    assert findings(admin) == []
+
+    async def find_as_the_api() -> list[Finding]:
+        connection = await asyncpg.connect(url("app_api"))
+        try:
+            return await find(connection)
+        finally:
+            await connection.close()
+
+    assert asyncio.run(find_as_the_api()) == [EDITED]
 
 
 def test_what_this_project_accepts_is_still_reported_by_a_check_and_has_a_reason(dba: psycopg.Connection) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from db.audit.prove import Proof, prove
+from migrations.dump import manifest
 from tests.support.database import ROOT, Url
 
 PAGE = (ROOT / "docs" / "growing.md").read_text()
@@ -66,6 +67,10 @@ def found(owner: psycopg.Connection) -> set[str]:
 
 def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connection, url: Url) -> None:
     execute(owner, statements(REVISION))
+    owner.commit()
+    assert found(owner) == {"unexpected"}
+    owner.commit()
+    execute(owner, [asyncio.run(manifest(url("app_migrator")))])  # as `make schema` and a release do
     owner.commit()
 
     async def try_it() -> Proof:
