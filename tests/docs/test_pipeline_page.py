@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from api.http.middleware import BODY_SECONDS, MAX_BODY_BYTES
 from api.http.server import Protocol
 from api.settings import Settings
+from db.embedded import ROLES
 from tests.support.database import PASSWORD, ROOT
 from tests.support.servers import serving
 from tests.support.shell import environment, run, shows
@@ -33,6 +34,7 @@ JOB = re.compile(r"```yaml\n(.*?)```\n", re.DOTALL)
 STEP = re.compile(r"- run: (.+)\n +env:\n +PGPASSWORD: \$\{\{ secrets\.(\w+) \}\}")
 PROXY = re.compile(r"```haproxy\n(.*?)```\n", re.DOTALL)
 LIMIT = re.compile(r"\| (\d+)(?: (KiB|seconds))? \|")
+NOTICE = re.compile(r"```\n(NOTICE: .+\n)```\n")
 HEALTH = re.compile(r"^(?:200|503) \{.*\n(?: .*\n)*", re.MULTILINE)
 
 Environment = Mapping[str, str]
@@ -76,6 +78,16 @@ def test_the_commands_of_the_page_print_what_it_shows(empty: Environment) -> Non
     ):
         assert shows(expected, output), f"$ {command}\n{output}"
         assert (status != 0) == (next_one == "echo $?"), f"$ {command}\nexit code {status}"
+
+
+def test_an_administrator_who_may_not_revoke_is_told_so_as_the_page_shows(empty: Environment) -> None:
+    url = make_conninfo(empty["ADMIN_DATABASE_URL"], user="app_migrator", password=PASSWORD)
+    notices: list[str] = []
+    _, _, revokes = ROLES.read_text().rpartition("do $$")
+    with psycopg.connect(url) as connection:
+        connection.add_notice_handler(lambda notice: notices.append(f"NOTICE:  {notice.message_primary}\n"))
+        connection.execute(f"do $${revokes}".encode())
+    assert notices == NOTICE.findall(TEXT)
 
 
 def test_the_three_steps_pass_on_a_safe_database_and_stop_on_one_that_is_not(
