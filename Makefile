@@ -32,7 +32,7 @@ bench: .venv/bench ## Measure everything, about half an hour; needs wrk. To try 
 revision: .venv/installed ## A new migration, to be filled in; NAME="add notes"
 	@$(BIN)/alembic revision --message "$$NAME"
 
-schema: .venv/installed ## Write db/schema.sql anew, after a migration; say whether db/schema.py agrees
+schema: .venv/installed ## Write db/schema.sql and the manifest of the audit anew, after a migration; say whether db/schema.py agrees
 	@$(BIN)/python -m migrations.dump db/schema.sql
 
 openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API

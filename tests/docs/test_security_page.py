@@ -5,6 +5,7 @@ import re
 
 import psycopg
 import pytest
+from psycopg import errors
 
 from tests.docs.test_dba_page import SESSION, TASKS, replay
 from tests.support.database import ROOT, Url
@@ -31,6 +32,17 @@ def test_each_attempt_has_a_test() -> None:
     rows = ROW.findall(attempts)
     assert len(rows) > 30
     assert [row for row in rows if "::test_" not in row] == []
+
+
+def test_what_is_taken_away_is_refused_and_no_finding(admin: psycopg.Connection, url: Url) -> None:
+    [revokes] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    admin.execute(revokes.encode())
+    admin.commit()
+    assert admin.execute("select * from audit.findings").fetchall() == []
+    with psycopg.connect(url("app_api"), autocommit=True) as api:
+        for end in ("pg_terminate_backend", "pg_cancel_backend"):
+            with pytest.raises(errors.InsufficientPrivilege, match=end):
+                api.execute(f"select {end}(pg_backend_pid())".encode())
 
 
 def test_the_sessions_go_as_they_are_shown(admin: psycopg.Connection, url: Url) -> None:
