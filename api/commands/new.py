@@ -45,7 +45,7 @@ def new(resource: str, fields: tuple[str, ...], singular: str | None) -> None:
     run(root, "ruff", "format", "--quiet", *ours)
     run(root, "migrations.dump", "db/schema.sql")
     (root / "api" / "openapi.json").write_text(run(root, "api", "openapi"))
-    for name in [*ours, "db/schema.sql", "api/openapi.json"]:
+    for name in [*ours, "db/schema.sql", "db/audit/schema/manifest.sql", "api/openapi.json"]:
         click.echo(name)
     click.echo("Read it, make it yours, then: make test lint. What each file is for: docs/growing.md")
 
