@@ -3,8 +3,6 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
-import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
@@ -12,6 +10,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from api.admin import serving_admin
 from api.auth.tokens import Verifier
@@ -23,14 +22,13 @@ from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
 from api.http.problems import exception_handlers
 from api.http.resource import Resource
+from api.http.server import UseProtocol
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from db.pool import Pool
-
-log = logging.getLogger("partywall")
 
 RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
@@ -59,8 +57,6 @@ def create_app(settings: Settings) -> FastAPI:
             aclosing(Probe(url, schema_revision)) as probe,
             aclosing(Verifier(settings)) as tokens,
         ):
-            if "api.http.server" not in sys.modules:  # imported by uvicorn if it is used, and by nobody here
-                log.warning("requests are not bounded: start uvicorn with --http api.http.server:Protocol")
             shown = settings.admin_port is None
             state = State(pool=pool, readiness=readiness, probe=probe, tokens=tokens, shows_reasons=shown)
             async with serving_admin(settings.admin_host, settings.admin_port, state):
@@ -109,12 +105,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @cache
-def _app() -> FastAPI:
+def _app() -> ASGIApp:
     configure_logging()
-    return create_app(load_settings())
+    return UseProtocol(create_app(load_settings()))
 
 
-def __getattr__(name: str) -> FastAPI:
+def __getattr__(name: str) -> ASGIApp:
     """Make `app` when it is asked for: importing this module needs no settings."""
     if name == "app":
         return _app()

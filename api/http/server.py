@@ -1,4 +1,4 @@
-"""Bounds on what a client sends before any route is asked: `uvicorn api.main:app --http api.http.server:Protocol`.
+"""Bounds on what a client sends before any route is asked, whichever way `uvicorn api.main:app` was started.
 
 Uvicorn's own protocol collects a head without end and waits for it without end: a value of 100 MB stopped everybody for
 seconds, because it is copied with each piece that comes. Here each read is counted, and a timer runs while a message is
@@ -8,14 +8,19 @@ incomplete; a request that comes in one piece costs neither. pyproject.toml boun
 
 import asyncio
 import json
+import logging
 import socket
 from typing import Any, Literal
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import PROBLEM, problem_content
 from api.http.responses import PRIVATE
 from api.observability.requests import NOSNIFF, new_request_id, record
+
+log = logging.getLogger("partywall")
 
 Part = Literal["head", "body"] | None
 
@@ -25,6 +30,24 @@ OVERRIDDEN = (
 )
 if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, name)]:
     raise ImportError(f"this version of uvicorn has no HttpToolsProtocol.{missing[0]}: heads would not be bounded")
+
+
+class UseProtocol:
+    """Has uvicorn serve an app by `Protocol`. Around FastAPI, which wraps `receive`: it needs uvicorn's own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the start: no connection is accepted before the start is over."""
+        if scope["type"] == "lifespan":
+            config = getattr(getattr(receive, "__self__", None), "config", None)
+            if not isinstance(config, Config):
+                log.warning("heads and slow clients are not bounded: not uvicorn serves the app, or something wraps it")
+            elif not issubclass(config.http_protocol_class, Protocol):
+                config.http_protocol_class = Protocol
+        await self._app(scope, receive, send)
 
 
 class Protocol(HttpToolsProtocol):

@@ -1,7 +1,7 @@
 -- A session starts with the settings of its role and its database. app.user_id set there would make everybody the same
 -- caller, and role would make the login somebody else; with row_security = off, policies raise errors. search_path
--- decides which of two functions or operators is meant, standard_conforming_strings where a literal ends; libraries run
--- code. Other settings (timeouts, time zone, the planner's) are no risk.
+-- decides which of two functions or operators is meant (each transaction of the API sets its own),
+-- standard_conforming_strings where a literal ends; libraries run code. Other settings (timeouts, time zone, the planner's) are no risk.
 select
     'setting_on_role' as name,
     case
@@ -14,10 +14,6 @@ select
         ) then 'info'
         when parameter in ('app.user_id', 'role', 'session_authorization')
             and s.setrole in (0, to_regrole('app_api')) then 'error'
-        -- A schema that comes before pg_catalog replaces PostgreSQL's own functions and operators.
-        when parameter = 'search_path' and s.setrole = to_regrole('app_api')
-            and (setting ~ '[=,].*\mpg_catalog\M' and setting !~ '=pg_catalog\M'
-                or audit.open_schemas(setting, s.setrole) is not null) then 'error'
         else 'warning'
     end as level,
     format('%s on %s', parameter, target) as object,

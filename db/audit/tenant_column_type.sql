@@ -15,14 +15,15 @@ select
     'tenant_column_type:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
-left join (
-    with recursive bases (domain, base) as (
-        select oid, typbasetype from pg_type where typtype = 'd'
+join pg_type as own on own.oid = a.atttypid
+left join lateral (
+    with recursive bases (base) as (
+        select own.typbasetype where own.typtype = 'd'
         union all
-        select domain, typbasetype from bases join pg_type on oid = base and typtype = 'd'
+        select typbasetype from bases join pg_type on oid = base and typtype = 'd'
     )
-    select domain, base from bases join pg_type on oid = base and typtype <> 'd'
-) as b on b.domain = a.atttypid
+    select base from bases join pg_type on oid = base and typtype <> 'd'
+) as b on true
 left join pg_type as y on y.oid = coalesce(b.base, a.atttypid) and y.typtype not in ('d', 'e')
     and y.oid not in ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype, 'bytea'::regtype, 'bigint'::regtype,
         'integer'::regtype, 'smallint'::regtype)

@@ -44,7 +44,6 @@ def serving(settings: Settings, *, http: type[asyncio.Protocol] = Protocol) -> I
 def uvicorn_printing_to(log: Path, database_url: str, *, workers: int = 1, **environment: str) -> Iterator[str]:
     """Run `uvicorn api.main:app` as production does; give its address when all workers have started."""
     ours = {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "PYTHONUNBUFFERED": ""}
-    ours["UVICORN_HTTP"] = "api.http.server:Protocol"  # as the Dockerfile sets it
     environment = os.environ | ours | environment
     command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
     command += ["--workers", str(workers)]

@@ -77,6 +77,8 @@ comment on column audit.rights.usable is 'Whether app_api also has USAGE on the 
 create or replace view audit.surface as
 with recursive rights as materialized (
     select * from audit.rights
+), granted (relation, relation_name) as materialized (
+    select object, audit.name(object) from rights where catalog = 'pg_class'::regclass group by object
 ), schemas as materialized (
     select n.oid, bool_or(has_schema_privilege(role, n.oid, 'usage')) as usable
     from pg_namespace as n, audit.api_roles
@@ -98,7 +100,7 @@ with recursive rights as materialized (
     union
     select leads.leads_to, r.relation from reached as r join leads using (relation)
 ), relations as materialized (
-    select c.oid, c.relkind, min(r.through) as through,
+    select c.oid, c.relkind, audit.name(c.oid) as name, min(r.through) as through,
         -- A partition as such is only a part of its parent: jobs make new ones.
         min(r.through) = 0 or not c.relispartition as is_itself
     from reached as r join pg_class as c on c.oid = r.relation and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -177,11 +179,12 @@ with recursive rights as materialized (
         case when r.is_grantable then 'with grant option' end,
         format('revoke %s%s on %s %s from %s cascade;', r.privilege, ' (' || column_name || ')', r.kind, name, to_whom)
     from rights as r
+    left join granted as g on r.catalog = 'pg_class'::regclass and g.relation = r.object
     cross join lateral (
         select
             case r.grantee when 0 then 'PUBLIC' else r.grantee::regrole::text end as to_whom,
             case r.catalog
-                when 'pg_class'::regclass then audit.name(r.object)
+                when 'pg_class'::regclass then g.relation_name
                 when 'pg_proc'::regclass then audit.routine(r.object)
                 else (pg_identify_object(r.catalog, r.object, 0)).identity
             end as name,
@@ -197,7 +200,7 @@ with recursive rights as materialized (
     -- ---- relations, and what belongs to them --------------------------------------------------------------
     select
         k.kind,
-        audit.name(c.oid),
+        r.name,
         concat_ws(', ',
             case when c.relkind in ('r', 'p') then format('row-level security is %s%s',
                 case when c.relrowsecurity then 'enabled' else 'disabled' end,
@@ -209,7 +212,7 @@ with recursive rights as materialized (
         case when r.through = 0 then 'app_api has privileges on it' else audit.name(r.through) || ' leads to it' end,
         c.relkind not in ('r', 'p') or not c.relrowsecurity,
         case when c.relkind in ('v', 'm') and n.nspname <> 'audit' then pg_get_viewdef(c.oid) end,
-        format('drop %s %s;', k.kind, audit.name(c.oid))
+        format('drop %s %s;', k.kind, r.name)
     from relations as r
     join pg_class as c on c.oid = r.oid
     join pg_namespace as n on n.oid = c.relnamespace
@@ -221,7 +224,7 @@ with recursive rights as materialized (
     union all
     select
         'column',
-        audit.name(a.attrelid) || '.' || quote_ident(a.attname),
+        r.name || '.' || quote_ident(a.attname),
         concat_ws(' ', format_type(a.atttypid, a.atttypmod),
             (select 'collate ' || collname from pg_collation, pg_type as y
                 where y.oid = a.atttypid and pg_collation.oid = a.attcollation and a.attcollation <> y.typcollation),
@@ -231,7 +234,7 @@ with recursive rights as materialized (
         'of a table that app_api can reach',
         a.attname = t.tenant_column,
         null,
-        format('alter table %s drop column %I;', audit.name(a.attrelid), a.attname)
+        format('alter table %s drop column %I;', r.name, a.attname)
     from relations as r
     join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -240,7 +243,7 @@ with recursive rights as materialized (
     union all
     select
         'policy',
-        audit.name(p.polrelid) || '.' || quote_ident(p.polname),
+        r.name || '.' || quote_ident(p.polname),
         concat_ws(' ',
             case when p.polpermissive then 'permissive' else 'restrictive' end,
             'for',
@@ -254,31 +257,31 @@ with recursive rights as materialized (
         'on a table that app_api can reach',
         true,
         null,
-        format('drop policy %I on %s;', p.polname, audit.name(p.polrelid))
+        format('drop policy %I on %s;', p.polname, r.name)
     from relations as r join pg_policy as p on p.polrelid = r.oid
     where r.is_itself
     union all
     select
         'trigger',
-        audit.name(g.tgrelid) || '.' || quote_ident(g.tgname),
+        r.name || '.' || quote_ident(g.tgname),
         concat_ws(' ', regexp_replace(pg_get_triggerdef(g.oid), '^CREATE (CONSTRAINT )?TRIGGER ', ''),
             case g.tgenabled when 'O' then null when 'D' then '(disabled)' else '(always, or on a replica)' end),
         'fired by writes to a table that app_api can reach',
         true,
         null,
-        case when g.tgisinternal then format('alter table %s enable trigger %I;', audit.name(g.tgrelid), g.tgname)
-            else format('drop trigger %I on %s;', g.tgname, audit.name(g.tgrelid)) end
+        case when g.tgisinternal then format('alter table %s enable trigger %I;', r.name, g.tgname)
+            else format('drop trigger %I on %s;', g.tgname, r.name) end
     from relations as r
     join pg_trigger as g on g.tgrelid = r.oid and g.tgparentid = 0 and (not g.tgisinternal or g.tgenabled <> 'O')
     union all
     select
         'rule',
-        audit.name(w.ev_class) || '.' || quote_ident(w.rulename),
+        r.name || '.' || quote_ident(w.rulename),
         pg_get_ruledef(w.oid),
         'rewrites statements on what app_api can reach',
         true,
         w.ev_enabled::text,
-        format('drop rule %I on %s;', w.rulename, audit.name(w.ev_class))
+        format('drop rule %I on %s;', w.rulename, r.name)
     from relations as r
     join pg_rewrite as w on w.ev_class = r.oid and (r.relkind not in ('v', 'm') or w.rulename <> '_RETURN')
     union all
