@@ -139,8 +139,9 @@ def test_an_unusable_database_gets_the_example_of_its_problem(what: str, url: Ur
         client.headers.update({"X-Request-ID": REQUEST_ID})
         for route in NEEDS_TOKEN:
             assert_is(call(client, route, headers=bearer(make_token("alice"))), PROBLEMS[503][what])
-        health = client.get("/health")
-        assert masked(health.json(), {"revision"}) == masked(UNHEALTHY[what], {"revision"})
+        health, shown = client.get("/health").json(), UNHEALTHY[what]
+        assert masked(health, {"revision", "reasons"}) == masked(shown, {"revision", "reasons"})
+        assert set(shown.get("reasons", ())) <= set(health.get("reasons", ()))  # and that no release made it so
         if what == "database unavailable":
             assert_is(client.get("/health/db"), UNHEALTHY[what])
 

@@ -88,6 +88,7 @@ def told(url: str, *statements: str) -> list[dict[str, Any]]:
 
 def test_each_error_of_the_database_has_a_status_and_reveals_nothing(admin: psycopg.Connection, url: Url) -> None:
     admin.execute(SCRATCH)
+    admin.execute("grant usage on language plpgsql to app_api")
     admin.commit()
 
     problems = told(url("app_api"), *(statement for _, statement in RAISED.values()))
