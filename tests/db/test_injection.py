@@ -182,7 +182,8 @@ def new(admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
 
 def of_an_administrator(admin: psycopg.Connection, dbname: str) -> str:
     """Return how an administrator reaches a database."""
-    return make_conninfo(admin.info.dsn, password=admin.info.password, dbname=dbname)
+    info = admin.info
+    return make_conninfo(host=info.host, port=info.port, user=info.user, password=info.password, dbname=dbname)
 
 
 def test_a_new_database_has_everybody_forge_until_roles_sql_has_run(new: psycopg.Connection) -> None:
