@@ -90,10 +90,13 @@ $$;
 comment on function audit.context_function() is
     'The function that returns the caller, app.current_user_id(); null if it does not exist.';
 
--- Objects of an extension are left to the extension's author.
+-- Objects of an extension are left to the extension's author. plpgsql itself has none: ALTER EXTENSION plpgsql ADD did it.
 create or replace function audit.in_extension(catalog regclass, object oid) returns boolean
 language sql stable strict parallel safe
-return exists (select from pg_catalog.pg_depend where classid = catalog and objid = object and deptype = 'e');
+return exists (
+    select from pg_catalog.pg_depend
+    where classid = catalog and objid = object and deptype = 'e' and (refobjid >= 16384 or object < 16384)
+);
 
 comment on function audit.in_extension(regclass, oid) is 'Whether an object belongs to an extension.';
 
