@@ -1,5 +1,6 @@
--- What came with an extension, or with a range type, is left to its author. ALTER EXTENSION … ADD makes anything a member:
--- not what a role of ours owns, what sets anything or has its owner's rights, or what PostgreSQL's own plpgsql has got.
+-- What came with an extension, or with a range type, is left to its author. But ALTER EXTENSION … ADD makes anything a
+-- member: this leaves out what a role of ours owns, what sets anything or has its owner's rights, and what was added to
+-- plpgsql, which came with PostgreSQL.
 create or replace view audit.members as
 select distinct d.classid, d.objid
 from pg_depend as d
@@ -8,7 +9,7 @@ left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
 where (d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass and (d.refobjid >= 16384 or d.objid < 16384)
         or d.deptype = 'i' and d.refclassid = 'pg_type'::regclass and p.prosrc ~ '^(multi)?range_constructor'
         or d.deptype = 'i' and d.classid = 'pg_cast'::regclass)
-    and not coalesce(p.prosecdef, false)
+    and not coalesce(p.prosecdef or p.prosrc ~* 'app[.]user_id', false)
     and not exists (select from unnest(p.proconfig) as setting where setting not like 'search\_path=%')
     and coalesce(p.proowner, c.relowner, 10) not in (
         select oid from pg_roles where rolname in ('app_owner', 'app_migrator')
@@ -63,12 +64,14 @@ from (
     select 'pg_language'::regclass, oid, 'trusted', true
     from pg_language where lanname in ('c', 'internal') and lanpltrusted
     union all
-    select 'pg_operator'::regclass, oid, format('owned by %s, on %s, %s, %s', oprowner::regrole, oprcode, oprrest, oprjoin),
+    select 'pg_operator'::regclass, oid,
+        format('owned by %s, on %s, %s, %s', oprowner::regrole, oprcode, oprrest, oprjoin),
         oprcode::oid >= 16384
     from pg_operator
     where oid < 16384 and (oprowner <> 10 or greatest(oprcode::oid, oprrest::oid, oprjoin::oid) >= 16384)
     union all
-    select 'pg_type'::regclass, oid, format('owned by %s, read by %s, written by %s', typowner::regrole, typinput, typoutput),
+    select 'pg_type'::regclass, oid,
+        format('owned by %s, read by %s, written by %s', typowner::regrole, typinput, typoutput),
         typowner = 10
     from pg_type
     where oid < 16384 and (typowner <> 10
@@ -195,6 +198,33 @@ with recursive rights as materialized (
         min(r.through) = 0 or not c.relispartition as is_itself
     from reached as r join pg_class as c on c.oid = r.relation and c.relkind in ('r', 'p', 'v', 'm', 'f')
     group by c.oid
+), types (type) as (
+    (
+        select y.oid from pg_type as y join schemas as s on s.oid = y.typnamespace and usable where y.oid >= 16384
+        union all
+        select a.atttypid from relations as r join pg_attribute as a on a.attrelid = r.oid where a.atttypid >= 16384
+        union all
+        select d.refobjid
+        from rights as r
+        join pg_depend as d on d.classid = r.catalog and d.objid = r.object and d.refclassid = 'pg_type'::regclass
+        where r.kind = 'routine' and r.usable
+    )
+    union
+    select e.type
+    from types as y
+    -- What a value of the type is made of.
+    cross join lateral (
+        select refobjid from pg_depend
+        where classid = 'pg_type'::regclass and objid = y.type and refclassid = 'pg_type'::regclass
+        union all
+        select a.atttypid from pg_type as t join pg_attribute as a on a.attrelid = t.typrelid where t.oid = y.type
+    ) as e (type)
+    where e.type >= 16384
+), casts as materialized (
+    select oid
+    from pg_cast
+    where oid >= 16384 and (castsource < 16384 or castsource in (select type from types))
+        and (casttarget < 16384 or casttarget in (select type from types))
 ), calls as materialized (
     select d.refobjid as routine, d.classid, d.objid
     from pg_depend as d
@@ -215,7 +245,12 @@ with recursive rights as materialized (
                 select from pg_event_trigger where oid = d.objid and evtevent = 'login')
             when d.classid = 'pg_proc'::regclass then exists (
                 select from rights where catalog = d.classid and object = d.objid and usable)
-            when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then true
+            when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then c.contypid in (select type from types)
+            when d.classid = 'pg_type'::regclass then d.objid in (select type from types)
+            when d.classid = 'pg_cast'::regclass then d.objid in (select oid from casts)
+            when d.classid = 'pg_amproc'::regclass then exists (
+                select from pg_amproc
+                where oid = d.objid and (amproclefttype < 16384 or amproclefttype in (select type from types)))
             when d.classid in ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_attrdef'::regclass,
                     'pg_constraint'::regclass, 'pg_rewrite'::regclass, 'pg_class'::regclass)
                 then coalesce(g.tgrelid, p.polrelid, a.adrelid, c.conrelid, w.ev_class, i.indrelid)
@@ -223,7 +258,7 @@ with recursive rights as materialized (
             else true
         end
 ), others (catalog, oid, schema, is_dangerous, more) as (
-    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod) from pg_cast where oid >= 16384
+    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod) from pg_cast join casts using (oid)
     union all
     select 'pg_event_trigger'::regclass, oid, null, evtevent = 'login', concat_ws(' ', evtevent, evtenabled, evttags)
     from pg_event_trigger
@@ -316,7 +351,7 @@ with recursive rights as materialized (
         case when r.through = 0 then 'app_api has privileges on it' else audit.name(r.through) || ' leads to it' end,
         c.relkind not in ('r', 'p') or not c.relrowsecurity,
         case when c.relkind in ('v', 'm') and n.nspname <> 'audit' then pg_get_viewdef(c.oid) end,
-        format('drop %s %s;', k.kind, audit.name(c.oid))
+        audit.leave_extension('pg_class', c.oid) || format('drop %s %s;', k.kind, audit.name(c.oid))
     from relations as r
     join pg_class as c on c.oid = r.oid
     join pg_namespace as n on n.oid = c.relnamespace
@@ -430,12 +465,14 @@ with recursive rights as materialized (
             pg_get_function_result(p.oid), p.prosrc, p.probin, audit.body(p.oid),
             (select concat_ws(' ', aggtransfn, aggfinalfn, agginitval, aggtranstype::regtype)
                 from pg_aggregate where aggfnoid = p.oid)) end,
-        case when c.routine is null then format('drop routine %s;', audit.routine(p.oid))
-            else audit.advice(format('When nothing calls it any more: drop routine %s;', audit.routine(p.oid))) end
+        case when c.routine is null then d.removal else audit.advice('When nothing calls it any more: ' || d.removal) end
     from pg_proc as p
     join pg_language as l on l.oid = p.prolang
     join pg_namespace as n on n.oid = p.pronamespace
     left join lateral (select * from calls where routine = p.oid order by objid limit 1) as c on true
+    cross join lateral (
+        select audit.leave_extension('pg_proc', p.oid) || format('drop routine %s;', audit.routine(p.oid)) as removal
+    ) as d
     where p.oid >= 16384 and not exists (select from members where classid = 'pg_proc'::regclass and objid = p.oid)
         and (c.routine is not null
             or exists (select from rights where catalog = 'pg_proc'::regclass and object = p.oid and usable))
@@ -462,7 +499,7 @@ with recursive rights as materialized (
         a.is_dangerous,
         null,
         case when o.type ~ 'of access method' then '-- Remove it: alter operator family … drop …' else
-            format('drop %s %s;', o.type, o.identity) end
+            audit.leave_extension(a.catalog, a.oid) || format('drop %s %s;', o.type, o.identity) end
     from others as a
     cross join lateral pg_identify_object(a.catalog, a.oid, 0) as o
     where (a.schema is null or exists (select from schemas where oid = a.schema and usable))
@@ -545,6 +582,8 @@ with recursive rights as materialized (
             or d.setrole in (select role from audit.api_roles))
         and coalesce(g.category, '')
             !~ '^(Resource|Query|Autovacuum|Vacuum|Reporting|Statistics|Write|Lock|Replication|Custom)'
+        and p.parameter not in ('client_min_messages', 'default_transaction_isolation', 'idle_session_timeout',
+            'lock_timeout', 'transaction_timeout')
     union all
     select 'setting', name || ' of the server', setting, 'sessions start with it',
         name ~ '^(role|session_repl.*|row_security)$', null, format('alter system reset %s; select pg_reload_conf();', name)
