@@ -128,7 +128,8 @@ HOLES = {
         "statistics of hidden rows": f"{SYSTEM} alter view pg_catalog.pg_stats set (security_barrier = false)",
         "row-level security on a catalog": f"""{SYSTEM} alter table pg_catalog.pg_proc enable row level security;
             create policy p on pg_catalog.pg_proc using (oid < 16384)""",
-        "a language that is trusted": "set local allow_system_table_mods = on; update pg_language set lanpltrusted = true where lanname = 'c'",
+        "a language that is trusted": """set local allow_system_table_mods = on;
+            update pg_language set lanpltrusted = true where lanname = 'c'""",
         "a cast of PostgreSQL's own": """
             create function hidden.f(bigint) returns int language sql immutable as $$ select 1 $$;
             set local allow_system_table_mods = on; update pg_cast set castfunc = 'hidden.f'::regproc
