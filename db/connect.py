@@ -11,7 +11,6 @@ SECONDS_TO_CONNECT = 10.0
 # No name is looked up where another role could have created what hides PostgreSQL's own. Temporary objects come last:
 # an empty search_path would find them first. https://www.postgresql.org/docs/18/runtime-config-client.html#GUC-SEARCH-PATH
 OWN_NAMES_ONLY = "set local search_path = pg_catalog, pg_temp"
-BEGIN_READ_ONLY = f"begin read only; {OWN_NAMES_ONLY}"
 
 # What says nothing about a request: the server cannot be reached, starts, stops, is full, or ended the session.
 UNAVAILABLE = (

@@ -15,8 +15,8 @@ import asyncpg
 from api.health.probe import Probe
 from api.http.problems import NotReadyError
 from db.audit import EDITED
-from db.audit.state import is_edited, state_of_catalogs
-from db.connect import BEGIN_READ_ONLY, UNAVAILABLE, DatabaseUnavailableError
+from db.audit.state import AS_INSTALLED, is_edited, state_of_catalogs
+from db.connect import UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 from db.revision import read_migrations, read_schema, why_not_served
 
@@ -39,9 +39,8 @@ where session_user <> 'app_api' or current_user <> 'app_api'
 ERRORS = """
 select concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findings where level = 'error'
 """
-# To compile the findings would take longer than to run them.
 # A migration that installs the audit locks its views one by one, and so does a check: shorter than deadlock_timeout.
-BEGIN = f"{BEGIN_READ_ONLY}; set local jit = off; set local lock_timeout = '100ms'"
+BEGIN = f"begin read only; {AS_INSTALLED}; set local lock_timeout = '100ms'"
 # What says nothing about the policies. Any other error does: they could not be checked.
 UNAVAILABLE_OR_BUSY = (
     *UNAVAILABLE,

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.state import is_edited, is_installed, record
-from db.connect import OWN_NAMES_ONLY
+from db.audit.state import AS_INSTALLED, is_edited, is_installed, record
 
 _HERE = Path(__file__).parent
 _BEFORE_FINDINGS = (
@@ -107,13 +106,13 @@ class NotInstalledError(Exception):
 def installation() -> str:
     """Return the SQL script that installs this version of the audit over any other, to be run as app_owner."""
     script = _script()
-    return "\n".join([f"{OWN_NAMES_ONLY};", script, record(_description(script))])
+    return "\n".join([f"{AS_INSTALLED};", script, record(_description(script))])
 
 
 async def find(connection: asyncpg.Connection) -> list[Finding]:
     """Return the rows of audit.findings, errors first. Raises NotInstalledError, or what asyncpg raises."""
     async with connection.transaction(readonly=True):
-        await connection.execute(f"{OWN_NAMES_ONLY}; set local jit = off")  # to compile it takes longer than to run it
+        await connection.execute(AS_INSTALLED)
         if not await is_installed(connection, _description(_script())):
             raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
         rows = await connection.fetch("select * from audit.findings")

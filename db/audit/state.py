@@ -1,10 +1,18 @@
 """Whether the audit itself is as it was installed, and whether anything has changed since it last looked.
 
 Both are asked by SQL of ours and not by views in schema audit, which somebody may have edited. `connection` is always
-in a transaction whose search_path is that of `OWN_NAMES_ONLY`.
+in a transaction with the settings of `AS_INSTALLED`.
 """
 
 import asyncpg
+
+from db.connect import OWN_NAMES_ONLY
+
+# What decides how PostgreSQL writes a definition, and jit: to compile the findings takes longer than to run them.
+AS_INSTALLED = (
+    f"{OWN_NAMES_ONLY}; set local intervalstyle = postgres; set local quote_all_identifiers = off;"
+    " set local standard_conforming_strings = on; set local jit = off"
+)
 
 _COMMENT = "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = 'audit'"
 
@@ -61,6 +69,7 @@ from (
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_publication_rel
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_rewrite
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_statistic_ext
+    union all select concat_ws(' ', tableoid, srsubid, srrelid, xmin) from pg_subscription_rel
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_tablespace
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_transform
     union all select concat_ws(' ', tableoid, oid, xmin) from pg_trigger

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from db.audit import Finding
+from db.audit.state import AS_INSTALLED
 from tests.support.twins import ERROR, PARTITIONED, SURFACE, WARNING, Bad, run
 
 FUNCTION = "create function scratch.f(anyelement) returns text language sql as $$ select 'x' $$;"
@@ -18,6 +19,8 @@ EVIL = """
     revoke execute on function hidden.evil() from public;
 """
 SPY = "create function hidden.spy(app.tasks) returns {} language sql as $$ select null::{} $$;"
+EQUALITY = "returns boolean language internal immutable strict leakproof parallel safe"
+SYSTEM = "set local allow_system_table_mods = on;"
 READERS = "grant readers to app_api;"
 
 # By level: what is planted. In scratch app_api has USAGE, in hidden it has not.
@@ -117,6 +120,52 @@ HOLES = {
         "another trigger function": "create or replace function app.keep_task_timestamps() returns trigger"
         " language plpgsql as 'begin new.user_id := 1; return new; end'",
         "leakproof": "alter function app.current_user_id() leakproof",
+        # ---- what PostgreSQL brings, altered
+        "a setting that is read only once": "alter function pg_catalog.current_setting(text, boolean) immutable",
+        "another reading of settings": "create or replace function pg_catalog.current_setting(text, boolean)"
+        " returns text language sql stable as $$ select 'bob' $$",
+        "another equality": f"create or replace function pg_catalog.texteq(text, text) {EQUALITY} as 'textne'",
+        "statistics of hidden rows": f"{SYSTEM} alter view pg_catalog.pg_stats set (security_barrier = false)",
+        "row-level security on a catalog": f"""{SYSTEM} alter table pg_catalog.pg_proc enable row level security;
+            create policy p on pg_catalog.pg_proc using (oid < 16384)""",
+        "a language that is trusted": """set local allow_system_table_mods = on;
+            update pg_language set lanpltrusted = true where lanname = 'c'""",
+        "a cast of PostgreSQL's own": """
+            create function hidden.f(bigint) returns int language sql immutable as $$ select 1 $$;
+            set local allow_system_table_mods = on; update pg_cast set castfunc = 'hidden.f'::regproc
+            where castsource = 'bigint'::regtype and casttarget = 'int'::regtype""",
+        "initial privileges": """grant select on pg_catalog.pg_authid to app_api;
+            set local allow_system_table_mods = on;
+            update pg_init_privs set initprivs = relacl from pg_class as c
+            where c.oid = 'pg_authid'::regclass and objoid = c.oid and classoid = 'pg_class'::regclass""",
+        "an operator of a function that it cannot name": """
+            create function hidden.eq(text, text) returns boolean language sql as $$ select true $$;
+            create operator scratch.= (function = hidden.eq, leftarg = text, rightarg = text)""",
+        "another estimate": """
+            create function hidden.f(internal, oid, internal, int) returns float8 language internal as 'eqsel';
+            alter operator pg_catalog.= (text, text) set (restrict = hidden.f)""",
+        # ---- what ALTER EXTENSION would hide
+        "a view in an extension": """create view scratch.v as table app.tasks; grant select on scratch.v to app_api;
+            alter extension plpgsql add view scratch.v""",
+        "a table in an extension": """create table scratch.t (id int); grant select on scratch.t to public;
+            alter extension plpgsql add table scratch.t""",
+        "a function in an extension": """create function scratch.f() returns int return 1;
+            alter extension plpgsql add function scratch.f()""",
+        "rights of the owner in an extension": """create extension citext schema public;
+            create function public.f() returns int language sql security definer return 1;
+            alter extension citext add function public.f()""",
+        "a caller in an extension": """create extension citext schema public;
+            create function public.f() returns int set app.user_id = 'bob' return 1;
+            alter extension citext add function public.f()""",
+        "a tenant table in an extension": """alter extension plpgsql add table app.tasks;
+            alter table app.tasks disable row level security""",
+        # ---- what its removal has to consider
+        "a right that somebody else granted": """grant usage on schema app to readers;
+            grant truncate on app.tasks to readers with grant option; set local role readers;
+            grant truncate on app.tasks to app_api; reset role""",
+        "a name of two lines": """create function hidden."f\nalter role readers superuser; --"() returns text
+            language sql as $$ select 'x'::text $$;
+            create domain scratch.d as text default hidden."f\nalter role readers superuser; --"()""",
         # ---- what it owns, is, becomes, sets, starts with
         "a table of its own": "create table hidden.t (); alter table hidden.t owner to app_api",
         "a schema of its own": "create schema s authorization app_api",
@@ -152,6 +201,21 @@ HOLES = {
         "a foreign server": """
             create foreign data wrapper w; create server s foreign data wrapper w;
             grant usage on foreign server s to app_api""",
+        "another owner of a schema": "alter schema app owner to readers",
+        "another owner of PostgreSQL's schema": "alter schema pg_catalog owner to readers",
+        "another owner of an operator": "alter operator pg_catalog.= (text, text) owner to readers",
+        "another owner of a type": "alter type pg_catalog.text owner to readers",
+        "a support function": """
+            create function hidden.f(internal) returns internal language internal as 'textlike_support';
+            alter function pg_catalog.textlike(text, text) support hidden.f""",
+        "a subscription": """
+            create subscription s connection 'dbname=x' publication p with (connect = false, slot_name = none);
+            insert into pg_subscription_rel values
+                ((select oid from pg_subscription), 'app.tasks'::regclass, 'r', null)""",
+        "a setting of an extension": "alter role app_api set pgaudit.log = 'write'",
+        "a user mapping of its own": """
+            create foreign data wrapper w; create server s foreign data wrapper w;
+            create user mapping for app_api server s""",
         "a user mapping": """
             create foreign data wrapper w; create server s foreign data wrapper w;
             create user mapping for public server s""",
@@ -253,6 +317,16 @@ HEALTHY = {
     "a temporary table of somebody": "create temporary table t (id int); grant select on t to public",
     "a large object of somebody": "select lo_create(4711)",
     "default rights of somebody": "alter default privileges for role readers grant select on tables to app_auditor",
+    "a range": "create type scratch.floats as range (subtype = float8, subtype_diff = float8mi)",
+    "another program's types": """
+        create schema crm; create type crm.money as (amount int);
+        create function crm.is_email(text) returns boolean language sql as $$ select true $$;
+        create domain crm.email as text check (crm.is_email(value));
+        create function crm.text(crm.money) returns text language sql immutable as $$ select null::text $$;
+        create cast (crm.money as text) with function crm.text(crm.money)""",
+    "another program's publication": """
+        create table hidden.t (id int primary key); create publication p for table hidden.t; create publication q""",
+    "more timeouts": "alter role app_api set lock_timeout = '2s'; alter role all set idle_session_timeout = '1h'",
     "types": "create type scratch.mood as enum ('sad'); create domain scratch.short as text check (length(value) < 9)",
     "a function that nobody may call": """
         create function scratch.f() returns int return 1; revoke execute on function scratch.f() from public""",
@@ -307,6 +381,21 @@ def test_extensions_are_found_unless_they_are_trusted(
     new = surface(scratch) - before
     assert worst(new) == level
     assert {found.object for found in new} <= {f"extension {extension}"}
+
+
+def test_an_extension_whose_functions_cannot_be_named_is_no_error(scratch: psycopg.Connection) -> None:
+    before = surface(scratch)
+    run(scratch, "create extension dblink schema hidden")
+    assert worst(surface(scratch) - before) == WARNING
+
+
+@pytest.mark.parametrize(
+    "setting", ["intervalstyle = iso_8601", "quote_all_identifiers = on", "standard_conforming_strings = off"]
+)
+def test_how_a_session_writes_definitions_is_not_found(scratch: psycopg.Connection, setting: str) -> None:
+    before = surface(scratch)
+    run(scratch, f"set local {setting}; {AS_INSTALLED}")
+    assert surface(scratch) == before
 
 
 def test_the_rights_of_an_extension_are_those_that_it_came_with(scratch: psycopg.Connection) -> None:

@@ -90,12 +90,28 @@ $$;
 comment on function audit.context_function() is
     'The function that returns the caller, app.current_user_id(); null if it does not exist.';
 
--- Objects of an extension are left to the extension's author.
+-- Objects of an extension are left to the extension's author. plpgsql itself has none: ALTER EXTENSION plpgsql ADD did it.
 create or replace function audit.in_extension(catalog regclass, object oid) returns boolean
 language sql stable strict parallel safe
-return exists (select from pg_catalog.pg_depend where classid = catalog and objid = object and deptype = 'e');
+return exists (
+    select from pg_catalog.pg_depend
+    where classid = catalog and objid = object and deptype = 'e' and (refobjid >= 16384 or object < 16384)
+);
 
 comment on function audit.in_extension(regclass, oid) is 'Whether an object belongs to an extension.';
+
+create or replace function audit.leave_extension(catalog regclass, object oid) returns text
+language sql stable strict parallel safe set search_path = ''
+as $$
+    select coalesce(string_agg(format('alter extension %I drop %s %s; ', e.extname, o.type, o.identity), ''), '')
+    from pg_depend as d
+    join pg_extension as e on e.oid = d.refobjid
+    cross join lateral pg_identify_object(catalog, object, 0) as o
+    where d.classid = catalog and d.objid = object and d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass
+$$;
+
+comment on function audit.leave_extension(regclass, oid) is
+    'The SQL after which an object can be dropped that is in an extension; empty if it is in none.';
 
 create or replace function audit.is_viewed(relation oid) returns boolean
 language sql stable strict parallel safe

@@ -1,3 +1,95 @@
+-- What came with an extension, or with a range type, is left to its author. But ALTER EXTENSION … ADD makes anything a
+-- member: this leaves out what a role of ours owns, what sets anything or has its owner's rights, and what was added to
+-- plpgsql, which came with PostgreSQL.
+create or replace view audit.members as
+select distinct d.classid, d.objid
+from pg_depend as d
+left join pg_proc as p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
+left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+where (d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass and (d.refobjid >= 16384 or d.objid < 16384)
+        or d.deptype = 'i' and d.refclassid = 'pg_type'::regclass and p.prosrc ~ '^(multi)?range_constructor'
+        or d.deptype = 'i' and d.classid = 'pg_cast'::regclass)
+    and not coalesce(p.prosecdef or p.prosrc ~* 'app[.]user_id', false)
+    and not exists (select from unnest(p.proconfig) as setting where setting not like 'search\_path=%')
+    and coalesce(p.proowner, c.relowner, 10) not in (
+        select oid from pg_roles where rolname in ('app_owner', 'app_migrator')
+        union all
+        select role from audit.api_roles
+    );
+
+comment on view audit.members is 'What came with an extension, or is part of a range type, as pg_depend has it.';
+
+-- What is PostgreSQL's own and not as PostgreSQL makes it: other owners, functions that somebody wrote, what the policies
+-- are evaluated with.
+create or replace view audit.altered as
+select audit.routine(p.oid) as object,
+    concat_ws(', ', case when p.proleakproof and not n.known then 'leakproof' end,
+        case when p.proowner <> 10 then 'owned by ' || p.proowner::regrole end,
+        case when p.prosecdef then 'security definer' end, array_to_string(p.proconfig, ', '),
+        case when l.lanname not in ('internal', 'c', 'sql') or k.oid is not null then 'in ' || l.lanname end,
+        case when p.prosupport::oid >= 16384 then 'supported by ' || audit.routine(p.prosupport) end,
+        case when k.oid is not null then concat('provolatile ', p.provolatile, ', prosrc ', p.prosrc) end) as sentence,
+    k.oid is not null as is_dangerous
+from pg_proc as p
+join pg_language as l on l.oid = p.prolang
+cross join lateral (select p.oid = any (audit.leakproof()) as known) as n
+-- With these a policy finds out who is calling, and whose a row is.
+left join (values
+    ('current_setting(text)'::regprocedure, 's', 'show_config_by_name'),
+    ('current_setting(text, boolean)'::regprocedure, 's', 'show_config_by_name_missing_ok'),
+    ('row_security_active(oid)'::regprocedure, 's', 'row_security_active'),
+    ('texteq(text, text)'::regprocedure, 'i', 'texteq'),
+    ('uuid_eq(uuid, uuid)'::regprocedure, 'i', 'uuid_eq')
+) as k (oid, volatility, source) on k.oid = p.oid
+    and (k.volatility, k.source, 'internal') is distinct from (p.provolatile::text, p.prosrc, l.lanname::text)
+where p.oid < 16384 and (p.proleakproof and not n.known or p.proowner <> 10 or p.prosecdef or p.proconfig is not null
+    or l.lanname not in ('internal', 'c', 'sql') or p.prosupport::oid >= 16384 or k.oid is not null)
+union all
+select a.catalog || ' ' || (pg_identify_object(a.catalog, a.oid, 0)).identity, a.sentence, a.is_dangerous
+from (
+    select 'pg_class'::regclass as catalog, oid,
+        'owned by ' || relowner::regrole || case when relrowsecurity then ', with row-level security' else '' end
+            as sentence, relrowsecurity as is_dangerous
+    from pg_class where oid < 16384 and (relowner <> 10 or relrowsecurity)
+    union all
+    select 'pg_class'::regclass, oid, 'shows statistics of rows that its reader may not see', true
+    from pg_class
+    where oid in ('pg_stats'::regclass, 'pg_stats_ext'::regclass, 'pg_stats_ext_exprs'::regclass)
+        and (not 'security_barrier=true' = any (coalesce(reloptions, '{}'))
+            or pg_get_viewdef(oid) !~ 'row_security_active')
+    union all
+    select 'pg_namespace'::regclass, oid, 'owned by ' || nspowner::regrole, false
+    from pg_namespace where nspname in ('pg_catalog', 'information_schema') and nspowner <> 10
+    union all
+    select 'pg_language'::regclass, oid, 'trusted', true
+    from pg_language where lanname in ('c', 'internal') and lanpltrusted
+    union all
+    select 'pg_operator'::regclass, oid,
+        format('owned by %s, on %s, %s, %s', oprowner::regrole, oprcode, oprrest, oprjoin),
+        oprcode::oid >= 16384
+    from pg_operator
+    where oid < 16384 and (oprowner <> 10 or greatest(oprcode::oid, oprrest::oid, oprjoin::oid) >= 16384)
+    union all
+    select 'pg_type'::regclass, oid,
+        format('owned by %s, read by %s, written by %s', typowner::regrole, typinput, typoutput),
+        typowner = 10
+    from pg_type
+    where oid < 16384 and (typowner <> 10
+        or greatest(typinput::oid, typoutput::oid, typreceive::oid, typsend::oid, typsubscript::oid) >= 16384)
+    union all
+    select 'pg_cast'::regclass, oid, 'with function ' || audit.routine(castfunc), true
+    from pg_cast where oid < 16384 and castfunc >= 16384
+    union all
+    select 'pg_amproc'::regclass, oid, 'with function ' || audit.routine(amproc), true
+    from pg_amproc where oid < 16384 and amproc::oid >= 16384
+    union all
+    select 'pg_proc'::regclass, aggfnoid, 'with a function of somebody''s', true
+    from pg_aggregate
+    where aggfnoid::oid < 16384 and greatest(aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid) >= 16384
+) as a;
+
+comment on view audit.altered is 'What is PostgreSQL''s own and not as PostgreSQL makes it.';
+
 -- Rights that somebody granted to app_api, to a role that it is a member of, or to PUBLIC. Not those that PostgreSQL or
 -- an extension came with (https://www.postgresql.org/docs/18/catalog-pg-init-privs.html), and not those on set_config()
 -- and plpgsql, which have a check of their own: context_forgeable.
@@ -51,25 +143,28 @@ with api as materialized (
         o.object < 16384 and o.sub = 0 and i.objoid is null as is_standard
     from objects as o
     left join pg_init_privs as i on i.classoid = o.catalog and i.objoid = o.object and i.objsubid = o.sub
-    left join pg_depend as m on m.classid = o.catalog and m.objid = o.object and m.objsubid = 0 and m.deptype = 'e'
-    where o.acl is distinct from i.initprivs or m.objid is null
+    left join audit.members as m on m.classid = o.catalog and m.objid = o.object
+    where coalesce(o.acl, i.initprivs) is not null or m.objid is null
 )
 select c.catalog, c.object, c.sub, c.kind, g.grantee, lower(g.privilege_type) as privilege, g.is_grantable,
+    nullif(g.grantor, c.owner) as grantor,
     c.schema is null or exists (
         select from unnest(api.roles) as role where has_schema_privilege(role, c.schema, 'usage')
     ) as usable
 from changed as c
 cross join api
 cross join lateral aclexplode(c.granted) as g
-where c.granted is distinct from c.initial and (g.grantee = 0 or g.grantee = any (api.roles))
+where (g.grantee = 0 or g.grantee = any (api.roles))
     and not (c.is_standard and g.grantee = 0 and g.privilege_type in ('SELECT', 'USAGE', 'EXECUTE'))
     and not exists (
         select from aclexplode(c.initial) as i
-        where i.grantee = g.grantee and i.privilege_type = g.privilege_type and i.is_grantable >= g.is_grantable
+        where i.grantee = g.grantee and i.grantee < 16384  -- neither PostgreSQL nor an extension knows our roles
+            and i.privilege_type = g.privilege_type and i.is_grantable >= g.is_grantable
     );
 
 comment on view audit.rights is
     'What was granted to app_api, to a role that it is a member of or to PUBLIC, beyond what PostgreSQL comes with.';
+comment on column audit.rights.grantor is 'Who granted it; null if the owner did.';
 comment on column audit.rights.usable is 'Whether app_api also has USAGE on the schema, if it is in one.';
 
 -- What app_api can read, write, call, fire, own, become or set, and what could change who is calling, as far as it did
@@ -85,7 +180,7 @@ with recursive rights as materialized (
     where n.nspname !~ '^pg_(toast|temp)'
     group by n.oid
 ), members as materialized (
-    select classid, objid from pg_depend where refclassid = 'pg_extension'::regclass and deptype = 'e'
+    select * from audit.members
 ), leads (relation, leads_to) as materialized (
     select r.ev_class, d.refobjid
     from pg_rewrite as r
@@ -105,6 +200,33 @@ with recursive rights as materialized (
         min(r.through) = 0 or not c.relispartition as is_itself
     from reached as r join pg_class as c on c.oid = r.relation and c.relkind in ('r', 'p', 'v', 'm', 'f')
     group by c.oid
+), types (type) as (
+    (
+        select y.oid from pg_type as y join schemas as s on s.oid = y.typnamespace and usable where y.oid >= 16384
+        union all
+        select a.atttypid from relations as r join pg_attribute as a on a.attrelid = r.oid where a.atttypid >= 16384
+        union all
+        select d.refobjid
+        from rights as r
+        join pg_depend as d on d.classid = r.catalog and d.objid = r.object and d.refclassid = 'pg_type'::regclass
+        where r.kind = 'routine' and r.usable
+    )
+    union
+    select e.type
+    from types as y
+    -- What a value of the type is made of.
+    cross join lateral (
+        select refobjid from pg_depend
+        where classid = 'pg_type'::regclass and objid = y.type and refclassid = 'pg_type'::regclass
+        union all
+        select a.atttypid from pg_type as t join pg_attribute as a on a.attrelid = t.typrelid where t.oid = y.type
+    ) as e (type)
+    where e.type >= 16384
+), casts as materialized (
+    select oid
+    from pg_cast
+    where oid >= 16384 and (castsource < 16384 or castsource in (select type from types))
+        and (casttarget < 16384 or casttarget in (select type from types))
 ), calls as materialized (
     select d.refobjid as routine, d.classid, d.objid
     from pg_depend as d
@@ -116,12 +238,21 @@ with recursive rights as materialized (
     left join pg_index as i on d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
     where d.refclassid = 'pg_proc'::regclass and d.refobjid >= 16384 and d.deptype <> 'e'
         and case
-            when d.classid = 'pg_operator'::regclass then false  -- who uses it needs EXECUTE on the function
+            -- Who uses it needs EXECUTE on the function, but not USAGE on its schema.
+            when d.classid = 'pg_operator'::regclass then exists (
+                    select from pg_operator as o join schemas on schemas.oid = o.oprnamespace and usable
+                    where o.oid = d.objid)
+                and exists (select from rights where catalog = d.refclassid and object = d.refobjid)
             when d.classid = 'pg_event_trigger'::regclass then exists (
                 select from pg_event_trigger where oid = d.objid and evtevent = 'login')
             when d.classid = 'pg_proc'::regclass then exists (
                 select from rights where catalog = d.classid and object = d.objid and usable)
-            when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then true
+            when d.classid = 'pg_constraint'::regclass and c.contypid <> 0 then c.contypid in (select type from types)
+            when d.classid = 'pg_type'::regclass then d.objid in (select type from types)
+            when d.classid = 'pg_cast'::regclass then d.objid in (select oid from casts)
+            when d.classid = 'pg_amproc'::regclass then exists (
+                select from pg_amproc
+                where oid = d.objid and (amproclefttype < 16384 or amproclefttype in (select type from types)))
             when d.classid in ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_attrdef'::regclass,
                     'pg_constraint'::regclass, 'pg_rewrite'::regclass, 'pg_class'::regclass)
                 then coalesce(g.tgrelid, p.polrelid, a.adrelid, c.conrelid, w.ev_class, i.indrelid)
@@ -129,7 +260,7 @@ with recursive rights as materialized (
             else true
         end
 ), others (catalog, oid, schema, is_dangerous, more) as (
-    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod) from pg_cast where oid >= 16384
+    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod) from pg_cast join casts using (oid)
     union all
     select 'pg_event_trigger'::regclass, oid, null, evtevent = 'login', concat_ws(' ', evtevent, evtenabled, evttags)
     from pg_event_trigger
@@ -165,7 +296,15 @@ with recursive rights as materialized (
     select 'pg_ts_template'::regclass, oid, tmplnamespace, false, null from pg_ts_template where oid >= 16384
     union all
     select 'pg_publication'::regclass, oid, null, false, concat_ws(' ', puballtables, pubinsert, pubupdate, pubdelete)
-    from pg_publication
+    from pg_publication as p
+    where puballtables
+        or exists (select from pg_publication_rel join relations as r on r.oid = prrelid where prpubid = p.oid)
+        or exists (
+            select from pg_publication_namespace join pg_class as c on c.relnamespace = pnnspid
+            join relations as r on r.oid = c.oid where pnpubid = p.oid)
+    union all
+    select distinct 'pg_subscription'::regclass, srsubid, null::oid, false, null
+    from pg_subscription_rel join relations as r on r.oid = srrelid
 ), found (kind, object, sentence, reached, is_dangerous, definition, removal) as (
     -- ---- rights -----------------------------------------------------------------------------------------
     select
@@ -176,8 +315,11 @@ with recursive rights as materialized (
             else 'as a member of ' || to_whom end,
         r.usable and r.kind in ('table', 'routine', 'language', 'large object')
             or r.kind = 'parameter' and name ~ '^(session_replication_role|.*preload.*|allow_system.*|lo_compat.*)$',
-        case when r.is_grantable then 'with grant option' end,
-        format('revoke %s%s on %s %s from %s cascade;', r.privilege, ' (' || column_name || ')', r.kind, name, to_whom)
+        nullif(concat_ws(' ', case when r.is_grantable then 'with grant option' end,
+            (select 'of ' || nspowner::regrole from pg_namespace where r.kind = 'schema' and oid = r.object)), ''),
+        format(case when r.grantor is null then '%s' else 'set role %2$s; %1$s reset role;' end, format(
+            'revoke %s%s on %s %s from %s cascade;', r.privilege, ' (' || column_name || ')', r.kind, name, to_whom
+        ), r.grantor::regrole)
     from rights as r
     left join granted as g on r.catalog = 'pg_class'::regclass and g.relation = r.object
     cross join lateral (
@@ -212,7 +354,7 @@ with recursive rights as materialized (
         case when r.through = 0 then 'app_api has privileges on it' else audit.name(r.through) || ' leads to it' end,
         c.relkind not in ('r', 'p') or not c.relrowsecurity,
         case when c.relkind in ('v', 'm') and n.nspname <> 'audit' then pg_get_viewdef(c.oid) end,
-        format('drop %s %s;', k.kind, r.name)
+        audit.leave_extension('pg_class', c.oid) || format('drop %s %s;', k.kind, r.name)
     from relations as r
     join pg_class as c on c.oid = r.oid
     join pg_namespace as n on n.oid = c.relnamespace
@@ -326,33 +468,27 @@ with recursive rights as materialized (
             pg_get_function_result(p.oid), p.prosrc, p.probin, audit.body(p.oid),
             (select concat_ws(' ', aggtransfn, aggfinalfn, agginitval, aggtranstype::regtype)
                 from pg_aggregate where aggfnoid = p.oid)) end,
-        case when c.routine is not null then '-- When nothing calls it any more: ' else '' end
-            || format('drop routine %s;', audit.routine(p.oid))
+        case when c.routine is null then d.removal else audit.advice('When nothing calls it any more: ' || d.removal) end
     from pg_proc as p
     join pg_language as l on l.oid = p.prolang
     join pg_namespace as n on n.oid = p.pronamespace
     left join lateral (select * from calls where routine = p.oid order by objid limit 1) as c on true
-    where p.oid >= 16384 and not exists (
-            select from members where classid = 'pg_proc'::regclass and objid = p.oid and not p.prosecdef)
+    cross join lateral (
+        select audit.leave_extension('pg_proc', p.oid) || format('drop routine %s;', audit.routine(p.oid)) as removal
+    ) as d
+    where p.oid >= 16384 and not exists (select from members where classid = 'pg_proc'::regclass and objid = p.oid)
         and (c.routine is not null
             or exists (select from rights where catalog = 'pg_proc'::regclass and object = p.oid and usable))
     union all
     select
         'built-in',
-        audit.routine(p.oid),
-        concat_ws(', ', case when p.proleakproof and not k.known then 'leakproof' end,
-            case when p.proowner <> 10 then 'owned by ' || p.proowner::regrole end,
-            case when p.prosecdef then 'security definer' end, array_to_string(p.proconfig, ', '),
-            case when l.lanname not in ('internal', 'c', 'sql') then 'in ' || l.lanname end),
+        b.object,
+        b.sentence,
         'PostgreSQL''s own, changed',
-        false,
+        b.is_dangerous,
         null,
         '-- Restore it from a new database of the same version.'
-    from pg_proc as p
-    join pg_language as l on l.oid = p.prolang
-    cross join lateral (select p.oid = any (audit.leakproof()) as known) as k
-    where p.oid < 16384 and (p.proleakproof and not k.known or p.proowner <> 10 or p.prosecdef
-        or p.proconfig is not null or l.lanname not in ('internal', 'c', 'sql'))
+    from audit.altered as b
     union all
     select
         o.type,
@@ -366,7 +502,7 @@ with recursive rights as materialized (
         a.is_dangerous,
         null,
         case when o.type ~ 'of access method' then '-- Remove it: alter operator family … drop …' else
-            format('drop %s %s;', o.type, o.identity) end
+            audit.leave_extension(a.catalog, a.oid) || format('drop %s %s;', o.type, o.identity) end
     from others as a
     cross join lateral pg_identify_object(a.catalog, a.oid, 0) as o
     where (a.schema is null or exists (select from schemas where oid = a.schema and usable))
@@ -384,7 +520,9 @@ with recursive rights as materialized (
     cross join lateral (
         -- What returns a pseudo-type cannot be called by name in a query: triggers, handlers.
         select coalesce(bool_or(y.typtype <> 'p' and exists (
-                select from audit.api_roles where has_function_privilege(role, p.oid, 'execute')
+                select from audit.api_roles
+                where has_function_privilege(role, p.oid, 'execute')
+                    and has_schema_privilege(role, p.pronamespace, 'usage')
             )), false) as callable
         from pg_depend as d
         join pg_proc as p on p.oid = d.objid
@@ -411,6 +549,7 @@ with recursive rights as materialized (
     cross join lateral pg_identify_object(s.classid, s.objid, s.objsubid) as o
     where s.refclassid = 'pg_authid'::regclass and s.deptype = 'o'
         and s.dbid in (0, (select oid from pg_database where datname = current_database()))
+        and s.classid <> 'pg_user_mapping'::regclass
         and o.schema is distinct from 'pg_temp' and o.identity !~ '^pg_temp'
     union all
     select 'default right',
@@ -429,7 +568,7 @@ with recursive rights as materialized (
         and (g.grantee = 0 or g.grantee in (select role from audit.api_roles))
     union all
     select 'setting', format('%s of %s', p.parameter, t.target), substr(s.setting, length(p.parameter) + 2),
-        'sessions start with it', p.parameter ~ '[.]|^(role|session_.*|row_security)$', null,
+        'sessions start with it', p.parameter ~ '^((app|audit)[.].*|role|session_.*|row_security)$', null,
         format('alter %s reset %s;', t.target, p.parameter)
     from pg_db_role_setting as d
     cross join unnest(d.setconfig) as s (setting)
@@ -446,6 +585,8 @@ with recursive rights as materialized (
             or d.setrole in (select role from audit.api_roles))
         and coalesce(g.category, '')
             !~ '^(Resource|Query|Autovacuum|Vacuum|Reporting|Statistics|Write|Lock|Replication|Custom)'
+        and p.parameter not in ('client_min_messages', 'default_transaction_isolation', 'idle_session_timeout',
+            'lock_timeout', 'transaction_timeout')
     union all
     select 'setting', name || ' of the server', setting, 'sessions start with it',
         name ~ '^(role|session_repl.*|row_security)$', null, format('alter system reset %s; select pg_reload_conf();', name)
