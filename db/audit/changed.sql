@@ -1,7 +1,9 @@
--- What the release made is still as the release made it: no other body, owner, right or setting, and nothing is missing.
+-- What the release made is still as the release made it: no other body, owner, right or setting, and nothing is
+-- missing.
 select
     'changed' as name,
-    case when s.is_dangerous or s.key is null and m.sentence like 'restrictive %' then 'error' else 'warning' end as level,
+    case when s.is_dangerous or s.key is null and m.sentence like 'restrictive %' then 'error' else 'warning'
+    end as level,
     m.key as object,
     case
         when s.key is null then format('It is missing. The release made it: %s.', m.sentence)

@@ -1,11 +1,13 @@
--- An expression in a query of app_api can become another caller if it may call set_config(), and so can a block of code in
--- any language. db/roles.sql takes both away from PUBLIC where the administrator may. If that was never done (a managed
--- service, a new database), policies protect as long as no statement is injected; if they came back, somebody gave them.
+-- An expression in a query of app_api can become another caller if it may call set_config(), and so can a block of code
+-- in any language. db/roles.sql takes both away from PUBLIC where the administrator may. If that was never done (a
+-- managed service, a new database), policies protect as long as no statement is injected; if they came back, somebody
+-- gave them.
 select
     'context_forgeable' as name,
     case when r.came_back then 'warning' else 'info' end as level,
     r.what as object,
-    format('app_api may use %s: what is injected into a query can say that somebody else is calling.', r.what) as detail,
+    format('app_api may use %s: what is injected into a query can say that somebody else is calling.', r.what)
+        as detail,
     case when r.came_back then r.revocation
         else '-- Run db/roles.sql as a superuser, which does this: ' || r.revocation end as remediation,
     'context_forgeable:' || r.what as key

@@ -17,4 +17,5 @@ from pg_shdepend
 cross join pg_identify_object(classid, objid, objsubid) as o
 where refclassid = 'pg_authid'::regclass and refobjid = to_regrole('app_api') and deptype = 'o'
     and dbid in (0, (select oid from pg_database where datname = current_database()))
-    and classid not in ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass) and o.schema is distinct from 'pg_temp' and o.identity !~ '^pg_temp';
+    and classid not in ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
+    and o.schema is distinct from 'pg_temp' and o.identity !~ '^pg_temp';

@@ -1,5 +1,5 @@
--- Whatever app_api can reach was made by a release, and is in audit.manifest: anything else is a hole, a mistake, or to be
--- accepted. So a way to other tenants' rows is found because it is new, whether or not somebody thought of it.
+-- Whatever app_api can reach was made by a release, and is in audit.manifest: anything else is a hole, a mistake, or to
+-- be accepted. So a way to other tenants' rows is found because it is new, whether or not somebody thought of it.
 select
     'unexpected' as name,
     case when s.is_dangerous then 'error' else 'warning' end as level,

@@ -182,7 +182,6 @@ HOLES = {
         "no triggers from the start": "alter role app_api set session_replication_role = 'replica'",
         "policies off from the start": "alter role app_api set row_security = off",
         "a parameter that turns triggers off": "grant set on parameter session_replication_role to app_api",
-        "a setting of nobody's prefix": "alter role app_api set app.tenant = '1'",
         # ---- the audit
         "an edited view of the audit": "alter view audit.findings owner to postgres",
         "one more view in the audit": "create view audit.v as table app.tasks; grant select on audit.v to app_api",
@@ -225,6 +224,7 @@ HOLES = {
         "default rights": "alter default privileges for role app_owner grant select on tables to app_api",
         "default rights in a schema": """
             alter default privileges for role app_owner in schema app grant execute on functions to public""",
+        "a setting of nobody's prefix": "alter role app_api set app.tenant = '1'",
         "a search_path": "alter role app_api set search_path = app",
         "a search_path of the database": """
             do $$ begin execute format('alter database %I set search_path = app', current_database()); end $$""",
@@ -276,7 +276,19 @@ EXTENSIONS = {
     ERROR: ("dblink", "postgres_fdw"),
     WARNING: ("file_fdw", "moddatetime"),
     None: (
-        *("btree_gin", "btree_gist", "citext", "cube", "dict_int", "fuzzystrmatch", "hstore", "intarray", "isn", "lo"),
+        *(
+            "btree_gin",
+            "btree_gist",
+            "citext",
+            "cube",
+            "dict_int",
+            "earthdistance",
+            "fuzzystrmatch",
+            "hstore",
+            "intarray",
+            "isn",
+            "lo",
+        ),
         *("ltree", "pg_stat_statements", "pg_trgm", "seg", "tablefunc", "tcn", "unaccent"),
     ),
 }
@@ -302,6 +314,8 @@ HEALTHY = {
     "settings of the database": """
         do $$ begin execute format('alter database %I set random_page_cost = 1.1', current_database()); end $$;
         alter role all set log_statement = 'ddl'""",
+    "a time zone of the database": """
+        do $$ begin execute format('alter database %I set timezone = ''CET''', current_database()); end $$""",
     "settings of other roles": "alter role readers set search_path = app; alter role readers set timezone = 'CET'",
     "connections are for some only": """
         do $$ begin

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.docs.test_dba_page import SESSION, TASKS, replay
 from tests.support.database import ROOT, Url
+from tests.support.psql_sessions import SESSION, TASKS, replay
 from tests.support.shell import shows
 
 PAGE = (ROOT / "docs/security.md").read_text()

@@ -5,7 +5,7 @@ select
     e.oid,
     e.extname as name,
     e.extversion as version,
-    e.extname in ('plpgsql', 'pg_stat_statements') or exists (
+    e.extname in ('plpgsql', 'pg_stat_statements', 'earthdistance') or exists (
         select from pg_available_extension_versions as v
         where v.name = e.extname and v.version = e.extversion and v.trusted
     ) as harmless

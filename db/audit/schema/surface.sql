@@ -19,8 +19,8 @@ where (d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass and (d.refobj
 
 comment on view audit.members is 'What came with an extension, or is part of a range type, as pg_depend has it.';
 
--- What is PostgreSQL's own and not as PostgreSQL makes it: other owners, functions that somebody wrote, what the policies
--- are evaluated with.
+-- What is PostgreSQL's own and not as PostgreSQL makes it: other owners, functions that somebody wrote, what the
+-- policies are evaluated with.
 create or replace view audit.altered as
 select audit.routine(p.oid) as object,
     concat_ws(', ', case when p.proleakproof and not n.known then 'leakproof' end,
@@ -260,7 +260,8 @@ with recursive rights as materialized (
             else true
         end
 ), others (catalog, oid, schema, is_dangerous, more) as (
-    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod) from pg_cast join casts using (oid)
+    select 'pg_cast'::regclass, oid, null::oid, true, concat(castcontext, castmethod)
+    from pg_cast join casts using (oid)
     union all
     select 'pg_event_trigger'::regclass, oid, null, evtevent = 'login', concat_ws(' ', evtevent, evtenabled, evttags)
     from pg_event_trigger
@@ -468,7 +469,8 @@ with recursive rights as materialized (
             pg_get_function_result(p.oid), p.prosrc, p.probin, audit.body(p.oid),
             (select concat_ws(' ', aggtransfn, aggfinalfn, agginitval, aggtranstype::regtype)
                 from pg_aggregate where aggfnoid = p.oid)) end,
-        case when c.routine is null then d.removal else audit.advice('When nothing calls it any more: ' || d.removal) end
+        case when c.routine is null then d.removal
+            else audit.advice('When nothing calls it any more: ' || d.removal) end
     from pg_proc as p
     join pg_language as l on l.oid = p.prolang
     join pg_namespace as n on n.oid = p.pronamespace
@@ -568,7 +570,8 @@ with recursive rights as materialized (
         and (g.grantee = 0 or g.grantee in (select role from audit.api_roles))
     union all
     select 'setting', format('%s of %s', p.parameter, t.target), substr(s.setting, length(p.parameter) + 2),
-        'sessions start with it', p.parameter ~ '^((app|audit)[.].*|role|session_.*|row_security)$', null,
+        'sessions start with it',
+        p.parameter ~ '^(app[.](user|workspace)_id|audit[.]explaining|role|session_.*|row_security)$', null,
         format('alter %s reset %s;', t.target, p.parameter)
     from pg_db_role_setting as d
     cross join unnest(d.setconfig) as s (setting)
@@ -587,9 +590,11 @@ with recursive rights as materialized (
             !~ '^(Resource|Query|Autovacuum|Vacuum|Reporting|Statistics|Write|Lock|Replication|Custom)'
         and p.parameter not in ('client_min_messages', 'default_transaction_isolation', 'idle_session_timeout',
             'lock_timeout', 'transaction_timeout')
+        and not (d.setrole = 0 and p.parameter in ('datestyle', 'intervalstyle', 'timezone'))  -- app_api has its own
     union all
     select 'setting', name || ' of the server', setting, 'sessions start with it',
-        name ~ '^(role|session_repl.*|row_security)$', null, format('alter system reset %s; select pg_reload_conf();', name)
+        name ~ '^(role|session_repl.*|row_security)$', null,
+        format('alter system reset %s; select pg_reload_conf();', name)
     from pg_settings
     where source = 'configuration file' and name in ('allow_system_table_mods', 'ignore_system_indexes',
         'local_preload_libraries', 'lo_compat_privileges', 'role', 'row_security', 'search_path',
@@ -614,8 +619,8 @@ select
 from found;
 
 comment on view audit.surface is
-    'Everything that app_api can reach, and everything that could change who is calling, beyond what PostgreSQL comes with:
-one row per right, object and setting. What is in neither audit.manifest nor audit.accepted is a finding, unexpected.';
+    'Everything that app_api can reach, and everything that could change who is calling, beyond what PostgreSQL comes
+with: one row per right, object and setting. What is in neither audit.manifest nor audit.accepted is a finding, unexpected.';
 comment on column audit.surface.key is 'What audit.manifest and the findings call it.';
 comment on column audit.surface.sentence is 'What it is, or lets a role do.';
 comment on column audit.surface.reached is 'How app_api comes to it.';
