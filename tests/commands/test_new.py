@@ -74,8 +74,11 @@ def command_of_the_page() -> list[str]:
     return [word.strip("'") for word in line.split()]
 
 
-# What makes the tables that it is about does not depend on the resources. It is half of the suite.
-OF_TABLES_OF_THEIR_OWN = ("test_*_checks.py", "test_surface.py", "test_proof*.py", "test_remediations.py")
+# What does not depend on the resources: it makes the tables that it is about, or has none. It is half of the suite.
+UNRELATED = (
+    *(f"audit/{each}" for each in ("test_*_checks.py", "test_surface.py", "test_proof*.py", "test_remediations.py")),
+    *("auth/*", "commands/*", "observability/*", "http/test_server.py", "db/test_pool.py", "db/test_forgery.py"),
+)
 
 
 @pytest.mark.slow("a suite of its own")
@@ -95,7 +98,7 @@ def test_the_command_of_the_page_makes_a_resource_with_which_everything_is_green
     succeed(tree, "make", "lint", "--assume-old=.venv/installed")
     succeed(tree, "pytest", "-q", f"tests/{resource}")
     suite = ("pytest", "--fast", "-q", "--show-capture=no", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider")
-    succeed(tree, *suite, *(f"--ignore-glob=*/tests/audit/{each}" for each in OF_TABLES_OF_THEIR_OWN))
+    succeed(tree, *suite, *(f"--ignore-glob=*/tests/{each}" for each in UNRELATED))
 
 
 @pytest.mark.slow("a suite of its own")
@@ -103,7 +106,7 @@ def test_a_resource_of_every_type_with_difficult_names_passes_its_tests_and_the_
     succeed(tree, "partywall", "new", *EVERY_TYPE)
     succeed(tree, "make", "lint", "--assume-old=.venv/installed")
     tests = ("tests/db/test_schema_sql.py", "tests/db/test_isolation.py", "tests/http/test_openapi.py")
-    more = ("tests/http/test_examples.py", "tests/audit/test_mutations.py", "tests/db/test_comments.py")
+    more = ("tests/http/test_examples.py", "tests/db/test_comments.py")
     succeed(tree, "pytest", "-q", "--show-capture=no", f"tests/{EVERY_TYPE[0]}", *tests, *more)
 
 
