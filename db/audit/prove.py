@@ -72,6 +72,6 @@ async def _proof(transaction: Transaction, start: asyncpg.Record) -> Proof:
     outcome = f"row_security is {row_security}"
     prover.record("session", "start without policies", outcome, blocked=row_security == "on")
     await transaction.execute("set local role app_api")
-    accepted = {(key, print_) for key, print_ in await transaction.fetch("select key, fingerprint from audit.accepted")}
+    accepted = {tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")}
     await prover.run()
     return Proof(prover.attempts, [each for each in prover.findings if (each.key, each.fingerprint) not in accepted])

@@ -9,6 +9,33 @@ where api.rolname = 'app_api' and r.rolname <> 'app_owner';
 comment on view audit.api_roles is
     'app_api and every role that it is a member of, directly or through other roles, except app_owner.';
 
+create or replace view audit.owned as
+select
+    r.role,
+    s.classid::regclass as catalog,
+    o.type,
+    o.identity,
+    -- What ran with the rights of its owner must not run with those of app_owner afterwards.
+    case
+        when s.classid = 'pg_default_acl'::regclass then format('reassign owned by %s to app_owner;', r.role)
+        else case
+            when (select prosecdef from pg_proc where s.classid = 'pg_proc'::regclass and oid = s.objid)
+                then format('alter routine %s security invoker; ', o.identity)
+            when o.type = 'view' then format('alter view %s set (security_invoker = true); ', o.identity)
+            else ''
+        end || format('alter %s %s owner to app_owner;',
+            replace(o.type, 'statistics object', 'statistics'), o.identity)
+    end as remediation
+from pg_shdepend as s
+join audit.api_roles as r on r.role = s.refobjid
+cross join lateral pg_identify_object(s.classid, s.objid, s.objsubid) as o
+where s.refclassid = 'pg_authid'::regclass and s.deptype = 'o'
+    and s.dbid in (0, (select oid from pg_database where datname = current_database()))
+    and s.classid <> 'pg_user_mapping'::regclass
+    and o.schema is distinct from 'pg_temp' and o.identity !~ '^pg_temp';
+
+comment on view audit.owned is 'What the roles in audit.api_roles own, and the SQL that gives it to app_owner.';
+
 create or replace view audit.roles as
 with recursive memberships (role, member_of) as (
     select member, roleid from pg_auth_members

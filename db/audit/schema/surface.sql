@@ -544,15 +544,9 @@ with recursive rights as materialized (
         true, null, format('alter role %s no%s;', r.role, lower(attribute))
     from audit.roles as r join audit.api_roles as a using (role), unnest(r.attributes) as attribute
     union all
-    select 'ownership', format('%s %s', o.type, o.identity), format('%s owns it', s.refobjid::regrole), 'as the owner',
-        true, null, format('reassign owned by %s to app_owner;', s.refobjid::regrole)
-    from pg_shdepend as s
-    join audit.api_roles as r on r.role = s.refobjid
-    cross join lateral pg_identify_object(s.classid, s.objid, s.objsubid) as o
-    where s.refclassid = 'pg_authid'::regclass and s.deptype = 'o'
-        and s.dbid in (0, (select oid from pg_database where datname = current_database()))
-        and s.classid <> 'pg_user_mapping'::regclass
-        and o.schema is distinct from 'pg_temp' and o.identity !~ '^pg_temp'
+    select 'ownership', format('%s %s', o.type, o.identity), format('%s owns it', o.role), 'as the owner', true, null,
+        o.remediation
+    from audit.owned as o
     union all
     select 'default right',
         format('%s on new %s of %s to %s', lower(g.privilege_type), n.what, d.defaclrole::regrole, n.whom),
