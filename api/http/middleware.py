@@ -58,6 +58,9 @@ class LimitBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Whoever reads too much gets an HTTPException with status 413, or 408 for too long."""
+        if scope["type"] != "http":  # the app waits for its shutdown by `receive`
+            await self._app(scope, receive, send)
+            return
         size = 0
         deadline: float | None = None
 

@@ -354,3 +354,14 @@ def test_a_uvicorn_that_would_not_call_the_limits_is_refused() -> None:
 
     assert done.returncode == 1
     assert "this version of uvicorn has no HttpToolsProtocol.send_400_response" in done.stderr
+
+
+def test_the_time_for_a_body_does_not_end_the_app(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for its shutdown by `receive`, too: for as long as it is served."""
+    monkeypatch.setattr("api.http.middleware.BODY_SECONDS", 0.05)
+    with serving(settings) as address:
+        time.sleep(0.3)
+        assert httpx2.get(f"{address}/health/live").status_code == 200
+    assert "Traceback" not in caplog.text
