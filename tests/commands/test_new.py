@@ -77,7 +77,9 @@ def command_of_the_page() -> list[str]:
 # What does not depend on the resources: it makes the tables that it is about, or has none. It is half of the suite.
 UNRELATED = (
     *(f"audit/{each}" for each in ("test_*_checks.py", "test_surface.py", "test_proof*.py", "test_remediations.py")),
-    *("auth/*", "commands/*", "observability/*", "http/test_server.py", "db/test_pool.py", "db/test_forgery.py"),
+    *(f"db/test_{each}.py" for each in ("pool", "session", "turns", "uuidv7", "forgery", "injection")),
+    *(f"http/test_{each}.py" for each in ("server", "concurrency", "cors_in_a_browser", "fastapi_internals")),
+    *("auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*", "test_*.py"),
 )
 
 
