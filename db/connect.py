@@ -1,10 +1,16 @@
 """The one place where a URL becomes a connection, and where it is said what an unavailable database is."""
 
+import asyncio
+import logging
 import os
 
 import asyncpg
 from asyncpg import Connection
 from dotenv import dotenv_values
+
+from db.pooler import holds_prepared_statements
+
+log = logging.getLogger("partywall.connect")
 
 SECONDS_TO_CONNECT = 10.0
 
@@ -17,14 +23,46 @@ UNAVAILABLE = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
 )
+
+# What asyncpg or uvloop (RuntimeError) raise on a connection that has ended.
+BROKEN = (OSError, RuntimeError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
+
+_WITHOUT_STATEMENTS: set[str] = set()  # URLs of poolers that cannot hold prepared statements, found out once
 
 
 class DatabaseUnavailableError(Exception):
     """The database cannot be used right now. The message and the cause say why."""
+
+
+class DatabaseReadOnlyError(DatabaseUnavailableError):
+    """The database can be read but not written right now: a standby, a demoted primary, a freeze."""
+
+
+def is_lost(error: BaseException, connection: Connection) -> bool:
+    """Return whether `error`, raised by a statement on `connection`, means that the connection is of no more use.
+
+    The server's last words arrive before the end of the connection does: asyncpg then raises InternalClientError for
+    the next statement. It raises that and InterfaceError for mistakes of ours, too, but keeps the connection open.
+    """
+    if connection.is_closed():
+        return isinstance(error, BROKEN)
+    # A pooler may say so and stay. https://www.postgresql.org/docs/18/runtime-config-logging.html#RUNTIME-CONFIG-SEVERITY-LEVELS
+    return isinstance(error, asyncpg.PostgresError) and error.severity_en in {"FATAL", "PANIC"}
+
+
+def is_unavailable(error: BaseException, connection: Connection) -> bool:
+    """Return whether `error`, raised in a transaction on `connection`, says that the database is unavailable."""
+    refused = isinstance(error, asyncpg.PostgresError) and isinstance(error, UNAVAILABLE)
+    return refused or is_lost(error, connection)
 
 
 def environment() -> dict[str, str]:
@@ -49,17 +87,38 @@ async def connect(
 ) -> Connection:
     """Return a connection to `url`, which is read as libpq reads it: sslmode, a unix socket as host, PGPASSWORD.
 
-    Timestamps come in UTC. `statement_cache_size` counts prepared statements. Raises DatabaseUnavailableError when
-    there is no connection within `seconds`, whatever the reason.
+    Timestamps come in UTC. `statement_cache_size` counts prepared statements; behind a pooler that cannot hold any,
+    it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason.
     """
+    cache_size = 0 if url in _WITHOUT_STATEMENTS else statement_cache_size
     try:
-        connection: Connection = await asyncpg.connect(
-            url,
-            timeout=seconds,
-            statement_cache_size=statement_cache_size,
-            # PgBouncer knows both parameters.
-            server_settings={"application_name": application_name, "timezone": "UTC"},
-        )
+        async with asyncio.timeout(seconds):
+            connection = await _open(url, application_name, cache_size)
+            if cache_size and not await _holds_statements(connection):
+                log.warning("a pooler that cannot hold prepared statements: none is cached")
+                _WITHOUT_STATEMENTS.add(url)
+                connection = await _open(url, application_name, 0)
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
     return connection
+
+
+async def _open(url: str, application_name: str, statement_cache_size: int) -> Connection:
+    connection: Connection = await asyncpg.connect(
+        url,
+        statement_cache_size=statement_cache_size,
+        # PgBouncer knows both parameters.
+        server_settings={"application_name": application_name, "timezone": "UTC"},
+    )
+    return connection
+
+
+async def _holds_statements(connection: Connection) -> bool:
+    """Return whether the connection can stay as it is; else it is closed."""
+    holds = False
+    try:
+        holds = await holds_prepared_statements(connection)
+    finally:
+        if not holds:
+            connection.terminate()
+    return holds
