@@ -208,27 +208,30 @@ class Pool:
         self._timer = self._loop.call_later(READ_FIRST, self._check_deadlines)
 
     def _check_deadlines(self) -> None:
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._tick)
         now = self._loop.time()
         while self._waiting and self._waiting[0][1] < now:
             turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_exception(DatabaseUnavailableError("all connections are in use"))
         for member in [*self._checked_out.values()]:
-            begun = member.connection.is_in_transaction()
-            if now > (member.deadline if begun else min(member.deadline, member.since + BEGIN_TIMEOUT)):
+            if not member.connection.is_closed() and self._is_overdue(member, now):
                 self._hang_up(member)
         for member in [member for member in self._idle if self._is_old(member, now)]:
             self._idle.remove(member)
             member.connection.terminate()
-        self._timer = self._loop.call_later(CHECK_INTERVAL, self._tick)
+
+    def _is_overdue(self, member: _Member, now: float) -> bool:
+        if member.connection.is_in_transaction():
+            return now > member.deadline
+        return now > min(member.deadline, member.since + BEGIN_TIMEOUT)
 
     def _hang_up(self, member: _Member) -> None:
         """Close a connection that does not respond. After a failover, none of its age will."""
-        if not member.is_hung:
-            member.is_hung = True
-            member.connection.terminate()
-            log.warning("a connection did not respond in time")
-            self._distrust(member)
+        member.is_hung = True
+        member.connection.terminate()
+        log.warning("a connection did not respond in time")
+        self._distrust(member)
 
     def _close(self, connection: Connection) -> None:
         self._closing.discard(connection)
