@@ -52,6 +52,12 @@ async def test_the_connection_that_was_released_last_is_checked_out_first(pool: 
     check_in(pool, again)
 
 
+async def test_a_connection_that_no_pooler_serves_keeps_prepared_statements(pool: Pool) -> None:
+    connection = await next_of(pool)
+    await connection.fetchval("select 1")
+    assert await connection.fetchval("select bool_or(statement = 'select 1') from pg_prepared_statements")
+
+
 # ---- waiting for a connection --------------------------------------------------------------------------
 
 
