@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     """Seconds after which a database connection is renewed; up to a tenth earlier. Default: 1800."""
 
     database_statement_cache_size: int = Field(default=100, ge=0)
-    """Prepared statements cached per connection; 0 behind a pooler that cannot hold any. Default: 100."""
+    """Prepared statements cached per connection; none behind a pooler that cannot hold them. Default: 100."""
 
     jwt_secret: SecretStr | None = None
     """Secret that verifies HS256 tokens; at least 32 bytes. Required unless JWT_JWKS_URL is set."""

@@ -14,9 +14,8 @@ import pytest
 
 from api.settings import Settings
 from db.embedded import _private_directory, _unprivileged
-from tests.faults.conftest import under_load
-from tests.faults.test_restarts import assert_no_internal_error, requests
 from tests.support.database import PASSWORD, url_of
+from tests.support.faults import assert_no_internal_error, requests, under_load
 from tests.support.health import HEALTHY, wait_for_status
 from tests.support.servers import caller, serving
 from tests.support.tokens import JWT_SECRET

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.faults.conftest import replica_of
 from tests.support.database import Url, url_of
+from tests.support.faults import replica_of
 from tests.support.health import wait_for_status
 from tests.support.servers import caller, serving
 from tests.support.tasks import add

@@ -3,16 +3,17 @@
 import os
 import signal
 import time
-from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import httpx2
 import psycopg
 import pytest
 
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.faults.conftest import under_load
-from tests.support.database import url_of
+from tests.support.database import set_up, url_of
+from tests.support.faults import assert_no_internal_error, requests, under_load
 from tests.support.servers import caller, serving
 from tests.support.tokens import JWT_SECRET
 from tests.support.waiting import eventually
@@ -20,29 +21,22 @@ from tests.support.waiting import eventually
 TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'"
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A migrated PostgreSQL of our own, to stop and to start."""
+    with TemporaryDirectory(prefix="partywall-") as directory:
+        cluster = Cluster(Path(directory))
+        cluster.create()
+        cluster.start("fsync=off")
+        set_up(host=str(cluster.socket_directory), port=5432, user="postgres", dbname="postgres")
+        yield cluster
+        if cluster.is_running:
+            cluster.stop()
+
+
 @pytest.fixture
 def url(cluster: Cluster) -> str:
     return url_of("app_api", {"dbname": "postgres", "host": cluster.socket_directory, "port": 5432})
-
-
-def requests(client: httpx2.Client) -> list[httpx2.Response]:
-    """Read and write, also in two transactions."""
-    created = client.post("/tasks", json={"text": "Buy milk"}, headers={"Idempotency-Key": os.urandom(8).hex()})
-    if created.status_code != 201:
-        return [created]
-    path = created.headers["Location"]
-    return [
-        created,
-        client.get(path),
-        client.patch(path, json={"completed": True}),
-        client.delete(path, headers={"If-Match": '"2026-01-01T00:00:00+00:00"'}),
-        client.delete(path),
-    ]
-
-
-def assert_no_internal_error(statuses: Counter[int], served: int) -> None:
-    assert set(statuses) <= {200, 201, 204, 404, 412, 503}
-    assert statuses[201] > served
 
 
 def test_twenty_terminations_of_all_sessions_cause_no_internal_error(cluster: Cluster, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Servers to break, and requests that are under way meanwhile."""
+"""Faults: a standby, and requests that are under way while something breaks."""
 
 import contextlib
 import os
@@ -11,26 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
-import pytest
 
 from db.embedded import Cluster, _private_directory, _unprivileged, binary
-from tests.support.database import PASSWORD, set_up
+from tests.support.database import PASSWORD
 from tests.support.waiting import eventually
 
 Requests = Callable[[httpx2.Client], list[httpx2.Response]]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A migrated PostgreSQL of our own, to stop and to start."""
-    with TemporaryDirectory(prefix="partywall-") as directory:
-        cluster = Cluster(Path(directory))
-        cluster.create()
-        cluster.start("fsync=off")
-        set_up(host=str(cluster.socket_directory), port=5432, user="postgres", dbname="postgres")
-        yield cluster
-        if cluster.is_running:
-            cluster.stop()
 
 
 @contextlib.contextmanager
@@ -70,3 +56,23 @@ def under_load(clients: int, requests: Requests, connect: Callable[[], httpx2.Cl
             over.set()
     for future in running:
         future.result()
+
+
+def requests(client: httpx2.Client) -> list[httpx2.Response]:
+    """Read and write, also in two transactions."""
+    created = client.post("/tasks", json={"text": "Buy milk"}, headers={"Idempotency-Key": os.urandom(8).hex()})
+    if created.status_code != 201:
+        return [created]
+    path = created.headers["Location"]
+    return [
+        created,
+        client.get(path),
+        client.patch(path, json={"completed": True}),
+        client.delete(path, headers={"If-Match": '"2026-01-01T00:00:00+00:00"'}),
+        client.delete(path),
+    ]
+
+
+def assert_no_internal_error(statuses: Counter[int], served: int) -> None:
+    assert set(statuses) <= {200, 201, 204, 404, 412, 503}
+    assert statuses[201] > served
