@@ -1,16 +1,13 @@
 """The one place where a URL becomes a connection, and where it is said what an unavailable database is."""
 
 import asyncio
-import logging
 import os
 
 import asyncpg
 from asyncpg import Connection
 from dotenv import dotenv_values
 
-from db.pooler import holds_prepared_statements
-
-log = logging.getLogger("partywall.connect")
+from db.pooler import open_caching
 
 SECONDS_TO_CONNECT = 10.0
 
@@ -35,8 +32,6 @@ UNAVAILABLE = (
 
 # What asyncpg or uvloop (RuntimeError) raise on a connection that has ended.
 BROKEN = (OSError, RuntimeError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
-
-_WITHOUT_STATEMENTS: set[str] = set()  # URLs of poolers that cannot hold prepared statements, found out once
 
 
 class DatabaseUnavailableError(Exception):
@@ -82,6 +77,18 @@ def plain_url(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
+def sqlstate(error: BaseException | None) -> str:
+    """Return the SQLSTATE that PostgreSQL gave for `error` or for what caused it; else an empty string.
+
+    asyncpg gives some of its own errors a SQLSTATE too, and hides the server's last words behind them.
+    """
+    while error is not None:
+        if isinstance(error, asyncpg.PostgresError) and error.severity is not None:
+            return error.sqlstate or ""
+        error = error.__cause__
+    return ""
+
+
 async def connect(
     url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float = SECONDS_TO_CONNECT
 ) -> Connection:
@@ -90,35 +97,17 @@ async def connect(
     Timestamps come in UTC. `statement_cache_size` counts prepared statements; behind a pooler that cannot hold any,
     it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason.
     """
-    cache_size = 0 if url in _WITHOUT_STATEMENTS else statement_cache_size
+
+    async def open_with(cache_size: int) -> Connection:
+        return await asyncpg.connect(
+            url,
+            statement_cache_size=cache_size,
+            # PgBouncer knows both parameters.
+            server_settings={"application_name": application_name, "timezone": "UTC"},
+        )
+
     try:
         async with asyncio.timeout(seconds):
-            connection = await _open(url, application_name, cache_size)
-            if cache_size and not await _holds_statements(connection):
-                log.warning("a pooler that cannot hold prepared statements: none is cached")
-                _WITHOUT_STATEMENTS.add(url)
-                connection = await _open(url, application_name, 0)
+            return await open_caching(url, open_with, statement_cache_size)
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
-    return connection
-
-
-async def _open(url: str, application_name: str, statement_cache_size: int) -> Connection:
-    connection: Connection = await asyncpg.connect(
-        url,
-        statement_cache_size=statement_cache_size,
-        # PgBouncer knows both parameters.
-        server_settings={"application_name": application_name, "timezone": "UTC"},
-    )
-    return connection
-
-
-async def _holds_statements(connection: Connection) -> bool:
-    """Return whether the connection can stay as it is; else it is closed."""
-    holds = False
-    try:
-        holds = await holds_prepared_statements(connection)
-    finally:
-        if not holds:
-            connection.terminate()
-    return holds

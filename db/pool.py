@@ -44,6 +44,7 @@ class _Member:
     since: float = 0  # when it was checked out, or became idle
     deadline: float = math.inf  # of its transaction
     is_new: bool = True  # opened for the caller who has it
+    has_begun: bool = False  # its transaction, as a check of the deadlines has seen
     is_hung: bool = False  # closed, because it did not respond
 
 
@@ -164,6 +165,7 @@ class Pool:
         member = self._last_used() or await self._open(deadline)
         member.since = self._loop.time()
         member.deadline = deadline
+        member.has_begun = False
         self._checked_out[member.connection] = member
         return member.connection
 
@@ -222,15 +224,14 @@ class Pool:
             member.connection.terminate()
 
     def _is_overdue(self, member: _Member, now: float) -> bool:
-        if member.connection.is_in_transaction():
-            return now > member.deadline
-        return now > min(member.deadline, member.since + BEGIN_TIMEOUT)
+        member.has_begun = member.has_begun or member.connection.is_in_transaction()
+        return now > (member.deadline if member.has_begun else min(member.deadline, member.since + BEGIN_TIMEOUT))
 
     def _hang_up(self, member: _Member) -> None:
         """Close a connection that does not respond. After a failover, none of its age will."""
         member.is_hung = True
         member.connection.terminate()
-        log.warning("a connection did not respond in time")
+        log.warning("a transaction took too long, or the database does not respond")
         self._distrust(member)
 
     def _close(self, connection: Connection) -> None:

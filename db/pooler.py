@@ -5,10 +5,39 @@ one does not exist on the next, unless the pooler keeps track: PgBouncer from 1.
 not 0.
 """
 
+import logging
+from collections.abc import Awaitable, Callable
+
 from asyncpg import Connection
+
+log = logging.getLogger("partywall.connect")
 
 _NAME = "partywall_probe"
 _HAS_SAME_NAME = "select exists (select from pg_catalog.pg_prepared_statements where name = 'partywall_probe')"
+
+_without_statements: set[str] = set()  # URLs of poolers that cannot hold prepared statements, found out once
+
+
+async def open_caching(url: str, open_with: Callable[[int], Awaitable[Connection]], cache_size: int) -> Connection:
+    """Return what `open_with` opens, given how many statements to cache: `cache_size`, or 0 where none can be held."""
+    if cache_size and url not in _without_statements:
+        connection = await open_with(cache_size)
+        if await _stays(connection):
+            return connection
+        log.warning("a pooler that cannot hold prepared statements: none is cached")
+        _without_statements.add(url)
+    return await open_with(0)
+
+
+async def _stays(connection: Connection) -> bool:
+    """Return whether the connection can stay as it is; else it is closed."""
+    holds = False
+    try:
+        holds = await holds_prepared_statements(connection)
+    finally:
+        if not holds:
+            connection.terminate()
+    return holds
 
 
 async def holds_prepared_statements(connection: Connection) -> bool:

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-import asyncpg
-
-from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError
+from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, sqlstate
 
 
 class Unavailability(NamedTuple):
@@ -19,7 +17,7 @@ UNAVAILABLE = Unavailability("database_unavailable", "The database cannot be rea
 
 # SQLSTATE, or its first two characters: https://www.postgresql.org/docs/18/errcodes-appendix.html
 SQLSTATES = {
-    "40": Unavailability("conflict", "Another request changed the same rows at the same time. Try again."),
+    "40": Unavailability("concurrent_update", "Another request changed the same rows at the same time. Try again."),
     "53100": Unavailability("database_full", "The database has no space left. Reading still works."),
     "53200": Unavailability("database_out_of_memory", "The database is out of memory. Try again."),
     "53300": Unavailability("database_out_of_connections", "The database accepts no more connections. Try again."),
@@ -33,16 +31,7 @@ def unavailability(error: Exception) -> Unavailability | None:
     """Return what to tell the caller about `error` of the database; None if that is no reason to try again."""
     if isinstance(error, DatabaseReadOnlyError):
         return READ_ONLY
-    state = _sqlstate(error)
+    state = sqlstate(error)
     if known := SQLSTATES.get(state) or SQLSTATES.get(state[:2]):
         return known
     return UNAVAILABLE if isinstance(error, DatabaseUnavailableError) else None
-
-
-def _sqlstate(error: BaseException | None) -> str:
-    """Return the SQLSTATE of the first error of PostgreSQL's in the chain of causes; asyncpg makes up some itself."""
-    while error is not None:
-        if isinstance(error, asyncpg.PostgresError) and error.severity is not None:
-            return error.sqlstate or ""
-        error = error.__cause__
-    return ""

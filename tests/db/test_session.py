@@ -304,6 +304,17 @@ async def test_a_deadlock_is_tried_once_more(pool: Pool, admin: psycopg.Connecti
     assert [text for (text,) in await ours] == ["theirs and ours"] * 2
 
 
+async def test_a_statement_that_a_pooler_has_forgotten_is_prepared_again(pool: Pool) -> None:
+    session = Session(pool, "alice", read_only=True)
+    connections = await check_out(pool, 3)
+    check_in(pool, connections)
+    await asyncio.gather(*(session.fetch(f"{WHO}, pg_sleep(0.05)") for _ in connections))
+    for connection in connections:
+        await connection.execute("deallocate all")
+    rows = await asyncio.gather(*(session.fetch(f"{WHO}, pg_sleep(0.05)") for _ in connections))
+    assert [row[0] for [row] in rows] == ["alice"] * 3
+
+
 async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Connection) -> None:
     admin.execute("""
         create sequence tries;
