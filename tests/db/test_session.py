@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -13,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, is_unavailable
+from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
 from tests.support.connections import BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
@@ -446,19 +447,21 @@ async def test_a_session_that_a_timeout_of_the_server_ends_is_unavailability(
 
 
 async def test_a_new_session_that_ends_at_once_is_unavailability_and_not_tried_for_ever(
-    url: Url, admin: psycopg.Connection
+    url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Wire(url("app_api"))) as wire:
-        wire.open()
-        async with Pool(wire.url, size=1) as pool:
-            connection = await next_of(pool)
-            name = sql.Identifier(admin.info.dbname)
-            admin.execute(sql.SQL("alter role app_api in database {} set idle_session_timeout = 1").format(name))
-            admin.commit()
-            await end_sessions(admin, connection)
-            with pytest.raises(DatabaseUnavailableError):
-                await Session(pool, "alice", read_only=True).fetchval("select pg_sleep(60)")
-            assert wire.connections <= 2
+    opened: list[asyncpg.Connection] = []
+
+    async def connect_and_lose(*arguments: Any, **keywords: Any) -> asyncpg.Connection:
+        opened.append(await connect(*arguments, **keywords))
+        await end_sessions(admin, opened[-1])
+        return opened[-1]
+
+    monkeypatch.setattr("db.pool.connect", connect_and_lose)
+    async with Pool(url("app_api"), size=3) as pool:
+        check_in(pool, await check_out(pool, 3))
+        with pytest.raises(DatabaseUnavailableError):
+            await Session(pool, "alice", read_only=True).fetchval(WHO)
+    assert len(opened) == 4
 
 
 async def test_what_a_pooler_says_at_the_end_of_a_session_is_unavailability(pool: Pool) -> None:
