@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable
+from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable, sqlstate
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
 from tests.support.connections import BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
@@ -470,6 +470,19 @@ async def test_what_a_pooler_says_at_the_end_of_a_session_is_unavailability(pool
     error = asyncpg.PostgresError.new(said)
     assert is_unavailable(error, connection)
     assert not is_unavailable(asyncpg.PostgresError.new(said | {"S": "ERROR", "V": "ERROR"}), connection)
+
+
+async def test_a_limit_of_the_server_costs_no_connection(url: Url, admin: psycopg.Connection) -> None:
+    limits = "alter role app_api in database {} set temp_file_limit = '64kB'"
+    admin.execute(sql.SQL(limits).format(sql.Identifier(admin.info.dbname)))
+    admin.commit()
+    async with Pool(url("app_api"), size=1) as pool:
+        session = Session(pool, "alice", read_only=True)
+        backend = await session.fetchval(BACKEND)
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            await session.fetch("select * from generate_series(1, 1000000) as number order by -number offset 999999")
+        assert sqlstate(caught.value) == "53400"
+        assert await session.fetchval(BACKEND) == backend
 
 
 async def test_an_error_of_the_blocks_own_is_no_unavailability(pool: Pool) -> None:
