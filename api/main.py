@@ -53,7 +53,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with (
-            Pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
+            Pool(
+                url,
+                size=settings.database_pool_size,
+                statement_cache_size=cache_size,
+                idle_lifetime=settings.database_pool_idle_lifetime,
+                max_lifetime=settings.database_pool_max_lifetime,
+            ) as pool,
             Readiness(url, pool, statement_cache_size=cache_size) as readiness,
             aclosing(Probe(url, schema_revision)) as probe,
             aclosing(Verifier(settings)) as tokens,

@@ -28,8 +28,14 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     """Maximum number of database connections per worker that serve requests; one user gets half. Default: 10."""
 
+    database_pool_idle_lifetime: float = Field(default=300, gt=0)
+    """Seconds after which an idle database connection is closed. Default: 300."""
+
+    database_pool_max_lifetime: float = Field(default=1800, gt=0)
+    """Seconds after which a database connection is renewed; up to a tenth earlier. Default: 1800."""
+
     database_statement_cache_size: int = Field(default=100, ge=0)
-    """Prepared statements cached per connection; 0 is for PgBouncer before 1.21. Default: 100."""
+    """Prepared statements cached per connection; none behind a pooler that cannot hold them. Default: 100."""
 
     jwt_secret: SecretStr | None = None
     """Secret that verifies HS256 tokens; at least 32 bytes. Required unless JWT_JWKS_URL is set."""

@@ -1,10 +1,13 @@
 """The one place where a URL becomes a connection, and where it is said what an unavailable database is."""
 
+import asyncio
 import os
 
 import asyncpg
 from asyncpg import Connection
 from dotenv import dotenv_values
+
+from db.pooler import open_caching
 
 SECONDS_TO_CONNECT = 10.0
 
@@ -17,14 +20,44 @@ UNAVAILABLE = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
 )
+
+# What asyncpg or uvloop (RuntimeError) raise on a connection that has ended.
+BROKEN = (OSError, RuntimeError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
 class DatabaseUnavailableError(Exception):
     """The database cannot be used right now. The message and the cause say why."""
+
+
+class DatabaseReadOnlyError(DatabaseUnavailableError):
+    """The database can be read but not written right now: a standby, a demoted primary, a freeze."""
+
+
+def is_lost(error: BaseException, connection: Connection) -> bool:
+    """Return whether `error`, raised by a statement on `connection`, means that the connection is of no more use.
+
+    The server's last words arrive before the end of the connection does: asyncpg then raises InternalClientError for
+    the next statement. It raises that and InterfaceError for mistakes of ours, too, but keeps the connection open.
+    """
+    if connection.is_closed():
+        return isinstance(error, BROKEN)
+    # A pooler may say so and stay. https://www.postgresql.org/docs/18/runtime-config-logging.html#RUNTIME-CONFIG-SEVERITY-LEVELS
+    return isinstance(error, asyncpg.PostgresError) and error.severity_en in {"FATAL", "PANIC"}
+
+
+def is_unavailable(error: BaseException, connection: Connection) -> bool:
+    """Return whether `error`, raised in a transaction on `connection`, says that the database is unavailable."""
+    refused = isinstance(error, asyncpg.PostgresError) and isinstance(error, UNAVAILABLE)
+    return refused or is_lost(error, connection)
 
 
 def environment() -> dict[str, str]:
@@ -44,22 +77,37 @@ def plain_url(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
+def sqlstate(error: BaseException | None) -> str:
+    """Return the SQLSTATE that PostgreSQL gave for `error` or for what caused it; else an empty string.
+
+    asyncpg gives some of its own errors a SQLSTATE too, and hides the server's last words behind them.
+    """
+    while error is not None:
+        if isinstance(error, asyncpg.PostgresError) and error.severity is not None:
+            return error.sqlstate or ""
+        error = error.__cause__
+    return ""
+
+
 async def connect(
     url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float = SECONDS_TO_CONNECT
 ) -> Connection:
     """Return a connection to `url`, which is read as libpq reads it: sslmode, a unix socket as host, PGPASSWORD.
 
-    Timestamps come in UTC. `statement_cache_size` counts prepared statements. Raises DatabaseUnavailableError when
-    there is no connection within `seconds`, whatever the reason.
+    Timestamps come in UTC. `statement_cache_size` counts prepared statements; behind a pooler that cannot hold any,
+    it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason.
     """
-    try:
-        connection: Connection = await asyncpg.connect(
+
+    async def open_with(cache_size: int) -> Connection:
+        return await asyncpg.connect(
             url,
-            timeout=seconds,
-            statement_cache_size=statement_cache_size,
+            statement_cache_size=cache_size,
             # PgBouncer knows both parameters.
             server_settings={"application_name": application_name, "timezone": "UTC"},
         )
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await open_caching(url, open_with, statement_cache_size)
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
-    return connection

@@ -6,43 +6,77 @@ know, whether the server has confirmed the end of that transaction.
 """
 
 import asyncio
+import logging
+import math
+import random
+from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 from asyncpg import Connection
 
-from db.connect import connect
+from db.connect import DatabaseUnavailableError, connect
 from db.turns import Turns
+
+log = logging.getLogger("partywall.pool")
 
 # Seconds.
 ACQUIRE_TIMEOUT = 5.0  # until a caller gives up waiting for a connection to be released
 CONNECT_TIMEOUT = 5.0  # until opening one is given up
-CHECKOUT_TIMEOUT = 15.0  # until a checked out one is closed: longer than statement_timeout, for servers that hang
-CHECK_INTERVAL = 0.5  # between two looks at these deadlines. A timer for each of them was a tenth of a request
+BEGIN_TIMEOUT = 3.0  # until a checked out one is closed on which no transaction has begun, which is nothing to wait for
+CHECKOUT_TIMEOUT = 15.0  # until a transaction is over, with all of this: longer than statement_timeout
+CHECK_INTERVAL = 0.5  # between two checks of these deadlines. A timer for each of them was a tenth of a request
+READ_FIRST = 0.01  # before a check, to read what came while this process was busy: uvloop runs timers before it reads
 CANCEL_TIMEOUT = 1.0  # for asyncpg to cancel on the server what nobody waits for any more, before its connection closes
-IDLE_LIFETIME = 300.0  # until the network may have forgotten an idle connection
+EXPIRY_INTERVAL = 1.0  # between two expiries because of what single connections met, so that they are no flood
+JITTER = 0.1  # the part of its lifetime by which a connection may end earlier, so that they do not end all at once
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """A connection of the pool. Times are those of the event loop."""
+
+    connection: Connection
+    generation: int
+    expires: float
+    user: str = ""  # on whose behalf it was checked out
+    since: float = 0  # when it was checked out, or became idle
+    deadline: float = math.inf  # of its transaction
+    is_new: bool = True  # opened for the caller who has it
+    has_begun: bool = False  # its transaction, as a check of the deadlines has seen
+    is_hung: bool = False  # closed, because it did not respond
 
 
 class Pool:
     """Checks connections out. It sends nothing of its own: no query that tests a connection or resets it."""
 
     def __init__(
-        self, url: str, *, size: int, statement_cache_size: int = 100, checkout_timeout: float | None = None
+        self,
+        url: str,
+        *,
+        size: int,
+        statement_cache_size: int = 100,
+        checkout_timeout: float | None = None,
+        idle_lifetime: float = math.inf,
+        max_lifetime: float = math.inf,
     ) -> None:
         """Open at most `size` connections to `url`, the first one when it is asked for.
 
-        `statement_cache_size` is 0 behind a PgBouncer older than 1.21 in transaction mode, which cannot hold prepared
-        statements. `checkout_timeout` is in seconds, if not that of a request.
+        Times are in seconds. A transaction may take `checkout_timeout`, CHECKOUT_TIMEOUT by default: waiting for a
+        connection and opening it is part of that. A connection is closed when it was idle for `idle_lifetime`, or when
+        it is free after `max_lifetime`.
         """
         self.size = size
         self._checkout_timeout = checkout_timeout
+        self._idle_lifetime = idle_lifetime
+        self._max_lifetime = max_lifetime
         self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
         self._turns = Turns(size)
         self._generation = 0  # of the connections that are opened now: those of earlier ones have expired
-        self._idle: list[tuple[Connection, float]] = []  # of this generation, and since when
-        # By whom, of which generation, until when.
-        self._checked_out: dict[Connection, tuple[str, int, float]] = {}
+        self._expired_at = -math.inf
+        self._idle: list[_Member] = []  # of this generation, the one that was released last at the end
+        self._checked_out: dict[Connection, _Member] = {}
         self._closing: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
@@ -57,61 +91,122 @@ class Pool:
         for connection in [*self._closing]:
             self._close(connection)
 
-    async def acquire(self, user: str) -> Connection:
-        """Check a connection out on behalf of a user, with no transaction open.
+    def deadline(self) -> float:
+        """Return when a transaction that is asked for now has to be over, in the time of the event loop."""
+        return self._loop.time() + (self._checkout_timeout or CHECKOUT_TIMEOUT)
+
+    async def acquire(self, user: str, deadline: float | None = None) -> Connection:
+        """Check a connection out on behalf of a user, with no transaction open. At the deadline it is closed.
 
         Raises DatabaseUnavailableError, TooManyRequestsError.
         """
+        deadline = deadline or self.deadline()
         await self._turns.take(user, seconds=ACQUIRE_TIMEOUT)
         try:
-            generation = self._generation
-            connection = self._last_used() or await self._connect(seconds=CONNECT_TIMEOUT)
+            return await self._check_out(user, deadline)
         except BaseException:
             self._turns.give_back(user)
             raise
-        self._checked_out[connection] = (
-            user,
-            generation,
-            self._loop.time() + (self._checkout_timeout or CHECKOUT_TIMEOUT),
-        )
-        return connection
+
+    async def replace(self, connection: Connection, error: Exception) -> Connection:
+        """Check another connection out instead of one on which `error` was raised before anything was done.
+
+        Raises DatabaseUnavailableError if it hung, or was opened just now: another one would do no better.
+        """
+        lost = self._checked_out.pop(connection)
+        connection.terminate()
+        if lost.is_hung or lost.is_new:
+            self._turns.give_back(lost.user)
+            raise DatabaseUnavailableError(str(error)) from error
+        try:
+            return await self._check_out(lost.user, lost.deadline)
+        except BaseException:
+            self._turns.give_back(lost.user)
+            raise
 
     def release(self, connection: Connection, *, clean: bool) -> None:
         """Take a connection back. Keep it if it is `clean`: its last response has come, and no transaction is open.
 
         The connection's own transaction status does not tell: it lags until a pending response is read.
         """
-        user, generation, _ = self._checked_out.pop(connection)
+        member = self._checked_out.pop(connection)
         if not clean:
             self._closing.add(connection)
             self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)
-        elif generation < self._generation or connection.is_closed() or connection.is_in_transaction():
+        elif member.generation < self._generation or connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
         else:
-            self._idle.append((connection, self._loop.time()))
-        self._turns.give_back(user)
+            member.since = self._loop.time()
+            member.is_new = False
+            self._idle.append(member)
+        self._turns.give_back(member.user)
 
     def expire(self) -> None:
         """Close all connections; those that are checked out or being opened, when they are released."""
         self._generation += 1
+        self._expired_at = self._loop.time()
         while self._idle:
-            self._idle.pop()[0].terminate()
+            self._idle.pop().connection.terminate()
 
-    def _last_used(self) -> Connection | None:
+    def distrust(self, connection: Connection) -> None:
+        """Expire the connections as old as this checked out one, of whose server they say the same."""
+        self._distrust(self._checked_out[connection])
+
+    def _distrust(self, member: _Member) -> None:
+        if member.generation == self._generation and self._loop.time() - self._expired_at >= EXPIRY_INTERVAL:
+            self.expire()
+
+    async def _check_out(self, user: str, deadline: float) -> Connection:
+        member = self._last_used() or await self._open(deadline)
+        member.user = user
+        member.since = self._loop.time()
+        member.deadline = deadline
+        member.has_begun = False
+        self._checked_out[member.connection] = member
+        return member.connection
+
+    async def _open(self, deadline: float) -> _Member:
+        generation = self._generation  # of now: it may expire while it is being opened
+        connection = await self._connect(seconds=min(CONNECT_TIMEOUT, deadline - self._loop.time()))
+        lifetime = self._max_lifetime * (1 - JITTER * random.random())  # noqa: S311 - no secret
+        return _Member(connection, generation, self._loop.time() + lifetime)
+
+    def _last_used(self) -> _Member | None:
+        now = self._loop.time()
         while self._idle:
-            connection, since = self._idle.pop()
-            if not connection.is_closed() and self._loop.time() - since < IDLE_LIFETIME:
-                return connection
-            connection.terminate()
+            member = self._idle.pop()
+            if not member.connection.is_closed() and not self._is_old(member, now):
+                return member
+            member.connection.terminate()
         return None
 
+    def _is_old(self, member: _Member, now: float) -> bool:
+        return now >= member.expires or now - member.since >= self._idle_lifetime
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(READ_FIRST, self._check_deadlines)
+
     def _check_deadlines(self) -> None:
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._tick)
         now = self._loop.time()
         self._turns.end_late_waits()
-        for connection, (_, _, deadline) in [*self._checked_out.items()]:
-            if deadline < now:
-                connection.terminate()
-        self._timer = self._loop.call_later(CHECK_INTERVAL, self._check_deadlines)
+        for member in [*self._checked_out.values()]:
+            if not member.connection.is_closed() and self._is_overdue(member, now):
+                self._hang_up(member)
+        for member in [member for member in self._idle if self._is_old(member, now)]:
+            self._idle.remove(member)
+            member.connection.terminate()
+
+    def _is_overdue(self, member: _Member, now: float) -> bool:
+        member.has_begun = member.has_begun or member.connection.is_in_transaction()
+        return now > (member.deadline if member.has_begun else min(member.deadline, member.since + BEGIN_TIMEOUT))
+
+    def _hang_up(self, member: _Member) -> None:
+        """Close a connection that does not respond. After a failover, none of its age will."""
+        member.is_hung = True
+        member.connection.terminate()
+        log.warning("a transaction took too long, or the database does not respond")
+        self._distrust(member)
 
     def _close(self, connection: Connection) -> None:
         self._closing.discard(connection)

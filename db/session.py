@@ -18,12 +18,22 @@ from typing import Any, Literal, Self, TypeGuard
 import asyncpg
 from asyncpg import Connection
 
-from db.connect import OWN_NAMES_ONLY, UNAVAILABLE, DatabaseUnavailableError
+from db.connect import (
+    BROKEN,
+    OWN_NAMES_ONLY,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    is_lost,
+    is_unavailable,
+)
 from db.pool import Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
 # The constraint tasks_user_id_valid has the same rule.
 _USER_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+
+# A pooler in between has changed, and no longer holds prepared statements. New connections find that out.
+NOT_PREPARED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 # Nothing was committed, so the whole transaction can run again. After a migration the plan of a cached statement is
 # stale; asyncpg itself retries only outside of a transaction.
@@ -31,6 +41,7 @@ RETRYABLE = (
     asyncpg.InvalidCachedStatementError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    *NOT_PREPARED,
 )
 
 
@@ -45,12 +56,15 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
     It also sets `search_path`, because a role may change its own settings: one smuggled `alter role app_api set
     search_path` would decide what every later statement calls.
 
+    To write it says nothing: `read write` would override default_transaction_read_only, by which a DBA freezes a
+    database, and a standby refuses it before any statement does.
+
     Raises ValueError for what is not a user id.
     """
     if not is_user_id(user_id):
         raise ValueError(f"not a user id: {user_id!r}")
-    mode = "read only" if read_only else "read write"
-    return f"begin {mode}; {OWN_NAMES_ONLY}; {caller_statement(user_id)}"
+    begin = "begin read only" if read_only else "begin"
+    return f"{begin}; {OWN_NAMES_ONLY}; {caller_statement(user_id)}"
 
 
 def caller_statement(user_id: str) -> str:
@@ -71,25 +85,32 @@ class Transaction:
     It cannot be used after the block: by then another user may have the connection.
     """
 
-    __slots__ = ("_begin", "_connection", "_pool", "_user_id")
+    __slots__ = ("_begin", "_connection", "_deadline", "_pool", "_read_only", "_user_id")
 
-    def __init__(self, pool: Pool, user_id: str, begin: str) -> None:
+    def __init__(self, pool: Pool, user_id: str, begin: str, *, read_only: bool, deadline: float | None = None) -> None:
         """Check a connection of `pool` out for the user when it is entered, and run `begin`."""
         self._pool = pool
         self._user_id = user_id
         self._begin = begin
+        self._read_only = read_only
+        self._deadline = deadline
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin. Raises DatabaseUnavailableError."""
+        """Begin: on another connection, if one breaks before anything was done. Raises DatabaseUnavailableError."""
         if self._connection:
             raise asyncpg.InterfaceError("the transaction has begun already")
-        self._connection = await self._pool.acquire(self._user_id)
-        try:
-            await self._connection.execute(self._begin)
-        except BaseException as error:
-            await self._end(self._connection, error)
-            raise
+        connection = await self._pool.acquire(self._user_id, self._deadline)
+        while True:
+            try:
+                await connection.execute(self._begin)
+                break
+            except BaseException as error:
+                if not isinstance(error, Exception) or not is_lost(error, connection):
+                    await self._end(connection, error)
+                    raise
+                connection = await self._pool.replace(connection, error)
+        self._connection = connection
         return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
@@ -123,31 +144,36 @@ class Transaction:
         clean = False
         try:
             if error is None:
-                status = await connection.execute("commit")
+                await _commit(connection)
                 clean = True
-                if status == "ROLLBACK":  # the block has swallowed an error of PostgreSQL's
-                    raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
-            elif isinstance(error, Exception) and not isinstance(error, UNAVAILABLE):
-                with suppress(asyncpg.InterfaceError, *UNAVAILABLE):
+            elif isinstance(error, Exception) and not is_lost(error, connection):
+                with suppress(*BROKEN):
                     await connection.execute("rollback")
                     clean = True
-        except (asyncpg.InterfaceError, *UNAVAILABLE) as failure:
+        except Exception as failure:
+            # The server has rolled back instead.
+            clean = isinstance(failure, asyncpg.PostgresError) and not is_lost(failure, connection)
             error = failure
-            if not _is_unavailable(error, connection):
-                raise
-        except asyncpg.PostgresError:  # the server has rolled back instead
-            clean = True
             raise
         finally:
-            unavailable = _is_unavailable(error, connection)
+            unavailable = isinstance(error, Exception) and self._unavailability(error, connection)
             self._pool.release(connection, clean=clean)
-        if unavailable:
-            raise DatabaseUnavailableError from error
+            if unavailable:
+                raise unavailable from error
+
+    def _unavailability(self, error: Exception, connection: Connection) -> DatabaseUnavailableError | None:
+        """Return what `error` says of the database, if it says nothing of the request."""
+        if isinstance(error, NOT_PREPARED):
+            self._pool.distrust(connection)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not self._read_only:
+            self._pool.distrust(connection)
+            return DatabaseReadOnlyError(str(error))
+        return DatabaseUnavailableError(str(error)) if is_unavailable(error, connection) else None
 
 
-def _is_unavailable(error: BaseException | None, connection: Connection) -> bool:
-    # asyncpg raises InterfaceError for a connection that broke between two statements, and for a caller's mistakes.
-    return isinstance(error, UNAVAILABLE) or (isinstance(error, asyncpg.InterfaceError) and connection.is_closed())
+async def _commit(connection: Connection) -> None:
+    if await connection.execute("commit") == "ROLLBACK":  # the block has swallowed an error of PostgreSQL's
+        raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
 
 
 class Session:
@@ -161,6 +187,7 @@ class Session:
         """Bind to `user_id`. Raises ValueError for what is not a user id."""
         self.user_id = user_id
         self._pool = pool
+        self._read_only = read_only
         self._begin = begin_statement(user_id, read_only=read_only)
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
@@ -174,13 +201,17 @@ class Session:
 
     def transaction(self) -> Transaction:
         """Return a transaction of the user, for `async with`."""
-        return Transaction(self._pool, self.user_id, self._begin)
+        return self._transaction()
+
+    def _transaction(self, deadline: float | None = None) -> Transaction:
+        return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only, deadline=deadline)
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
         """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""
+        deadline = self._pool.deadline()  # of both
         try:
-            async with self.transaction() as transaction:
+            async with self._transaction(deadline) as transaction:
                 return await getattr(transaction, method)(query, *arguments)
         except RETRYABLE:
-            async with self.transaction() as transaction:
+            async with self._transaction(deadline) as transaction:
                 return await getattr(transaction, method)(query, *arguments)

@@ -12,7 +12,7 @@ HTTPException                   Starlette's: 404 for an unknown path, 405, 413
 RequestValidationError          FastAPI's: 422, with every field that is wrong
 asyncpg.PostgresError           by constraint name, then by SQLSTATE
 TooManyRequestsError            429: one user has too many at the same time
-DatabaseUnavailableError        503
+DatabaseUnavailableError        503, with a code: api/http/unavailable.py
 anything else                   500: the log has the cause, the caller the request id
 """
 
@@ -31,6 +31,7 @@ from starlette.responses import Response
 
 from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response
+from api.http.unavailable import unavailability
 from db.connect import DatabaseUnavailableError
 from db.turns import TooManyRequestsError
 
@@ -105,13 +106,9 @@ SQLSTATES = {
     "23503": (HTTPStatus.CONFLICT, "A referenced row does not exist, or this row is still referenced."),
     "23505": (HTTPStatus.CONFLICT, "This already exists."),
     "23514": (HTTPStatus.UNPROCESSABLE_ENTITY, "A value violates a constraint of the database."),
-    "40": (HTTPStatus.SERVICE_UNAVAILABLE, "Another request changed the same rows at the same time. Try again."),
-    "55P03": (HTTPStatus.SERVICE_UNAVAILABLE, "The database is busy. Try again."),
-    "57014": (HTTPStatus.SERVICE_UNAVAILABLE, "The database took too long. Try again."),
 }
 
 TOO_MANY_REQUESTS = "You have too many requests under way. Wait for some of them, then try again."
-DATABASE_UNAVAILABLE = "The database cannot be reached. Try again in a moment."
 MOST_ERRORS = 50  # of one request: a small body can have thousands
 INVALID = "The request is not valid; see errors."
 # RFC 9110, 15.5; Python names some of them differently from one version to the next.
@@ -141,15 +138,17 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
     match error:
         case TooManyRequestsError():
             return problem(request, 429, TOO_MANY_REQUESTS, headers=RETRY)
-        case UnavailableError() | DatabaseUnavailableError():
-            log.warning("unavailable", exc_info=error, extra=_request_id(request))
-            return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
         case ApiError():
+            if isinstance(error, UnavailableError):
+                log.warning("unavailable", exc_info=error, extra=_request_id(request))
             return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
         case RequestValidationError():
             return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException():
             return _http_error(request, error)
+        case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
+            log.warning("unavailable", exc_info=error, extra=_request_id(request))
+            return problem(request, 503, told.detail, headers=RETRY, extensions={"code": told.code})
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
     return _internal_error(request, error)
@@ -214,7 +213,7 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
         return _internal_error(request, error)
     status, detail = known
     log.warning("refused by the database", exc_info=error, extra=_request_id(request))
-    return problem(request, status, detail, headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+    return problem(request, status, detail)
 
 
 def _internal_error(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """What `db.pool` promises about connections: how many, which, for how long."""
 
 import asyncio
+import math
 import time
 from contextlib import closing
 
@@ -49,6 +50,12 @@ async def test_the_connection_that_was_released_last_is_checked_out_first(pool: 
     again = await check_out(pool, 3)
     assert again == [three, one, two]
     check_in(pool, again)
+
+
+async def test_a_connection_that_no_pooler_serves_keeps_prepared_statements(pool: Pool) -> None:
+    connection = await next_of(pool)
+    await connection.fetchval("select 1")
+    assert await connection.fetchval("select bool_or(statement = 'select 1') from pg_prepared_statements")
 
 
 # ---- waiting for a connection --------------------------------------------------------------------------
@@ -186,18 +193,47 @@ async def test_a_connection_that_the_server_has_closed_is_not_checked_out(
     assert await session.fetchval(WHO) == "alice"
 
 
-@pytest.mark.usefixtures("short_timeouts")
-async def test_a_connection_that_was_idle_for_too_long_is_not_checked_out(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = await check_out(pool, 2)
-    check_in(pool, old)
-    await asyncio.sleep(0.02)
-    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 0.01)
-    assert await next_of(pool) not in old
-    assert all(connection.is_closed() for connection in old)
-    monkeypatch.setattr("db.pool.IDLE_LIFETIME", 300)
-    assert await available(pool) == pool.size
+# ---- how long a connection lives -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check deadlines and lifetimes often."""
+    monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.02)
+
+
+@pytest.mark.usefixtures("short_timeouts", "frequent_checks")
+async def test_connections_that_are_idle_for_too_long_are_closed_without_any_request(url: Url) -> None:
+    async with Pool(url("app_api"), size=3, idle_lifetime=0.3) as pool:
+        busy, idle, other = connections = await check_out(pool, 3)
+        check_in(pool, connections[1:])
+        for _ in range(20):  # one of three is enough: the last one that was released
+            await busy.fetchval("select 1")
+            check_in(pool, [busy])
+            await asyncio.sleep(0.02)
+            assert await check_out(pool, 1) == [busy]
+        await asyncio.gather(until_closed(idle), until_closed(other))
+        check_in(pool, [busy])
+        assert await available(pool) == 3
+
+
+@pytest.mark.usefixtures("short_timeouts", "frequent_checks")
+async def test_connections_are_closed_when_they_are_old_but_not_while_they_are_in_use(url: Url) -> None:
+    async with Pool(url("app_api"), size=2, max_lifetime=0.2) as pool:
+        idle, in_use = connections = await check_out(pool, 2)
+        check_in(pool, [idle])
+        await until_closed(idle)
+        assert await in_use.fetchval("select 1 from pg_sleep(0.1)") == 1
+        check_in(pool, [in_use])
+        assert await next_of(pool) not in connections
+        assert await available(pool) == 2
+
+
+async def test_connections_that_were_opened_together_are_not_renewed_together(url: Url) -> None:
+    async with Pool(url("app_api"), size=3, max_lifetime=1000) as pool:
+        check_in(pool, await check_out(pool, 3))
+        ends = sorted(member.expires - asyncio.get_running_loop().time() for member in pool._idle)  # noqa: SLF001
+        assert 890 < ends[0] < ends[2] - 1 < 1000
 
 
 # ---- expiry, and the end -------------------------------------------------------------------------------
@@ -256,6 +292,7 @@ async def test_a_pool_that_is_closed_leaves_nothing_open(url: Url) -> None:
 async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 1)
     monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr("db.pool.BEGIN_TIMEOUT", 0.5)
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         async with Pool(wire.url, size=1) as pool:
@@ -269,8 +306,48 @@ async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pyte
             assert await available(pool) == 1
 
 
+@pytest.mark.usefixtures("frequent_checks")
+async def test_after_a_silent_failover_one_caller_waits_for_an_old_connection_and_no_other(
+    url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.BEGIN_TIMEOUT", 0.5)
+    monkeypatch.setattr("db.pool.EXPIRY_INTERVAL", 0)
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=3) as pool:
+            old = await check_out(pool, 3)
+            check_in(pool, old)
+            wire.freeze()
+            wire.replace()
+            session = Session(pool, "alice", read_only=False)
+            with pytest.raises(DatabaseUnavailableError):
+                await asyncio.wait_for(session.fetchval(WHO), 5)  # much less than a whole transaction has
+            assert all(connection.is_closed() for connection in old)
+            assert await session.fetchval(WHO) == "alice"
+            assert wire.connections == 4
+
+
+@pytest.mark.usefixtures("frequent_checks")
+@pytest.mark.parametrize("begin_timeout", [0.4, 60])
+async def test_waiting_connecting_and_the_transaction_have_one_deadline(
+    url: Url, monkeypatch: pytest.MonkeyPatch, begin_timeout: float
+) -> None:
+    monkeypatch.setattr("db.pool.BEGIN_TIMEOUT", begin_timeout)
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1, checkout_timeout=1) as pool:
+            connection = await pool.acquire("alice", deadline=math.inf)
+            late = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(60)"))
+            await asyncio.sleep(0.7)
+            wire.freeze()
+            pool.release(connection, clean=False)
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnavailableError):
+                await late
+            assert time.monotonic() - started < 0.7  # of the second it has waited 0.7 already
+
+
 async def test_a_caller_who_keeps_a_connection_for_too_long_loses_it(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 0.1)
     monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.05)
 
     async def dawdle(pool: Pool) -> None:
@@ -278,6 +355,8 @@ async def test_a_caller_who_keeps_a_connection_for_too_long_loses_it(url: Url, m
             await asyncio.sleep(0.5)
 
     async with Pool(url("app_api"), size=1) as pool:
+        await next_of(pool)
+        monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 0.1)
         with pytest.raises(DatabaseUnavailableError):
             await dawdle(pool)
         monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 15)
@@ -288,8 +367,10 @@ async def test_a_caller_who_keeps_a_connection_for_too_long_loses_it(url: Url, m
 async def test_a_connection_that_was_kept_for_too_long_is_not_checked_out_again(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened = await next_of(pool)
     monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 0)
     connection = await pool.acquire("alice")
+    assert connection is opened
     monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 15)
     await until_closed(connection)
     pool.release(connection, clean=True)

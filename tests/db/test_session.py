@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from psycopg import sql
 
-from db.connect import DatabaseUnavailableError
+from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable, sqlstate
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
 from tests.support.connections import BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
@@ -303,6 +305,17 @@ async def test_a_deadlock_is_tried_once_more(pool: Pool, admin: psycopg.Connecti
     assert [text for (text,) in await ours] == ["theirs and ours"] * 2
 
 
+async def test_a_statement_that_a_pooler_has_forgotten_is_prepared_again(pool: Pool) -> None:
+    session = Session(pool, "alice", read_only=True)
+    connections = await check_out(pool, 3)
+    check_in(pool, connections)
+    await asyncio.gather(*(session.fetch(f"{WHO}, pg_sleep(0.05)") for _ in connections))
+    for connection in connections:
+        await connection.execute("deallocate all")
+    rows = await asyncio.gather(*(session.fetch(f"{WHO}, pg_sleep(0.05)") for _ in connections))
+    assert [row[0] for [row] in rows] == ["alice"] * 3
+
+
 async def test_there_are_two_tries_and_no_third(pool: Pool, admin: psycopg.Connection) -> None:
     admin.execute("""
         create sequence tries;
@@ -352,6 +365,179 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
     with pytest.raises(DatabaseUnavailableError):
         await call()
     assert await session.fetchval(WHO) == "alice"
+
+
+async def end_sessions(admin: psycopg.Connection, *connections: asyncpg.Connection) -> None:
+    """Let the server end these sessions; its last words have arrived then."""
+    pids = [connection.get_server_pid() for connection in connections]
+    admin.execute("select pg_terminate_backend(pid, 5000) from unnest(%s) as pid", [pids])
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_sessions_that_the_server_has_ended_while_idle_fail_no_call(
+    url: Url,
+    admin: psycopg.Connection,
+    read_only: bool,  # noqa: FBT001 - a test parameter
+) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=3) as pool:
+            connections = await check_out(pool, 3)
+            check_in(pool, connections)
+            wire.withhold_ends()
+            await end_sessions(admin, *connections)
+            assert not any(connection.is_closed() for connection in connections)
+            assert await Session(pool, "alice", read_only=read_only).fetchval(WHO) == "alice"
+            assert wire.connections == 4
+            assert await leftovers(pool) == NOTHING
+
+
+@pytest.mark.parametrize("moment", ["query", "commit"])
+async def test_a_session_that_the_server_has_ended_amid_a_transaction_is_unavailability(
+    url: Url, admin: psycopg.Connection, moment: str
+) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        wire.withhold_ends()
+        async with Pool(wire.url, size=1) as pool:
+            session = Session(pool, "alice", read_only=False)
+            connection = await next_of(pool)
+
+            async def call() -> None:
+                async with session.transaction() as transaction:
+                    await transaction.fetchval("insert into app.tasks (text) values ('x') returning id")
+                    await end_sessions(admin, connection)
+                    if moment == "query":
+                        await transaction.fetchval(WHO)
+
+            with pytest.raises(DatabaseUnavailableError):
+                await call()
+            assert await session.fetchval("select count(*) from app.tasks") == 0  # nothing was sent again
+
+
+@pytest.mark.parametrize(
+    "limit", ["idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout", "statement_timeout"]
+)
+async def test_a_session_that_a_timeout_of_the_server_ends_is_unavailability(
+    url: Url, admin: psycopg.Connection, limit: str
+) -> None:
+    if limit == "transaction_timeout" and admin.info.server_version < 170000:
+        pytest.skip("PostgreSQL 17 is the first with transaction_timeout")
+    name = sql.Identifier(admin.info.dbname)
+    admin.execute(sql.SQL("alter role app_api in database {} set {} = '100ms'").format(name, sql.Identifier(limit)))
+    admin.commit()
+
+    async def dawdle(session: Session) -> None:
+        async with session.transaction() as transaction:
+            await transaction.fetchval("select 1")
+            await asyncio.sleep(0.3)
+            await transaction.fetchval("select pg_sleep(0.3)")
+
+    async with Pool(url("app_api"), size=1) as pool:
+        session = Session(pool, "alice", read_only=False)
+        refusal = asyncpg.QueryCanceledError if limit == "statement_timeout" else DatabaseUnavailableError
+        if limit == "idle_session_timeout":  # no limit of a transaction, and no error of the next one
+            await dawdle(session)
+            await asyncio.sleep(0.3)
+        else:
+            with pytest.raises(refusal):
+                await dawdle(session)
+        assert await session.fetchval(WHO) == "alice"
+
+
+async def test_a_new_session_that_ends_at_once_is_unavailability_and_not_tried_for_ever(
+    url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[asyncpg.Connection] = []
+
+    async def connect_and_lose(*arguments: Any, **keywords: Any) -> asyncpg.Connection:
+        opened.append(await connect(*arguments, **keywords))
+        await end_sessions(admin, opened[-1])
+        return opened[-1]
+
+    monkeypatch.setattr("db.pool.connect", connect_and_lose)
+    async with Pool(url("app_api"), size=3) as pool:
+        check_in(pool, await check_out(pool, 3))
+        with pytest.raises(DatabaseUnavailableError):
+            await Session(pool, "alice", read_only=True).fetchval(WHO)
+    assert len(opened) == 4
+
+
+async def test_what_a_pooler_says_at_the_end_of_a_session_is_unavailability(pool: Pool) -> None:
+    connection = await next_of(pool)
+    said = {"S": "FATAL", "V": "FATAL", "C": "XX000", "M": "the connection to the database is closed"}
+    error = asyncpg.PostgresError.new(said)
+    assert is_unavailable(error, connection)
+    assert not is_unavailable(asyncpg.PostgresError.new(said | {"S": "ERROR", "V": "ERROR"}), connection)
+
+
+async def test_a_limit_of_the_server_costs_no_connection(url: Url, admin: psycopg.Connection) -> None:
+    limits = "alter role app_api in database {} set temp_file_limit = '64kB'"
+    admin.execute(sql.SQL(limits).format(sql.Identifier(admin.info.dbname)))
+    admin.commit()
+    async with Pool(url("app_api"), size=1) as pool:
+        session = Session(pool, "alice", read_only=True)
+        backend = await session.fetchval(BACKEND)
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            await session.fetch("select * from generate_series(1, 1000000) as number order by -number offset 999999")
+        assert sqlstate(caught.value) == "53400"
+        assert await session.fetchval(BACKEND) == backend
+
+
+async def test_an_error_of_the_blocks_own_is_no_unavailability(pool: Pool) -> None:
+    session = Session(pool, "alice", read_only=True)
+    backend = await session.fetchval(BACKEND)
+    for error in (ConnectionRefusedError(), TimeoutError(), RuntimeError(), asyncpg.InternalClientError()):
+        with pytest.raises(type(error)):
+            async with session.transaction():
+                raise error
+    assert await session.fetchval(BACKEND) == backend
+
+
+# ---- when the database can only be read --------------------------------------------------------------
+
+
+async def test_a_freeze_holds_and_a_write_says_so_and_its_end_is_noticed(
+    url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.EXPIRY_INTERVAL", 0)
+    freeze(admin, "on")
+    async with Pool(url("app_api"), size=2) as pool:
+        check_in(pool, await check_out(pool, 2))
+        session = Session(pool, "alice", read_only=False)
+        with pytest.raises(DatabaseReadOnlyError):
+            await session.fetchval("insert into app.tasks (text) values ('x') returning id")
+        with pytest.raises(DatabaseReadOnlyError):
+            await add(session, "x")
+        assert await Session(pool, "alice", read_only=True).fetchval("select count(*) from app.tasks") == 0
+
+        freeze(admin, "off")
+        with pytest.raises(DatabaseReadOnlyError):  # it was connected before
+            await add(session, "x")
+        await add(session, "y")
+        assert await session.fetchval("select text from app.tasks") == "y"
+
+
+async def test_a_flood_of_writes_to_a_frozen_database_opens_no_flood_of_connections(
+    url: Url, admin: psycopg.Connection
+) -> None:
+    freeze(admin, "on")
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=2) as pool:
+            session = Session(pool, "alice", read_only=False)
+            for _ in range(50):
+                with pytest.raises(DatabaseReadOnlyError):
+                    await add(session, "x")
+            assert wire.connections < 10
+
+
+def freeze(admin: psycopg.Connection, value: str) -> None:
+    """Let new sessions be read-only by default, or not."""
+    name = sql.Identifier(admin.info.dbname)
+    admin.execute(sql.SQL("alter database {} set default_transaction_read_only = {}").format(name, sql.Literal(value)))
+    admin.commit()
 
 
 async def blocked(admin: psycopg.Connection) -> None:

@@ -56,9 +56,29 @@ RAISED: dict[str, tuple[int, str]] = {
     "this is not SQL": (500, "selecht 1"),
     "a serialization failure, again and again": (503, "do $$ begin raise sqlstate '40001'; end $$"),
     "a deadlock, again and again": (503, "do $$ begin raise sqlstate '40P01'; end $$"),
+    "no space": (503, "do $$ begin raise sqlstate '53100'; end $$"),
     "no memory": (503, "do $$ begin raise sqlstate '53200'; end $$"),
+    "a limit": (503, "do $$ begin raise sqlstate '53400'; end $$"),
+    "a disk that cannot be read": (503, "do $$ begin raise sqlstate '58030'; end $$"),
+    "a database that was dropped": (503, "do $$ begin raise sqlstate '57P04'; end $$"),
+    "a lock": (503, "do $$ begin raise sqlstate '55P03'; end $$"),
+    "a cancelled statement": (503, "do $$ begin raise sqlstate '57014'; end $$"),
+    "a database that can only be read": (503, "do $$ begin raise sqlstate '25006'; end $$"),
+    "an error inside of the database": (500, "do $$ begin raise sqlstate 'XX000'; end $$"),
     "a shutdown": (503, "do $$ begin raise sqlstate '57P01'; end $$"),
     "what nobody has thought of": (500, "do $$ begin raise sqlstate 'ZZ001'; end $$"),
+}
+
+
+CODES = {
+    "a serialization failure, again and again": "concurrent_update",
+    "a deadlock, again and again": "concurrent_update",
+    "no space": "database_full",
+    "no memory": "database_out_of_memory",
+    "a limit": "database_limit",
+    "a lock": "locked",
+    "a cancelled statement": "database_timeout",
+    "a database that can only be read": "database_read_only",
 }
 
 
@@ -95,6 +115,8 @@ def test_each_error_of_the_database_has_a_status_and_reveals_nothing(admin: psyc
 
     statuses = {name: problem["status"] for name, problem in zip(RAISED, problems, strict=True)}
     assert statuses == {name: status for name, (status, _) in RAISED.items()}
+    codes = {name: problem["code"] for name, problem in zip(RAISED, problems, strict=True) if problem["status"] == 503}
+    assert codes == dict.fromkeys(codes, "database_unavailable") | CODES
     details = " ".join(problem["detail"] for problem in problems)
     assert not [
         word for word in ("app.", "scratch", "notes", "locked", "42501", "permission", "policy") if word in details

@@ -31,6 +31,7 @@ class Wire(socketserver.ThreadingTCPServer):
         self._networks: list[threading.Event] = []
         self._clients: list[socket.socket] = []
         self._broken = False
+        self._withholds_ends = False
         self.replace()
 
     def open(self) -> None:
@@ -52,6 +53,14 @@ class Wire(socketserver.ThreadingTCPServer):
         network = threading.Event()
         network.set()
         self._networks.append(network)
+
+    def withhold_ends(self) -> None:
+        """Pass on the server's last words, but not yet that it has closed a connection."""
+        self._withholds_ends = True
+
+    def lead_to(self, url: str) -> None:
+        """Connect new connections to the server of another URL."""
+        self._upstream = parse_qs(urlsplit(url).query)
 
     def cut(self) -> None:
         """Break every connection, and each new one until `mend` is called."""
@@ -88,7 +97,10 @@ class Wire(socketserver.ThreadingTCPServer):
                 for one in readable:
                     network.wait()
                     if not (data := one.recv(65536)):
-                        return
+                        if one is request or not self._withholds_ends:
+                            return
+                        del other[server]
+                        break
                     if one is server:
                         received = self._count(received + data)
                     other[one].sendall(data)

@@ -1,0 +1,1 @@
+"""Real faults under real requests: restarts, standbys, full disks, poolers."""
