@@ -2,6 +2,7 @@
 
 ApiError                        raised by our own code, with a detail for the caller
 ├── UnauthorizedError           401
+│   └── MissingTokenError       401, without an error code in WWW-Authenticate
 ├── NotFoundError               404
 ├── PreconditionFailedError     412, with the current ETag
 ├── UnsupportedMediaTypeError   415
@@ -20,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 import asyncpg
 from fastapi.exceptions import RequestValidationError
@@ -28,8 +28,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.codes import BY_STATUS
 from api.http.fastapi_internals import allowed_methods
-from api.http.responses import json_response
+from api.http.responses import json_response, root_path
+from api.http.validation import translate
 from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
@@ -42,10 +44,11 @@ class ApiError(Exception):
     """An error that the caller is told about."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = ""  # the first one of `api.http.codes` with this status
     headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, detail: str, *errors: Mapping[str, str], headers: Mapping[str, str] | None = None) -> None:
-        """Say in `detail` what is wrong and what to do; in `errors`, as FieldError, where."""
+    def __init__(self, detail: str, *errors: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
+        """Say in `detail` what is wrong and what to do; in `errors`, by `api.http.codes.field_error`, where."""
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
@@ -53,10 +56,17 @@ class ApiError(Exception):
 
 
 class UnauthorizedError(ApiError):
-    """There is no token, or it proves nothing."""
+    """The token proves nothing."""
 
     status = HTTPStatus.UNAUTHORIZED
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})  # RFC 6750, 3
+
+
+class MissingTokenError(UnauthorizedError):
+    """There is no token: no credentials, or those of another scheme (RFC 6750, 3.1)."""
+
+    code = "missing_token"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class NotFoundError(ApiError):
@@ -72,7 +82,7 @@ class PreconditionFailedError(ApiError):
 
 
 class UnsupportedMediaTypeError(ApiError):
-    """Content-Type is not a JSON type."""
+    """The body is not JSON in UTF-8, by its own account."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -120,8 +130,8 @@ HTTP_DETAILS = {
     413: "The body is larger than 64 KiB.",
 }
 
-Constraints = Mapping[str, Mapping[str, str]]
-"""For each constraint of the database that a body can violate: the FieldError that the caller gets."""
+Constraints = Mapping[str, Mapping[str, object]]
+"""For each constraint of the database that a body can violate: the member of `errors` that the caller gets."""
 
 
 def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
@@ -140,11 +150,11 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             log.warning("unavailable", exc_info=error, extra=_request_id(request))
             return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
         case ApiError():
-            return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
+            return problem(
+                request, error.status, error.detail, code=error.code, errors=error.errors, headers=error.headers
+            )
         case RequestValidationError():
-            return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
-        case HTTPException(status_code=400):  # FastAPI could not read the body: not UTF-8, nested too deeply
-            return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "Not readable as JSON"}])
+            return problem(request, 422, INVALID, errors=[translate(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException(status_code=405) if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": ", ".join(allowed_methods(request))})
         case HTTPException():
@@ -154,7 +164,8 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
                 if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
                 else error.headers
             )
-            return problem(request, error.status_code, detail, headers=headers)
+            code = "unknown_path" if error.status_code == HTTPStatus.NOT_FOUND else ""
+            return problem(request, error.status_code, detail, code=code, headers=headers)
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
     return _internal_error(request, error)
@@ -165,27 +176,32 @@ def problem(
     status: int,
     detail: str,
     *,
-    errors: Sequence[Mapping[str, str]] = (),
+    code: str = "",
+    errors: Sequence[Mapping[str, object]] = (),
     headers: Mapping[str, str] | None = None,
     extensions: dict[str, object] | None = None,
 ) -> Response:
     """Return an error in the one shape that all errors have, `api.http.openapi.Problem`.
 
-    `extensions` are members beside it (RFC 9457, 3.2).
+    `code` is one of `api.http.codes.PROBLEMS`, the first one with this status if it is not given. `extensions` are
+    members beside it (RFC 9457, 3.2).
     """
-    content = problem_content(status, detail, request.state["request_id"]) | (extensions or {})
+    content = problem_content(status, detail, request.state["request_id"], code=code, root=root_path(request.scope))
+    content |= extensions or {}
     if errors:
         content["errors"] = errors
     return json_response(content, status, headers, media_type=PROBLEM)
 
 
-def problem_content(status: int, detail: str, request_id: str) -> dict[str, object]:
-    """Return the members that every error has."""
+def problem_content(status: int, detail: str, request_id: str, *, code: str = "", root: str = "") -> dict[str, object]:
+    """Return the members that every error has. `root` is the prefix that a proxy adds to the paths of the API."""
+    code = code or BY_STATUS.get(status, "")
     return {
-        "type": "about:blank",
+        "type": f"{root}/docs/errors#{code}" if code else "about:blank",
         "title": title(status),
         "status": status,
         "detail": detail,
+        "code": code or title(status).lower().replace(" ", "_"),
         "request_id": request_id,
     }
 
@@ -216,14 +232,3 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _request_id(request: Request) -> dict[str, str]:
     return {"request_id": request.state["request_id"]}
-
-
-def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
-    place, *path = error["loc"]
-    detail = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "json_invalid":
-        return {"pointer": "#", "detail": f"Not JSON: {error['ctx']['error']} at character {path[0]}"}
-    if place == "body":
-        steps = (quote(str(step).replace("~", "~0").replace("/", "~1")) for step in path)  # RFC 6901, 6
-        return {"pointer": "/".join(("#", *steps)), "detail": detail}
-    return {"parameter": str(path[0]), "detail": detail}
