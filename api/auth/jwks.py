@@ -52,22 +52,23 @@ def parse(document: bytes) -> tuple[dict[str | None, PyJWK], list[str]]:
     if not isinstance(entries, list):
         raise ValueError("not a JWKS: keys is not an array")  # noqa: TRY004 - the document's fault, not the caller's
     keys: dict[str | None, PyJWK] = {}
-    unnamed: list[tuple[int, PyJWK]] = []
-    ignored = []
+    unnamed: dict[int, PyJWK] = {}
+    ignored: dict[int, str] = {}
     for number, entry in enumerate(entries):
         try:
             kid, key = _kid(entry, keys), _usable(entry)
         except ValueError as reason:
             name = entry.get("kid") if isinstance(entry, dict) else None
-            ignored.append(f"key {number} (kid {name!r:.80}): {reason}")
+            ignored[number] = f"key {number} (kid {name!r:.80}): {reason}"
         else:
             if kid is None:
-                unnamed.append((number, key))
+                unnamed[number] = key
             else:
                 keys[kid] = key
     if len(unnamed) == 1 and not keys:
-        return {None: unnamed[0][1]}, ignored
-    return keys, ignored + [f"key {number}: it has no kid, and is not the only key" for number, _ in unnamed]
+        keys[None] = unnamed.popitem()[1]
+    ignored |= {number: f"key {number}: it has no kid, and is not the only key" for number in unnamed}
+    return keys, [ignored[number] for number in sorted(ignored)]
 
 
 def _kid(entry: Any, others: Container[str | None]) -> str | None:  # noqa: ANN401 - what JSON can hold

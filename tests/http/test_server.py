@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from starlette.types import ASGIApp, Message
 
+from api.http.codes import PROBLEMS
 from api.http.server import Protocol, UseProtocol
 from api.main import create_app
 from api.settings import Settings
@@ -88,8 +89,10 @@ def assert_refused(received: bytes, status: int, detail: str) -> str:
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert problem.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+    assert problem["type"] == f"/docs/errors#{problem['code']}"
     assert (problem["status"], problem["request_id"]) == (status, headers["x-request-id"])
+    assert PROBLEMS[problem["code"]].status == status
     assert detail in problem["detail"]
     return headers["x-request-id"]
 
