@@ -1,6 +1,6 @@
 """Request bodies: which media types are accepted, and what their models have in common."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from email.message import Message
 from functools import lru_cache
 
@@ -19,27 +19,28 @@ def body_of(*media_types: str) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that raises UnsupportedMediaTypeError for a body of any other kind than JSON in UTF-8."""
 
     async def check(request: Request) -> None:
-        reason = _refusal(", ".join(request.headers.getlist("content-type")), media_types)
-        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            reason = "Send the body as it is, without Content-Encoding.", {"Accept-Encoding": "identity"}
-        if reason and await request.body():
-            detail, headers = reason
-            raise UnsupportedMediaTypeError(detail, headers=headers)
+        headers = request.headers
+        if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+            return  # there is no body (RFC 9112, 6.3)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            detail = "Send the body as it is, without Content-Encoding."
+            raise UnsupportedMediaTypeError(detail, headers={"Accept-Encoding": "identity"})  # RFC 9110, 15.5.16
+        if detail := _refusal(", ".join(headers.getlist("content-type")), media_types):
+            raise UnsupportedMediaTypeError(detail, headers={"Accept": ", ".join(media_types)})
 
     return check
 
 
 @lru_cache
-def _refusal(content_type: str, media_types: Sequence[str]) -> tuple[str, Mapping[str, str]] | None:
-    """Return why a body of this type is refused, and the headers that say what would not be (RFC 9110, 15.5.16)."""
+def _refusal(content_type: str, media_types: Sequence[str]) -> str:
+    """Return why a body of this type is refused; nothing if it is not."""
     message = Message()
     message["content-type"] = content_type
-    accepted = {"Accept": ", ".join(media_types)}
     if content_type.partition(";")[0].strip().lower() not in media_types:
-        return f"Send the header Content-Type: {media_types[0]}.", accepted
+        return f"Send the header Content-Type: {media_types[0]}."
     if str(message.get_param("charset", "")).lower() not in CHARSETS:
-        return "Send the body in UTF-8.", accepted
-    return None
+        return "Send the body in UTF-8."
+    return ""
 
 
 JsonBody = Depends(body_of(JSON))

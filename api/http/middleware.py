@@ -106,14 +106,17 @@ def _below_root_path(scope: Scope, send: Send) -> Send:
     The server puts --root-path in front of every path. A proxy that doesn't strip the prefix has sent it, too: then it
     is there twice, and is taken off once; but not a prefix that is a path of the API, such as /tasks.
     """
-    prefix, root = scope["root_path"].rstrip("/"), root_path(scope)
-    if f"{scope['path']}/".startswith(f"{prefix}{root}/") and not _is_served(scope["app"], root):
-        scope["path"] = scope["path"].removeprefix(prefix)
+    root = "/".join(["", *filter(None, scope["root_path"].split("/"))])
+    path = scope["path"].removeprefix(scope["root_path"])
+    if f"{path}/".startswith(f"{root}/") and not _is_served(scope["app"], root):
+        path = path.removeprefix(root)
+    scope["root_path"], scope["path"] = root, root + path
+    prefix = f"{root_path(scope)}/".encode()
 
     async def send_with_prefix(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [
-                (name, value.replace(b"/", f"{root}/".encode(), 1) if name in {b"location", b"link"} else value)
+                (name, value.replace(b"/", prefix, 1) if name in {b"location", b"link"} else value)
                 for name, value in message["headers"]
             ]
         await send(message)
