@@ -89,7 +89,7 @@ ERRORS: Mapping[str, str] = {
     "out_of_range": "Must be within the years 1 to 9999 in UTC.",
     "nothing_to_change": "At least one of these is needed: {fields}.",
     "repeated_id": "Each may be named once.",
-    "not_found": "This does not exist.",
+    "unknown_id": "You have no row with this id.",
     "not_utf8": "Must be written in UTF-8.",
     "invalid_json": "Not JSON: {reason} at character {position}.",
     "repeated_name": "One object has the name {name} twice.",

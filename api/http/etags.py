@@ -19,6 +19,9 @@ from api.http.responses import json_response
 
 STALE = "It has changed since you read it. Read it again, then decide."
 EXCLUDED = "It has an ETag of If-None-Match."
+WEAK = (
+    "If-Match has its ETag with W/ in front, which never matches: a proxy that compresses puts it there. Leave W/ out."
+)
 
 Row = TypeVar("Row")  # asyncpg.Record is a sequence, but does not say so
 
@@ -60,7 +63,7 @@ def row_response(body: str, etag: str, if_match: str | None = None, if_none_matc
     if if_match is not None:
         expected, _ = expected_etags(if_match, None)
         if expected is not None and etag not in expected:
-            raise PreconditionFailedError(STALE, headers={"ETag": etag})
+            raise _failed(etag, if_match)
     if if_none_match is not None and has_tag(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
     return json_response(body, headers={"ETag": etag})
@@ -74,12 +77,19 @@ def one_or_404(rows: Sequence[Row], missing: str) -> Row:
 
 
 def raise_missing_or_stale(
-    current: Sequence[Iterable[Any]], missing: str, if_none_match: str | None = None
+    current: Sequence[Iterable[Any]], missing: str, if_match: str | None, if_none_match: str | None
 ) -> NoReturn:
     """Raise the reason why a write has found no row: NotFoundError, or PreconditionFailedError with the ETag.
 
     `current` is what reading the row without conditions gives: its body and its ETag, or nothing.
     """
     _, etag = one_or_404(current, missing)
-    excluded = if_none_match is not None and has_tag(if_none_match, etag)
-    raise PreconditionFailedError(EXCLUDED if excluded else STALE, headers={"ETag": etag})
+    raise _failed(etag, if_match, if_none_match)
+
+
+def _failed(etag: str, if_match: str | None, if_none_match: str | None = None) -> PreconditionFailedError:
+    if if_none_match is not None and has_tag(if_none_match, etag):
+        detail = EXCLUDED
+    else:  # a strong one would have matched
+        detail = WEAK if if_match and if_match != "*" and has_tag(if_match, etag) else STALE
+    return PreconditionFailedError(detail, headers={"ETag": etag})

@@ -50,7 +50,7 @@ async def change_tasks(update: TaskBulkUpdate, db: CallerSession) -> Response:
         orjson.dumps([task.model_dump(mode="json") for task in tasks]).decode(),
     )
     missing = [
-        field_error("not_found", pointer=f"#/tasks/{place}/id", detail=f"No task with the id {task.id}.")
+        field_error("unknown_id", pointer=f"#/tasks/{place}/id", detail=f"No task with the id {task.id}.")
         for place, (task, (is_found, _)) in enumerate(zip(tasks, rows, strict=True))
         if not is_found
     ]

@@ -34,7 +34,7 @@ PROBLEMS: Mapping[int, Problems] = {
         "several tasks": problem(
             404,
             "Some of these tasks do not exist; nothing was changed. See errors.",
-            field_error("not_found", pointer="#/tasks/0/id", detail=f"No task with the id {TASK_ID}."),
+            field_error("unknown_id", pointer="#/tasks/0/id", detail=f"No task with the id {TASK_ID}."),
         ),
     },
 }

@@ -101,7 +101,7 @@ async def _update(
     etags = expected_etags(if_match, if_none_match)
     rows = await db.fetch(UPDATE, db.user_id, task_id, *etags, task.text, task.completed, task.order)
     if not rows:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_none_match)
+        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
     [(body, etag)] = rows
     return row_response(body, etag)
 
@@ -124,5 +124,5 @@ async def delete_task(
         *expected_etags(if_match, if_none_match),
     )
     if not deleted:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_none_match)
+        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
     return Response(status_code=204)

@@ -144,6 +144,15 @@ def test_who_has_not_gets_the_current_etag_and_nothing_is_written(
     assert write.send(alice, task, If_Match=response.headers["etag"]).status_code == write.success
 
 
+def test_who_sends_what_a_proxy_made_of_the_etag_is_told_so(alice: httpx2.Client, task: str) -> None:
+    """A proxy that compresses makes a strong ETag a weak one, which never matches (RFC 9110, 13.1.1)."""
+    tag = etag(alice, task)
+    for write in (*WRITES, Write("GET", None, 200)):
+        refused = write.send(alice, task, If_Match=f"W/{tag}")
+        assert (refused.status_code, "W/ in front" in refused.json()["detail"]) == (412, True)
+        assert "has changed" in write.send(alice, task, If_Match='W/"0"').json()["detail"]
+
+
 @EVERY_WRITE
 def test_an_if_match_that_is_no_etag_is_refused_as_such(
     write: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str

@@ -241,7 +241,7 @@ def test_a_list_in_the_query_may_have_several_values_and_nothing_else_may() -> N
 
 
 BODIES = (
-    *(b"", b"null", b"7", b'"x"', b"[]", b"{}", b"{", GOOD, b'{"order": "1"}', b'{"task": {"order": 1}}'),
+    *(b"", b"null", b"7", b'"x"', b"[]", b"{}", GOOD, b'{"order": "1"}', b'{"task": {"order": 1}}'),
     *(b'{"task": null}', b'{"old": {"text": "a"}, "new": {"text": "b"}}', b'{"old": {"text": "a"}}'),
 )
 QUERIES = (
@@ -249,12 +249,10 @@ QUERIES = (
     "limit=3",
     "limit=x",
     "limit=",
-    "n=1&n=2",
     "n=",
     "a=1&b=2",
     "x=1&b=2",
     "page=3",
-    "page=3&page=4",
     "json=7",
 )
 HEADERS = (
