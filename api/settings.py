@@ -8,7 +8,7 @@ import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from api.http.origins import as_browsers_send
+from api.origins import as_browsers_send
 from db.connect import plain_url
 
 SECRET_BYTES = 32  # RFC 7518, 3.2: a key of the size of the hash output or larger

@@ -171,12 +171,15 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()  # of what was written, the rest is still sent
 
     def _refuse(self, status: int, detail: str) -> None:
+        has_response = (
+            self._part == "body" or self._is_responding()
+        )  # a second response would be taken for the next one
         self._enter(None)
         self._refused = True
         request_id = new_request_id()
         record(request_id, None, None, status, 0)
-        if self._is_responding():
-            self.transport.close()  # the client waits for the response to another request
+        if has_response:
+            self.transport.close()
             return
         self.transport.write(self._problem(status, detail, request_id))
         if self.transport.can_write_eof():  # not with TLS

@@ -156,7 +156,7 @@ def test_a_body_that_is_no_json_object_is_refused(stage: Stage, subtests: pytest
 
 
 CODES: dict[str, tuple[str, dict[str, object]]] = {
-    "a comma too many": ("invalid_json", {"position": body().index(b"}") + 1}),
+    "a comma too many": ("invalid_json", {"position": 20}),
     "not UTF-8": ("not_utf8", {}),
     "UTF-16": ("not_utf8", {}),
     "a name twice": ("repeated_name", {"name": "order"}),

@@ -123,7 +123,7 @@ def test_an_error_that_nobody_has_thought_of_is_told_as_pydantic_tells_it() -> N
 
 # ---- and what is said instead ------------------------------------------------------------------------
 
-SAID: dict[str, tuple[object, dict[str, object]]] = {
+SAID: dict[str, tuple[object, dict[str, Any]]] = {
     "too_short": ({"text": ""}, {"limit": 1}),
     "too_long": ({"text": "x" * 501}, {"limit": 500}),
     "blank": ({"text": " \u2003\n"}, {}),

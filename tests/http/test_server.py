@@ -21,11 +21,12 @@ from api.main import create_app
 from api.settings import Settings
 from tests.support.database import ROOT
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
-from tests.support.tokens import JWT_SECRET
+from tests.support.tokens import JWT_SECRET, make_token
 
 NO_DATABASE = "postgresql://app_api@127.0.0.1:1/nowhere"
 LINE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+ANONYMOUS = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = ANONYMOUS + f"Authorization: Bearer {make_token('alice', lifetime=3600)}\r\n".encode()
 PIECE = b"x" * 65_536
 
 
@@ -162,6 +163,20 @@ def test_what_surrounds_a_chunked_body_is_bounded_like_a_head(base_url: str, sta
         taken = send_all(connection, iter([start, *[PIECE] * 1600]))
 
     assert taken < 50_000_000
+
+
+def test_a_body_that_goes_on_after_its_response_gets_no_second_one(base_url: str) -> None:
+    """A client would take it for the response to its next request."""
+    for rest in (b"1;a=" + PIECE, b"no chunk\r\n", b"1\r\na\r\n0\r\na" + PIECE):
+        with connected(base_url) as connection:
+            connection.sendall(ANONYMOUS + b"Transfer-Encoding: chunked\r\n\r\n")
+            received = connection.recv(65_536)
+            send_all(connection, iter([rest]))
+            with suppress(ConnectionError):
+                received += read_all(connection)
+
+        assert received.startswith(b"HTTP/1.1 401 ")
+        assert received.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_trailer_is_no_header(base_url: str) -> None:
