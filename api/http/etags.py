@@ -30,13 +30,16 @@ IfMatch = Annotated[
     WithJsonSchema({"type": "string", "pattern": ANY_OR_TAGS, "examples": [examples.ETAG]}),
     Header(alias="If-Match", description="Only if it still has this ETag, or one of several."),
 ]
+# Of a read: a cache may send what it likes, and gets the row.
 IfNoneMatch = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "examples": [examples.ETAG]}),
-    Header(
-        alias="If-None-Match",
-        description="Only if it has none of these ETags: otherwise 304 to a read, 412 to a write.",
-    ),
+    Header(alias="If-None-Match", description="Respond with 304 if it still has this ETag, or one of several."),
+]
+UnlessMatch = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": ANY_OR_TAGS, "examples": ['"0"']}),
+    Header(alias="If-None-Match", description="Only if it has none of these ETags."),
 ]
 
 

@@ -10,6 +10,7 @@ from api.http.bodies import JsonBody, MergePatchBody
 from api.http.etags import (
     IfMatch,
     IfNoneMatch,
+    UnlessMatch,
     expected_etags,
     one_or_404,
     raise_missing_or_stale,
@@ -56,7 +57,7 @@ async def replace_task(
     task: TaskReplace,
     db: CallerSession,
     if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: UnlessMatch = None,
 ) -> Response:
     """Replace everything that you can set about a task."""
     return await _update(db, task_id, task, if_match, if_none_match)
@@ -74,7 +75,7 @@ async def change_task(
     task: TaskUpdate,
     db: CallerSession,
     if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: UnlessMatch = None,
 ) -> Response:
     """Change the fields of a task that are sent, and no others."""
     return await _update(db, task_id, task, if_match, if_none_match)
@@ -108,7 +109,7 @@ async def _update(
 
 @router.delete("/{task_id}", status_code=204, responses=DELETED)
 async def delete_task(
-    task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
     """Delete a task."""
     deleted = await db.fetch(

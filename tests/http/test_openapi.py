@@ -104,6 +104,7 @@ def test_headers_are_described_where_they_are_read_and_sent() -> None:
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "Idempotency-Key": ('"a b"', '"a\\\\b"', "k" * 255, f'"{"k" * 256}"', "a b", '"', ""),
+    "If-None-Match": ('"1"', 'W/"1", "2"', ', "é" ,', "1", '"1', "**", "* *", ""),
     "If-Match": ("*", '"1"', 'W/"1", "2"', ', "é" ,', "1", '"1', "**", "* *", ""),
 }
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Message
 
 from api.http.codes import PROBLEMS
 from api.http.server import Protocol, UseProtocol
 from api.main import create_app
 from api.settings import Settings
-from tests.support.database import ROOT
+from tests.support.database import ROOT, Url
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
 from tests.support.tokens import JWT_SECRET, make_token
 
@@ -171,7 +172,7 @@ def test_a_body_that_goes_on_after_its_response_gets_no_second_one(base_url: str
         with connected(base_url) as connection:
             connection.sendall(ANONYMOUS + b"Transfer-Encoding: chunked\r\n\r\n")
             received = connection.recv(65_536)
-            send_all(connection, iter([rest]))
+            send_all(connection, iter([rest, PIECE]))
             with suppress(ConnectionError):
                 received += read_all(connection)
 
@@ -252,11 +253,12 @@ def test_the_second_head_of_a_connection_has_no_more_time(hasty_url: str) -> Non
     assert_refused(received[received.rindex(b"HTTP/1.1 ") :], 408, "too long")
 
 
-def test_a_body_that_never_ends_is_refused(hasty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_ends_is_refused(settings: Settings, url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.http.middleware.BODY_SECONDS", 0.2)
-    for start in (POST + b"Content-Length: 60000\r\n\r\n{", CHUNKED + b"9999\r\n"):
-        with connected(hasty_url) as connection:
-            assert_refused(trickle(connection, start), 408, "too long")
+    with serving(settings.model_copy(update={"database_url": SecretStr(url("app_api"))}), http=Hasty) as address:
+        for start in (POST + b"Content-Length: 60000\r\n\r\n{", CHUNKED + b"9999\r\n"):
+            with connected(address) as connection:
+                assert_refused(trickle(connection, start), 408, "too long")
 
 
 def test_a_body_that_nobody_reads_has_no_more_time(hasty_url: str) -> None:

@@ -8,7 +8,15 @@ from api.auth.caller import CallerSession
 from api.${plural}.models import ${Singular}, ${Singular}Create, ${Singular}Id, ${Singular}Replace, ${Singular}Update
 from api.http import idempotency
 from api.http.bodies import JsonBody, MergePatchBody
-from api.http.etags import IfMatch, IfNoneMatch, expected_etags, one_or_404, raise_missing_or_stale, row_response
+from api.http.etags import (
+    IfMatch,
+    IfNoneMatch,
+    UnlessMatch,
+    expected_etags,
+    one_or_404,
+    raise_missing_or_stale,
+    row_response,
+)
 from api.http.idempotency import IdempotencyKey
 from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router
 
@@ -51,7 +59,7 @@ async def replace_${singular}(
     ${singular}: ${Singular}Replace,
     db: CallerSession,
     if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: UnlessMatch = None,
 ) -> Response:
     """Replace everything that you can set about ${a} ${human}."""
     return await _update(db, ${singular}_id, ${singular}, if_match, if_none_match)
@@ -69,7 +77,7 @@ async def change_${singular}(
     ${singular}: ${Singular}Update,
     db: CallerSession,
     if_match: IfMatch = None,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: UnlessMatch = None,
 ) -> Response:
     """Change the fields of ${a} ${human} that are sent, and no others."""
     return await _update(db, ${singular}_id, ${singular}, if_match, if_none_match)
@@ -111,7 +119,7 @@ async def _update(
 
 @router.delete("/{${singular}_id}", status_code=204, responses=DELETED)
 async def delete_${singular}(
-    ${singular}_id: ${Singular}Id, db: CallerSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ${singular}_id: ${Singular}Id, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
     """Delete ${a} ${human}."""
     deleted = await db.fetch(
