@@ -171,9 +171,8 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()  # of what was written, the rest is still sent
 
     def _refuse(self, status: int, detail: str) -> None:
-        has_response = (
-            self._part == "body" or self._is_responding()
-        )  # a second response would be taken for the next one
+        # A second response would be taken for the one to the next request.
+        has_response = self._part == "body" or self._is_responding()
         self._enter(None)
         self._refused = True
         request_id = new_request_id()
