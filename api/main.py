@@ -10,7 +10,6 @@ from functools import cache
 from typing import TypedDict
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from api.admin import serving_admin
@@ -18,6 +17,7 @@ from api.auth.tokens import Verifier
 from api.health.probe import Probe
 from api.health.readiness import Readiness, schema_revision
 from api.health.routes import HEALTH
+from api.http.cors import Cors
 from api.http.docs_page import serve_docs
 from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
 from api.http.openapi import complete_document
@@ -93,20 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(NormalizePath)
     if settings.cors_origins:  # else no page may call, and browsers need not be told
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=[
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "If-Match",
-                "If-None-Match",
-                "X-Request-ID",
-            ],
-            expose_headers=["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
-        )
+        app.add_middleware(Cors, origins=settings.cors_origins, more_headers=settings.cors_headers)
     app.add_middleware(RequestLog)
     return app
 

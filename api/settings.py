@@ -1,5 +1,6 @@
 """Every setting, its meaning, its default. Read from the environment, then from `.env`."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -7,6 +8,7 @@ import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.origins import as_browsers_send
 from db.connect import plain_url
 
 SECRET_BYTES = 32  # RFC 7518, 3.2: a key of the size of the hash output or larger
@@ -46,8 +48,11 @@ class Settings(BaseSettings):
     jwt_jwks_url: str | None = None
     """URL of the public keys (JWKS) of EdDSA, ES256 and RS256 tokens; https. Required unless JWT_SECRET is set."""
 
+    jwt_jwks_allow_http: bool = False
+    """Whether JWT_JWKS_URL may be http:// on another host; who is in between can then forge tokens. Default: False."""
+
     jwt_issuer: str | None = None
-    """The value that a token's `iss` must have. Default: not checked."""
+    """The value that a token's `iss` must have; of Better Auth, its origin, without a path. Default: not checked."""
 
     jwt_audience: str | None = None
     """A value that a token's `aud` must be or contain; `*` is any. Required if JWT_JWKS_URL is set."""
@@ -57,6 +62,9 @@ class Settings(BaseSettings):
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call the API from a browser, separated by commas. Default: none."""
+
+    cors_headers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Request headers that those pages may send beside the API's own, separated by commas. Default: none."""
 
     admin_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of `/metrics` and of the reasons of `/health`, which the API's own port then withholds. Default: none."""
@@ -88,15 +96,12 @@ class Settings(BaseSettings):
 
     @field_validator("jwt_jwks_url")
     @classmethod
-    def _is_https_or_local(cls, value: str | None) -> str | None:
+    def _is_url(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                url = httpx2.URL(value)  # the library that fetches it decides how it is parsed
+                httpx2.URL(value)  # the library that fetches it decides how it is parsed
             except httpx2.InvalidURL as error:
                 raise ValueError(f"is not a URL: {error}") from None
-            local = url.host in {"localhost", "127.0.0.1", "::1"}
-            if not url.host or url.scheme not in ({"http", "https"} if local else {"https"}):
-                raise ValueError("must be an https:// URL (http:// only for localhost)")
         return value
 
     @field_validator("jwt_issuer", "jwt_audience")
@@ -106,22 +111,46 @@ class Settings(BaseSettings):
             raise ValueError("is set but empty; unset it, or set the value that tokens must have")
         return value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "cors_headers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+            return tuple(each.strip() for each in value.split(",") if each.strip())
         return value
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            url = urlsplit(origin)
-            plain = url.scheme in {"http", "https"} and url.hostname and f"{url.scheme}://{url.netloc}" == origin
-            if not plain or "*" in origin:
+            spelling = None if "*" in origin else as_browsers_send(origin)
+            if spelling is None:
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com (no path, no *)")
+            if spelling != origin:
+                raise ValueError(f"{origin!r} is not an origin as browsers send it: write {spelling}")
         return value
+
+    @field_validator("cors_headers")
+    @classmethod
+    def _are_header_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name == "*" or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110, 5.6.2
+                raise ValueError(f"{name!r} is not the name of a header (no *)")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_come_safely(self) -> "Settings":
+        if self.jwt_jwks_url is None:
+            return self
+        url = httpx2.URL(self.jwt_jwks_url)
+        if not url.host or url.scheme not in {"http", "https"}:
+            raise ValueError("JWT_JWKS_URL must be an https:// URL")
+        local = url.host in {"localhost", "127.0.0.1", "::1"}
+        if url.scheme == "http" and not local and not self.jwt_jwks_allow_http:
+            raise ValueError(
+                "JWT_JWKS_URL must be an https:// URL (http:// only for localhost, or with JWT_JWKS_ALLOW_HTTP=true"
+                " where nobody else is on the network)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_verify_tokens(self) -> "Settings":

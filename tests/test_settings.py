@@ -41,8 +41,27 @@ def refusal(monkeypatch: pytest.MonkeyPatch, changed: Variables) -> list[str]:
 
 NOT_ORIGINS = (
     *("*", "https://*.example.com", "https://app.example.com/", "https://app.example.com/path", "null"),
-    *("app.example.com", "ftp://app.example.com", "https://", "https://app.example.com,*"),
+    *("app.example.com", "ftp://app.example.com", "https://", "https://app.example.com,*", "https:app.example.com"),
+    *("https://app example.com", "https://app.example.com:65536", "https://[::g]", "http://1.2.3.4.5", "file:///x"),
 )
+# What people type, and what their browser sends.
+SPELLINGS = {
+    "https://App.Example.com": "https://app.example.com",
+    "HTTPS://app.example.com": "https://app.example.com",
+    "https://app.example.com:443": "https://app.example.com",
+    "http://app.example.com:80": "http://app.example.com",
+    "https://app.example.com/": "https://app.example.com",
+    "https://app.example.com/path?x#y": "https://app.example.com",
+    "https://me:secret@app.example.com": "https://app.example.com",
+    "https://bücher.example": "https://xn--bcher-kva.example",
+    "https://straße.de:8443": "https://xn--strae-oqa.de:8443",
+    "https://例え。jp": "https://xn--r8jz45g.jp",
+    "http://localhost:03000": "http://localhost:3000",
+    "http://127.1:3000": "http://127.0.0.1:3000",
+    "http://0x7f.0.0.1": "http://127.0.0.1",
+    "http://[0:0:0:0:0:0:0:1]:3000": "http://[::1]:3000",
+    "http://[2001:DB8::1]": "http://[2001:db8::1]",
+}
 REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"DATABASE_URL": None}, "DATABASE_URL", "must be set"),
     ({"DATABASE_URL": ""}, "DATABASE_URL", "must start with postgresql://"),
@@ -79,6 +98,11 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_LEEWAY": "-1"}, "JWT_LEEWAY", "greater than or equal to 0"),
     ({"JWT_LEEWAY": "61"}, "JWT_LEEWAY", "less than or equal to 60"),
     *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NOT_ORIGINS),
+    *(
+        ({"CORS_ORIGINS": f"http://localhost:3000, {typed}"}, "CORS_ORIGINS", f"write {sent}")
+        for typed, sent in SPELLINGS.items()
+    ),
+    *(({"CORS_HEADERS": names}, "CORS_HEADERS", "is not the name of a header") for names in ("*", "X-A, X B", "X-A:")),
 )
 
 
@@ -109,6 +133,7 @@ def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> No
         "JWT_JWKS_URL": "http://127.0.0.1:1234/jwks",
         "JWT_AUDIENCE": "*",
         "CORS_ORIGINS": " https://app.example.com, http://localhost:3000,",
+        "CORS_HEADERS": "X-Tenant, datadog-trace-id,",
     }
     for name, value in environment(more).items():
         monkeypatch.setenv(name, value)
@@ -117,8 +142,27 @@ def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert settings.database_url.get_secret_value() == DATABASE_URL
     assert settings.cors_origins == ("https://app.example.com", "http://localhost:3000")
+    assert settings.cors_headers == ("X-Tenant", "datadog-trace-id")
     assert SECRET not in repr(settings)
     assert "hunter2" not in repr(settings)
+
+
+def test_origins_as_browsers_send_them_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = ",".join({*SPELLINGS.values(), "https://app.example.com.", "http://my_machine:8080", "http://intranet"})
+    for name, value in environment({"CORS_ORIGINS": sent}).items():
+        monkeypatch.setenv(name, value)
+    assert ",".join(load_settings().cors_origins) == sent
+
+
+def test_keys_may_come_from_an_internal_http_address_if_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    internal = {"JWT_JWKS_URL": "http://keycloak.internal:8080/certs", "JWT_AUDIENCE": "*"}
+    [sentence] = refusal(monkeypatch, internal)
+    assert "JWT_JWKS_ALLOW_HTTP=true" in sentence
+
+    monkeypatch.setenv("JWT_JWKS_ALLOW_HTTP", "true")
+    assert load_settings().jwt_jwks_url == internal["JWT_JWKS_URL"]
+    [sentence] = refusal(monkeypatch, internal | {"JWT_JWKS_URL": "ftp://keycloak.internal/certs"})
+    assert "must be an https:// URL" in sentence
 
 
 def test_a_secret_is_measured_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from api.http.problems import UnauthorizedError
+from api.http.problems import MissingTokenError, UnauthorizedError
 from db.session import Session
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110, 9.2.1: they change nothing
@@ -21,15 +21,16 @@ class Authenticate(HTTPBearer):
     async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
         """Return the caller's session: read-only for requests that may not change anything.
 
-        Raises UnauthorizedError; UnavailableError without a key to verify the token; NotReadyError and
-        DatabaseUnavailableError, because of the readiness check.
+        Raises MissingTokenError and UnauthorizedError; UnavailableError without a key to verify the token;
+        NotReadyError and DatabaseUnavailableError, because of the readiness check.
         """
         credentials = request.headers.getlist("Authorization")
         if len(credentials) > 1:  # a proxy may have checked the other one (RFC 9110, 5.3: it is no list)
             raise UnauthorizedError("Send one header Authorization only.")
         scheme, _, token = "".join(credentials).partition(" ")
+        token = token.strip(" ")  # one space or more (RFC 9110, 11.4)
         if scheme.lower() != "bearer" or not token:
-            raise UnauthorizedError("Send the header Authorization: Bearer <token>.")
+            raise MissingTokenError("Send the header Authorization: Bearer <token>.")
         state = request.state
         user_id = await state["tokens"].user_id(token)
         await state["readiness"].require()

@@ -5,7 +5,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import httpx2
@@ -20,6 +21,7 @@ SYNONYMS = {"Ed25519": "EdDSA"}  # RFC 9864; a key for EdDSA must be one for Ed2
 RSA_BITS = 2048  # RFC 7518, 3.3: or larger
 MAX_IGNORED = 20  # keys whose reasons are logged
 MAX_BYTES = 64 * 1024
+MAX_REDIRECTS = 5
 
 # Seconds. A key that the key server withdraws is refused after the lifetime of its response at the latest.
 FETCH_TIMEOUT = 5.0  # for the whole document
@@ -37,11 +39,11 @@ class KeysUnavailableError(UnavailableError):
         super().__init__("The token cannot be verified now: the key server does not respond. Try again in a moment.")
 
 
-def parse(document: bytes) -> tuple[dict[str, PyJWK], list[str]]:
+def parse(document: bytes) -> tuple[dict[str | None, PyJWK], list[str]]:
     """Return the usable keys of a JWKS document by their `kid`; of the others, which and why.
 
     Keys of other kinds are left out; above all symmetric and private ones, which a public document must not hold.
-    Raises ValueError when it is not a JWKS.
+    A key without `kid` is usable if it is the only one. Raises ValueError when it is not a JWKS.
     """
     try:
         entries = json.loads(document)["keys"]
@@ -49,26 +51,43 @@ def parse(document: bytes) -> tuple[dict[str, PyJWK], list[str]]:
         raise ValueError(f"not a JWKS: {error!r}") from error
     if not isinstance(entries, list):
         raise ValueError("not a JWKS: keys is not an array")  # noqa: TRY004 - the document's fault, not the caller's
-    keys: dict[str, PyJWK] = {}
-    ignored = []
+    keys: dict[str | None, PyJWK] = {}
+    unnamed: dict[int, PyJWK] = {}
+    ignored: dict[int, str] = {}
     for number, entry in enumerate(entries):
         try:
-            keys[entry["kid"]] = _usable(entry, keys)
+            kid, key = _kid(entry, keys), _usable(entry)
         except ValueError as reason:
-            kid = entry.get("kid") if isinstance(entry, dict) else None
-            ignored.append(f"key {number} (kid {kid!r:.80}): {reason}")
-    return keys, ignored
+            name = entry.get("kid") if isinstance(entry, dict) else None
+            ignored[number] = f"key {number} (kid {name!r:.80}): {reason}"
+        else:
+            if kid is None:
+                unnamed[number] = key
+            else:
+                keys[kid] = key
+    if len(unnamed) == 1 and not keys:
+        keys[None] = unnamed.popitem()[1]
+    ignored |= {number: f"key {number}: it has no kid, and is not the only key" for number in unnamed}
+    return keys, [ignored[number] for number in sorted(ignored)]
 
 
-def _usable(entry: Any, others: Container[str]) -> PyJWK:  # noqa: ANN401 - what JSON can hold
+def _kid(entry: Any, others: Container[str | None]) -> str | None:  # noqa: ANN401 - what JSON can hold
+    """Return the `kid` of a key, None if it has none. Raises ValueError with the reason why the key is ignored."""
+    if not isinstance(entry, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - the document's fault, not the caller's
+    kid = entry.get("kid")
+    if "kid" in entry and (not isinstance(kid, str) or not kid):
+        raise ValueError("its kid is no name")
+    if kid in others:
+        raise ValueError("another key has the same kid")
+    return kid
+
+
+def _usable(entry: Mapping[str, Any]) -> PyJWK:
     """Return a key. Raises ValueError with the reason why it is ignored, in which nothing of the key is.
 
     RFC 7517, 5: a key that cannot be understood is ignored, the others stay.
     """
-    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or not entry["kid"]:
-        raise ValueError("it has no kid")
-    if entry["kid"] in others:
-        raise ValueError("another key has the same kid")
     if entry.get("use") not in (None, "sig"):
         raise ValueError("its use is not sig")
     if "key_ops" in entry and not (isinstance(entry["key_ops"], list) and "verify" in entry["key_ops"]):
@@ -77,7 +96,7 @@ def _usable(entry: Any, others: Container[str]) -> PyJWK:  # noqa: ANN401 - what
         raise ValueError("it is no public key, and must not be published")
     try:
         alg = entry.get("alg")
-        key = PyJWK(entry, SYNONYMS.get(alg, alg) if isinstance(alg, str) else None)
+        key = PyJWK(dict(entry), SYNONYMS.get(alg, alg) if isinstance(alg, str) else None)
     except (PyJWTError, LookupError, TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(f"it cannot be read ({type(error).__name__})") from None  # PyJWT's message has the key
     if key.algorithm_name not in ALGORITHMS:
@@ -107,22 +126,30 @@ class KeySet:
         self._on_change = on_change
         # Uncompressed: a few bytes can unfold to gigabytes before anybody counts them.
         self._client = httpx2.AsyncClient(timeout=FETCH_TIMEOUT, headers={"Accept-Encoding": "identity"})
-        self._keys: dict[str, PyJWK] = {}
+        self._keys: dict[str | None, PyJWK] = {}
         self._ignored: list[str] = []
         self._reachable = False
         self._cool_at = time.monotonic()  # when unknown key ids may cause the next fetch
         self._fetching = asyncio.Lock()
         self._refreshing = asyncio.create_task(self._refresh())
 
-    async def key(self, kid: str) -> PyJWK | None:
+    async def key(self, kid: str | None) -> PyJWK | None:
         """Return the key named `kid`, or None. Waits only when it is unknown.
 
-        Raises KeysUnavailableError when the key server cannot tell now whether it exists.
+        Without a `kid` it is the only key that there is; an only key without one is any token's. Raises
+        KeysUnavailableError when the key server cannot tell now whether the key exists.
         """
-        if kid not in self._keys:
+        if not (key := self._find(kid)):
             await self._fetch_unknown(kid)
-        if kid not in self._keys and not self._reachable:
+            key = self._find(kid)
+        if not key and not self._reachable:
             raise KeysUnavailableError
+        return key
+
+    def _find(self, kid: str | None) -> PyJWK | None:
+        if None in self._keys or (kid is None and len(self._keys) == 1):
+            [key] = self._keys.values()
+            return key
         return self._keys.get(kid)
 
     async def aclose(self) -> None:
@@ -131,10 +158,10 @@ class KeySet:
         await asyncio.wait([self._refreshing])
         await self._client.aclose()
 
-    async def _fetch_unknown(self, kid: str) -> None:
+    async def _fetch_unknown(self, kid: str | None) -> None:
         # Whoever else asks meanwhile waits for the same fetch. Made-up key ids must not make us flood the key server.
         async with self._fetching:
-            if kid not in self._keys and time.monotonic() >= self._cool_at:
+            if not self._find(kid) and time.monotonic() >= self._cool_at:
                 self._cool_at = time.monotonic() + COOL_DOWN
                 await self._fetch()
 
@@ -151,7 +178,7 @@ class KeySet:
             keys, ignored = parse(document)
         except Exception as error:  # noqa: BLE001 - whatever the key server sends, refreshing must go on
             self._reachable = False
-            log.warning("JWT_JWKS_URL could not be read: %r", error)
+            log.warning("JWT_JWKS_URL could not be read: %s", error if isinstance(error, ValueError) else repr(error))
             return None
         if ignored != self._ignored:
             log.warning("keys of JWT_JWKS_URL are ignored", extra={"ignored": ignored[:MAX_IGNORED]})
@@ -164,16 +191,35 @@ class KeySet:
     async def _download(self) -> tuple[bytes, float]:
         """Return the document and for how many seconds to keep it.
 
-        Raises ValueError when it is too large, TimeoutError, and what httpx raises.
+        Raises ValueError when it is too large or redirected elsewhere, TimeoutError, and what httpx raises.
         """
-        async with asyncio.timeout(FETCH_TIMEOUT), self._client.stream("GET", self._url) as response:
-            response.raise_for_status()
-            document = b""
-            async for chunk in response.aiter_raw():
-                document += chunk
-                if len(document) > MAX_BYTES:
-                    raise ValueError(f"the document is larger than {MAX_BYTES} bytes")
-            return document, lifetime(response.headers.get("Cache-Control", ""))
+        request = self._client.build_request("GET", self._url)
+        async with asyncio.timeout(FETCH_TIMEOUT):
+            for _ in range(MAX_REDIRECTS + 1):
+                response = await self._client.send(request, stream=True)
+                async with aclosing(response):
+                    if response.next_request is None:
+                        response.raise_for_status()
+                        return await _read(response), lifetime(response.headers.get("Cache-Control", ""))
+                request = _followed(request, response.next_request)
+        raise ValueError(f"more than {MAX_REDIRECTS} redirects")
+
+
+def _followed(request: httpx2.Request, redirected: httpx2.Request) -> httpx2.Request:
+    """Return the request that a redirect asks for. Raises ValueError if it is to another origin: nobody chose that."""
+    here, there = (f"{each.url.scheme}://{each.url.netloc.decode()}" for each in (request, redirected))
+    if here != there:
+        raise ValueError(f"it redirects from {here} to {there}, another origin: set it to where the keys are")
+    return redirected
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    document = b""
+    async for chunk in response.aiter_raw():
+        document += chunk
+        if len(document) > MAX_BYTES:
+            raise ValueError(f"the document is larger than {MAX_BYTES} bytes")
+    return document
 
 
 def _same(one: PyJWK, other: PyJWK) -> bool:

@@ -83,11 +83,11 @@ class Verifier:
         kind = header.get("typ", "JWT")
         if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
             raise UnauthorizedError("The token's typ says that it is no access token.")
-        algorithm, kid = header.get("alg"), header.get("kid")
+        algorithm, kid = header.get("alg"), header.get("kid") or None
         if algorithm == "HS256" and self._secrets:
             return "HS256", self._secrets
         made_for = SYNONYMS.get(algorithm, algorithm) if isinstance(algorithm, str) else None
-        if isinstance(algorithm, str) and isinstance(kid, str) and made_for in ALGORITHMS and self._key_set:
+        if isinstance(algorithm, str) and isinstance(kid, str | None) and made_for in ALGORITHMS and self._key_set:
             key = await self._key_set.key(kid)
             if key and key.algorithm_name == made_for:
                 return algorithm, [key.key]

@@ -39,7 +39,7 @@ class CannotAuditError(click.ClickException):
 @click.option("--accept", "keys", metavar="KEY", multiple=True, help="Accept a finding, as it is now. Repeatable.")
 @click.option("--because", "reason", metavar="REASON", default="", help="Why it is accepted.")
 @click.pass_context
-def audit(  # noqa: PLR0913 - click passes each option
+def audit(
     context: click.Context,
     format_: str,
     fail_on: str,

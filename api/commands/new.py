@@ -103,7 +103,7 @@ def listed(columns: Sequence[str], indent: int) -> str:
 
 def assignments(fields: Sequence[Field]) -> list[str]:
     """Return the lines of an update's `set`: null stands for a field that was not sent, unless it may be null."""
-    lines, number = [], 4  # after the tenant, the id and the ETags
+    lines, number = [], 5  # after the tenant, the id and two lists of ETags
     for field in fields:
         if field.optional:
             lines.append(f"{field.column} = case when ${number} then ${number + 1} else t.{field.column} end")

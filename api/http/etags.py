@@ -4,7 +4,6 @@ The entity tag of a row is its `updated_at` in quotes, exactly as its JSON has i
 its ETag. A statement returns it as `to_json(t.updated_at)::text`. The table's trigger moves it strictly forward.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -13,46 +12,62 @@ from pydantic import WithJsonSchema
 from starlette.responses import Response
 
 from api.http import examples
+from api.http.codes import field_error
+from api.http.conditions import ANY_OR_TAGS, has_tag, read_tags
 from api.http.problems import INVALID, InvalidInputError, NotFoundError, PreconditionFailedError
 from api.http.responses import json_response
 
-_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_ANY_OR_TAGS = rf"^(\*|[ \t,]*({_TAG.pattern}[ \t,]*)+)$"  # as JavaScript reads it too: it is in the document
-
 STALE = "It has changed since you read it. Read it again, then decide."
+EXCLUDED = "It has an ETag of If-None-Match."
+WEAK = (
+    "If-Match has its ETag with W/ in front, which never matches: a proxy that compresses puts it there. Leave W/ out."
+)
 
 Row = TypeVar("Row")  # asyncpg.Record is a sequence, but does not say so
 
 IfMatch = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "pattern": _ANY_OR_TAGS, "examples": [examples.ETAG]}),
-    Header(alias="If-Match", description="Only if it still has this ETag."),
+    WithJsonSchema({"type": "string", "pattern": ANY_OR_TAGS, "examples": [examples.ETAG]}),
+    Header(alias="If-Match", description="Only if it still has this ETag, or one of several."),
 ]
+# Of a read: a cache may send what it likes, and gets the row.
 IfNoneMatch = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "examples": [examples.ETAG]}),
-    Header(alias="If-None-Match", description="Respond with 304 if it still has this ETag."),
+    Header(alias="If-None-Match", description="Respond with 304 if it still has this ETag, or one of several."),
+]
+UnlessMatch = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": ANY_OR_TAGS, "examples": ['"0"']}),
+    Header(alias="If-None-Match", description="Only if it has none of these ETags."),
 ]
 
 
-def expected_etags(if_match: str | None) -> list[str] | None:
-    """Return the ETags of which the row must have one; None if any will do. Weak ones match none (RFC 9110, 13.1.1).
+def expected_etags(if_match: str | None, if_none_match: str | None) -> tuple[list[str] | None, list[str] | None]:
+    """Return the ETags of which the row must have one, and those of which it must have none. None: any will do.
 
-    Raises InvalidInputError for what is no list of ETags: it would match none either, and look like a change.
+    Weak ones match no If-Match (RFC 9110, 13.1.1). Raises InvalidInputError for what is no list of ETags: it would
+    match none either, and look like a change.
     """
-    if if_match is None or if_match == "*":
+    expected, excluded = _etags("If-Match", if_match), _etags("If-None-Match", if_none_match, weak=True)
+    return ([], None) if if_none_match == "*" else (expected, excluded)  # no row has none of all ETags
+
+
+def _etags(name: str, value: str | None, *, weak: bool = False) -> list[str] | None:
+    if value is None or value == "*":
         return None
-    if not re.fullmatch(_ANY_OR_TAGS, if_match):
-        detail = "must be * or quoted ETags exactly as returned"
-        raise InvalidInputError(INVALID, {"parameter": "If-Match", "detail": detail})
-    return [tag for weak, tag in _TAG.findall(if_match) if not weak]
+    if (tags := read_tags(value)) is None:
+        raise InvalidInputError(INVALID, field_error("invalid_etag", parameter=name))
+    return [tag.opaque for tag in tags if weak or not tag.weak]
 
 
-def row_response(body: str, etag: str, if_none_match: str | None = None) -> Response:
-    """Return the JSON of a row with its ETag; 304 if the client has it: a weak comparison, W/ does not matter."""
-    if if_none_match is not None and (
-        if_none_match == "*" or any(etag == tag for _, tag in _TAG.findall(if_none_match))
-    ):
+def row_response(body: str, etag: str, if_match: str | None = None, if_none_match: str | None = None) -> Response:
+    """Return the JSON of a row with its ETag; 304 if the client has it. Raises PreconditionFailedError for If-Match."""
+    if if_match is not None:
+        expected, _ = expected_etags(if_match, None)
+        if expected is not None and etag not in expected:
+            raise _failed(etag, if_match)
+    if if_none_match is not None and has_tag(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
     return json_response(body, headers={"ETag": etag})
 
@@ -64,10 +79,20 @@ def one_or_404(rows: Sequence[Row], missing: str) -> Row:
     return rows[0]
 
 
-def raise_missing_or_stale(current: Sequence[Iterable[Any]], missing: str) -> NoReturn:
+def raise_missing_or_stale(
+    current: Sequence[Iterable[Any]], missing: str, if_match: str | None, if_none_match: str | None
+) -> NoReturn:
     """Raise the reason why a write has found no row: NotFoundError, or PreconditionFailedError with the ETag.
 
-    `current` is what reading the row without If-Match gives: its body and its ETag, or nothing.
+    `current` is what reading the row without conditions gives: its body and its ETag, or nothing.
     """
     _, etag = one_or_404(current, missing)
-    raise PreconditionFailedError(STALE, headers={"ETag": etag})
+    raise _failed(etag, if_match, if_none_match)
+
+
+def _failed(etag: str, if_match: str | None, if_none_match: str | None = None) -> PreconditionFailedError:
+    if if_none_match is not None and has_tag(if_none_match, etag):
+        detail = EXCLUDED
+    else:  # a strong one would have matched
+        detail = WEAK if if_match and if_match != "*" and has_tag(if_match, etag) else STALE
+    return PreconditionFailedError(detail, headers={"ETag": etag})

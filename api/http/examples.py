@@ -6,6 +6,7 @@ A test asks for each of them and compares.
 from collections.abc import Mapping
 from typing import Any
 
+from api.http.codes import BY_STATUS, field_error
 from api.http.problems import title
 
 ETAG = '"2026-11-21T08:30:00.123456+00:00"'
@@ -14,15 +15,25 @@ REQUEST_ID = "5f0c2a9e-8d5c-4a31-9a3c-0c9a4d9a7f10"
 Problems = Mapping[str, Mapping[str, Any]]  # by what has happened
 
 
-def problem(status: int, detail: str, *errors: Mapping[str, str], **extensions: object) -> dict[str, Any]:
+def problem(
+    status: int, detail: str, *errors: Mapping[str, object], code: str = "", **extensions: object
+) -> dict[str, Any]:
     """Return an error as `api.http.problems.problem` writes it."""
-    content = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
-    return {**content, "request_id": REQUEST_ID, **extensions} | ({"errors": list(errors)} if errors else {})
+    code = code or BY_STATUS[status]
+    content = {
+        "type": f"/docs/errors#{code}",
+        "title": title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": REQUEST_ID,
+    }
+    return {**content, **extensions} | ({"errors": list(errors)} if errors else {})
 
 
 PROBLEMS: Mapping[int, Problems] = {
     401: {
-        "no token": problem(401, "Send the header Authorization: Bearer <token>."),
+        "no token": problem(401, "Send the header Authorization: Bearer <token>.", code="missing_token"),
         "expired": problem(401, "The token is not valid: Signature has expired."),
     },
     412: {"changed": problem(412, "It has changed since you read it. Read it again, then decide.")},
@@ -32,24 +43,24 @@ PROBLEMS: Mapping[int, Problems] = {
         "body": problem(
             422,
             "The request is not valid; see errors.",
-            {"pointer": "#/text", "detail": "String should have at least 1 character"},
-            {"pointer": "#/order", "detail": "Input should be a valid integer"},
-            {"pointer": "#/colour", "detail": "Extra inputs are not permitted"},
+            field_error("too_short", pointer="#/text", limit=1),
+            field_error("wrong_type", pointer="#/order", expected="integer"),
+            field_error("unknown_field", pointer="#/colour"),
         ),
         "parameter": problem(
             422,
             "The request is not valid; see errors.",
-            {"parameter": "limit", "detail": "Input should be less than or equal to 200"},
+            field_error("too_large", parameter="limit", limit=200),
         ),
         "cursor": problem(
             422,
             "The cursor is of another list. Start again without it, or go on with its sort and filter.",
-            {"parameter": "cursor", "detail": "is of the list /tasks?sort=-created&completed=false"},
+            field_error("cursor_of_another_list", parameter="cursor", of="/tasks?sort=-created&completed=false"),
         ),
         "idempotency key": problem(
             422,
             "This Idempotency-Key was used for another request. Make a new one for each new request.",
-            {"parameter": "Idempotency-Key", "detail": "was sent with another request before"},
+            field_error("idempotency_key_reused", parameter="Idempotency-Key"),
         ),
     },
     429: {
@@ -57,7 +68,9 @@ PROBLEMS: Mapping[int, Problems] = {
     },
     500: {"defect": problem(500, "Internal error. Report the request_id.")},
     503: {
-        "database unavailable": problem(503, "The database cannot be reached. Try again in a moment."),
+        "database unavailable": problem(
+            503, "The database cannot be reached. Try again in a moment.", code="database_unavailable"
+        ),
         "not ready": problem(503, "Not ready: the database failed the readiness check. /health says why."),
     },
 }

@@ -8,12 +8,12 @@
 pyproject.toml bounds both to the minor versions that tests/http/test_fastapi_internals.py was run with.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import fields
 from email.message import Message
 from functools import lru_cache, partial
 from inspect import signature
-from json import JSONDecodeError
 from operator import attrgetter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -28,13 +28,16 @@ from fastapi.dependencies.utils import (
     _validate_value_with_model_field,
 )
 from fastapi.exceptions import RequestValidationError
-from fastapi.params import Form
+from fastapi.params import Form, Header, Query
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
+from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
+
+from api.http.conditions import NAMES, unmet_without_etag
+from api.http.json_body import read_json
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -58,9 +61,16 @@ class Param(NamedTuple):
 class Route(APIRoute):
     """FastAPI's route, without what FastAPI finds out anew in each request.
 
-    It validates by the same fields in the same order, and gives the same responses. It serves coroutine functions that
-    return a Response and take parameters, one body of JSON, the request, and dependencies: coroutine functions that
-    take the request at most. Give it to `FastAPI(routes=…)`: `include_router` would make FastAPI's own handler of it.
+    It validates by the same fields in the same order, and gives the same responses, but for this:
+
+    - Who is calling is found out first, then what the other dependencies check; only then is the body read.
+    - A parameter of the query that is sent twice is refused, unless it is a list; lines of one header are joined.
+    - JSON is UTF-8 and has no name twice in one object: `api.http.json_body`.
+    - If-Match and If-None-Match are refused where they cannot hold, unless the handler takes both.
+
+    It serves coroutine functions that return a Response and take parameters, one body of JSON, the request, and
+    dependencies: coroutine functions that take the request at most. Give it to `FastAPI(routes=…)`: `include_router`
+    would make FastAPI's own handler of it.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401 - FastAPI's
@@ -68,15 +78,17 @@ class Route(APIRoute):
         super().__init__(path, endpoint, **options)
         if reasons := "; ".join(_refusals(self)):
             raise TypeError(f"{Route.__module__}.Route does not serve {self.name}: {reasons}")
-        self._dependencies = [(each, (each.call, each.scope)) for each in self.dependant.dependencies]
+        found = sorted(self.dependant.dependencies, key=lambda each: not isinstance(each.call, SecurityBase))
+        self._dependencies = [(each, (each.call, each.scope)) for each in found]
         self._params = [*_params(self.dependant)]
+        self._has_etag = {*NAMES.values()} <= {_alias(field) for field in self.dependant.header_params}
         self.app = self._respond
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        body = await _body(request) if self.body_field else Undefined
         values = await self._call_dependencies(request)
-        errors: list[Any] = []
+        body = await _body(request) if self.body_field else Undefined
+        errors: list[Any] = [] if self._has_etag else [*unmet_without_etag(scope["headers"])]
         for name, field, loc, find, missing in self._params:
             value = find(request) if find else body
             values[name], wrong = missing() if value is Undefined else field.validate(value, loc=loc)
@@ -131,18 +143,37 @@ def _finder(place: Callable[[Request], Any], field: ModelField) -> Callable[[Req
     alias = _alias(field)
     if field_annotation_is_sequence(field.field_info.annotation):
         return lambda request: _get_multidict_value(field, place(request), alias)
+    if isinstance(field.field_info, Header):
+        return partial(_header, alias.lower().encode())
+    if isinstance(field.field_info, Query):
+        return partial(_once, alias)
     return lambda request: place(request).get(alias, Undefined)
+
+
+def _header(name: bytes, request: Request) -> object:
+    """Return a header. Several lines are one, joined (RFC 9110, 5.3)."""
+    lines = [value for sent, value in request.scope["headers"] if sent == name]
+    return b", ".join(lines).decode("latin-1") if lines else Undefined
+
+
+def _once(name: str, request: Request) -> object:
+    """Return a parameter of the query. Raises RequestValidationError if it was sent twice."""
+    values = request.query_params.getlist(name)
+    _refuse_repeated([name] * len(values))
+    return values[0] if values else Undefined
 
 
 def _query_finder(members: list[ModelField]) -> Callable[[Request], object]:
     """Return what finds the values of a model whose members are all parameters of the query."""
     names = [_alias(member) for member in members]
-    has_lists = any(field_annotation_is_sequence(member.field_info.annotation) for member in members)
+    lists = {_alias(member) for member in members if field_annotation_is_sequence(member.field_info.annotation)}
 
     def find(request: Request) -> object:
         pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         last = dict(pairs)
-        if len(last) == len(pairs) and not has_lists:
+        if len(last) < len(pairs):
+            _refuse_repeated(name for name, _ in pairs if name not in lists)
+        if not lists:
             return {name: last[name] for name in names if name in last} | last
         params = request.query_params
         values = {_alias(member): _get_multidict_value(member, params, _alias(member)) for member in members}
@@ -150,6 +181,13 @@ def _query_finder(members: list[ModelField]) -> Callable[[Request], object]:
         return sent | dict(_get_multidict_extras(params, {*names}))
 
     return find
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    """Raise RequestValidationError for names that are there twice: which value is meant depends on who reads it."""
+    errors = [{"type": "repeated_parameter", "loc": ("query", name)} for name, n in Counter(names).items() if n > 1]
+    if errors:
+        raise RequestValidationError(errors)
 
 
 def _refusals(route: APIRoute) -> Iterator[str]:
@@ -192,19 +230,11 @@ def _refusals_of_param(param: Param) -> Iterator[str]:
 
 
 async def _body(request: Request) -> object:
-    """Return the body as FastAPI reads it: Undefined if there is none, bytes if it is not JSON. Raises as FastAPI."""
-    try:
-        content = await request.body()
-        if not content:
-            return Undefined
-        return await request.json() if _is_json(request.headers.get("content-type", "")) else content
-    except JSONDecodeError as error:
-        wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
-        raise RequestValidationError([wrong | {"ctx": {"error": error.msg}}], body=error.doc) from error
-    except HTTPException:
-        raise
-    except Exception as error:
-        raise HTTPException(400, "There was an error parsing the body") from error
+    """Return the body: Undefined if there is none, bytes if it is not JSON. Raises RequestValidationError."""
+    content = await request.body()
+    if not content:
+        return Undefined
+    return read_json(content) if _is_json(request.headers.get("content-type", "")) else content
 
 
 @lru_cache

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from api.http.codes import ERRORS
 
 # All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
 _BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -24,37 +27,57 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _written_as(pattern: str, example: str) -> BeforeValidator:
+def refusal(code: str, **parameters: object) -> PydanticCustomError:
+    """Return what a validator raises: an error with one of the codes of `api.http.codes`, and its parameters."""
+    return PydanticCustomError(code, ERRORS[code], parameters)
+
+
+def _readable(value: str) -> str:
+    """Return the text. Raises for one that nobody could read, and for one that PostgreSQL cannot hold."""
+    if "\0" in value:
+        raise refusal("nul_character")
+    if re.fullmatch(f"[{_BLANK}]*", value):
+        raise refusal("blank")
+    return value
+
+
+def _written_as(pattern: str, code: str) -> BeforeValidator:
     """Return a validator of the text: pydantic takes more for a time than RFC 3339 does, such as seconds since 1970."""
 
     def validate(value: object) -> object:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"must be written as {example}")
+            raise refusal(code)
         return value
 
     return BeforeValidator(validate)
 
 
 def _in_utc(value: datetime) -> datetime:
-    """Return the instant in UTC. Raises ValueError if that is before the year 1 or after 9999."""
+    """Return the instant in UTC. Raises if that is before the year 1 or after 9999."""
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("is out of range") from None
+        raise refusal("out_of_range") from None
 
 
 Text = Annotated[
     str,
-    Field(min_length=1, max_length=500, pattern=_NOT_BLANK, description="1 to 500 characters, not only white space."),
+    Field(
+        min_length=1,
+        max_length=500,
+        description="1 to 500 characters, not only white space.",
+        json_schema_extra={"pattern": _NOT_BLANK},
+    ),
+    AfterValidator(_readable),
 ]
 Integer = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_integral)]
 Timestamp = Annotated[
     AwareDatetime,
     Field(strict=False, json_schema_extra={"pattern": _RFC_3339}),
-    _written_as(_RFC_3339, "2026-11-21T08:30:00Z"),
+    _written_as(_RFC_3339, "not_a_timestamp"),
     AfterValidator(_in_utc),
 ]
 Date = Annotated[
-    date, Field(strict=False, json_schema_extra={"pattern": f"^{_DATE}$"}), _written_as(_DATE, "2026-11-21")
+    date, Field(strict=False, json_schema_extra={"pattern": f"^{_DATE}$"}), _written_as(_DATE, "not_a_date")
 ]
 Uuid = Annotated[UUID, Field(strict=False)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, WithJsonSchema
 from starlette.responses import Response
 
 from api.http import examples
+from api.http.codes import field_error
 from api.http.problems import INVALID, InvalidInputError
 from api.http.responses import json_response
 from db.session import Session
@@ -93,7 +94,7 @@ async def _replay(db: Session, key: str, fingerprint: bytes) -> Response | None:
     if before != fingerprint:
         raise InvalidInputError(
             "This Idempotency-Key was used for another request. Make a new one for each new request.",
-            {"parameter": "Idempotency-Key", "detail": "was sent with another request before"},
+            field_error("idempotency_key_reused", parameter="Idempotency-Key"),
         )
     response = _response(*kept)
     response.headers["Idempotency-Replayed"] = "true"
@@ -107,6 +108,5 @@ def _response(status: int, location: str, etag: str, body: str) -> Response:
 def parse(header: str) -> str:
     """Return the key: the same with quotes around it and without. Raises InvalidInputError."""
     if not re.fullmatch(_KEY, header):
-        detail = "must be a string in quotes, or without spaces and quotes, of 1 to 255 characters of ASCII"
-        raise InvalidInputError(INVALID, {"parameter": "Idempotency-Key", "detail": detail})
+        raise InvalidInputError(INVALID, field_error("invalid_idempotency_key", parameter="Idempotency-Key"))
     return re.sub(r"\\(.)", r"\1", header[1:-1]) if header.startswith('"') else header

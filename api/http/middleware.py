@@ -2,12 +2,13 @@
 
 import asyncio
 
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import Constraints, to_response
-from api.http.responses import keep_private
+from api.http.responses import keep_private, root_path
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 30.0  # from when it is first read
@@ -81,7 +82,7 @@ class LimitBody:
 
 
 class NormalizePath:
-    """Serves a path with a slash at its end as the one without.
+    """Serves a path with a slash at its end as the one without, and one with a proxy's prefix with or without it.
 
     Starlette would redirect, but a browser's preflight request may not be redirected.
     """
@@ -94,7 +95,37 @@ class NormalizePath:
         """Handle one request. The scope stays the same one: the router notes in it which route it was, for the log."""
         if scope["type"] == "http" and scope["path"].endswith("/"):
             scope["path"] = scope["path"].removesuffix("/") or "/"
+        if scope.get("root_path"):
+            send = _below_root_path(scope, send)
         await self._app(scope, receive, send)
+
+
+def _below_root_path(scope: Scope, send: Send) -> Send:
+    """Return a `send` that adds the prefix to the paths in Location and Link.
+
+    The server puts --root-path in front of every path. A proxy that doesn't strip the prefix has sent it, too: then it
+    is there twice, and is taken off once; but not a prefix that is a path of the API, such as /tasks.
+    """
+    root = "/".join(["", *filter(None, scope["root_path"].split("/"))])
+    path = scope["path"].removeprefix(scope["root_path"])
+    if f"{path}/".startswith(f"{root}/") and not _is_served(scope["app"], root):
+        path = path.removeprefix(root)
+    scope["root_path"], scope["path"] = root, root + path
+    prefix = f"{root_path(scope)}/".encode()
+
+    async def send_with_prefix(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, value.replace(b"/", prefix, 1) if name in {b"location", b"link"} else value)
+                for name, value in message["headers"]
+            ]
+        await send(message)
+
+    return send_with_prefix
+
+
+def _is_served(app: Starlette, path: str) -> bool:
+    return any(f"{getattr(route, 'path', '')}/".startswith(f"{path}/") for route in app.routes)
 
 
 class HeadAsGet:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from api.http import examples
+from api.http.codes import ERRORS, PROBLEMS
 from api.http.problems import title
 from api.http.resource import Resource
 from api.http.routers import component_name, header_references, reference
@@ -19,24 +20,36 @@ from api.http.routers import component_name, header_references, reference
 class FieldError(BaseModel):
     """One thing that is wrong with a request."""
 
-    detail: str = Field(
-        description="What is wrong, for a person.", examples=["String should have at most 500 characters"]
+    code: str = Field(
+        description="What is wrong, for a program.", examples=["too_long"], json_schema_extra={"enum": [*ERRORS]}
     )
+    detail: str = Field(description="What is wrong, for a person.", examples=["Too long: the maximum length is 500."])
     pointer: str = Field(
         default_factory=str, description="Where in the body: a JSON pointer (RFC 6901).", examples=["#/text"]
     )
     parameter: str = Field(
         default_factory=str, description="Which path or query parameter, or which header.", examples=["limit"]
     )
+    limit: int = Field(default_factory=int, description="Of a length, a number of items or a value.", examples=[500])
+    expected: str = Field(default_factory=str, description="Which type of JSON.", examples=["integer"])
+    allowed: list[str] = Field(default_factory=list, description="Which values there are.")
+    fields: list[str] = Field(default_factory=list, description="Of which fields one is needed.")
+    name: str = Field(default_factory=str, description="Which name an object has twice.")
+    position: int = Field(default_factory=int, description="Where the body stops being JSON, in characters.")
+    reason: str = Field(default_factory=str, description="Why, as the program that found it says.")
+    of: str = Field(default_factory=str, description="Of which list the cursor is.")
 
 
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str = Field(examples=["about:blank"])
+    type: str = Field(description="Where `code` is explained.", examples=["/docs/errors#not_found"])
     title: str = Field(description="The status in words.", examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="What happened and what to do, for a person.")
+    code: str = Field(
+        description="What happened, for a program.", examples=["not_found"], json_schema_extra={"enum": [*PROBLEMS]}
+    )
     request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
     errors: list[FieldError] = Field(
         default_factory=list,

@@ -20,6 +20,7 @@ import orjson
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
+from api.http.codes import field_error
 from api.http.problems import InvalidInputError
 from api.http.responses import json_response
 from db.session import Session
@@ -193,11 +194,11 @@ def decode_cursor(cursor: str, user_id: str, name: str, sort: Sort) -> list[obje
     if not is_ours:
         raise InvalidInputError(
             "The cursor is not one that this list returned. Start again without it.",
-            {"parameter": "cursor", "detail": "must be the next_cursor of an earlier page"},
+            field_error("invalid_cursor", parameter="cursor"),
         )
     if its_name != name:
         raise InvalidInputError(
             "The cursor is of another list. Start again without it, or go on with its sort and filter.",
-            {"parameter": "cursor", "detail": f"is of the list {its_name}"},
+            field_error("cursor_of_another_list", parameter="cursor", of=its_name),
         )
     return parsed

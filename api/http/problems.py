@@ -2,6 +2,7 @@
 
 ApiError                        raised by our own code, with a detail for the caller
 ├── UnauthorizedError           401
+│   └── MissingTokenError       401, without an error code in WWW-Authenticate
 ├── NotFoundError               404
 ├── PreconditionFailedError     412, with the current ETag
 ├── UnsupportedMediaTypeError   415
@@ -21,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 import asyncpg
 from fastapi.exceptions import RequestValidationError
@@ -29,9 +29,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.codes import BY_STATUS
 from api.http.fastapi_internals import allowed_methods
-from api.http.responses import json_response
+from api.http.responses import json_response, root_path
 from api.http.unavailable import unavailability
+from api.http.validation import translate
 from db.connect import DatabaseUnavailableError
 from db.turns import TooManyRequestsError
 
@@ -45,10 +47,11 @@ class ApiError(Exception):
     """An error that the caller is told about."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = ""  # the first one of `api.http.codes` with this status
     headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, detail: str, *errors: Mapping[str, str], headers: Mapping[str, str] | None = None) -> None:
-        """Say in `detail` what is wrong and what to do; in `errors`, as FieldError, where."""
+    def __init__(self, detail: str, *errors: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
+        """Say in `detail` what is wrong and what to do; in `errors`, by `api.http.codes.field_error`, where."""
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
@@ -56,10 +59,17 @@ class ApiError(Exception):
 
 
 class UnauthorizedError(ApiError):
-    """There is no token, or it proves nothing."""
+    """The token proves nothing."""
 
     status = HTTPStatus.UNAUTHORIZED
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})  # RFC 6750, 3
+
+
+class MissingTokenError(UnauthorizedError):
+    """There is no token: no credentials, or those of another scheme (RFC 6750, 3.1)."""
+
+    code = "missing_token"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class NotFoundError(ApiError):
@@ -75,7 +85,7 @@ class PreconditionFailedError(ApiError):
 
 
 class UnsupportedMediaTypeError(ApiError):
-    """Content-Type is not a JSON type."""
+    """The body is not JSON in UTF-8, by its own account."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -120,8 +130,8 @@ HTTP_DETAILS = {
     413: "The body is larger than 64 KiB.",
 }
 
-Constraints = Mapping[str, Mapping[str, str]]
-"""For each constraint of the database that a body can violate: the FieldError that the caller gets."""
+Constraints = Mapping[str, Mapping[str, object]]
+"""For each constraint of the database that a body can violate: the member of `errors` that the caller gets."""
 
 
 def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
@@ -141,14 +151,16 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
         case ApiError():
             if isinstance(error, UnavailableError):
                 log.warning("unavailable", exc_info=error, extra=_request_id(request))
-            return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
+            return problem(
+                request, error.status, error.detail, code=error.code, errors=error.errors, headers=error.headers
+            )
         case RequestValidationError():
-            return problem(request, 422, INVALID, errors=[_field_error(each) for each in error.errors()[:MOST_ERRORS]])
+            return problem(request, 422, INVALID, errors=[translate(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException():
             return _http_error(request, error)
         case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
             log.warning("unavailable", exc_info=error, extra=_request_id(request))
-            return problem(request, 503, told.detail, headers=RETRY, extensions={"code": told.code})
+            return problem(request, 503, told.detail, code=told.code, headers=RETRY)
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
     return _internal_error(request, error)
@@ -159,27 +171,32 @@ def problem(
     status: int,
     detail: str,
     *,
-    errors: Sequence[Mapping[str, str]] = (),
+    code: str = "",
+    errors: Sequence[Mapping[str, object]] = (),
     headers: Mapping[str, str] | None = None,
     extensions: dict[str, object] | None = None,
 ) -> Response:
     """Return an error in the one shape that all errors have, `api.http.openapi.Problem`.
 
-    `extensions` are members beside it (RFC 9457, 3.2).
+    `code` is one of `api.http.codes.PROBLEMS`, the first one with this status if it is not given. `extensions` are
+    members beside it (RFC 9457, 3.2).
     """
-    content = problem_content(status, detail, request.state["request_id"]) | (extensions or {})
+    content = problem_content(status, detail, request.state["request_id"], code=code, root=root_path(request.scope))
+    content |= extensions or {}
     if errors:
         content["errors"] = errors
     return json_response(content, status, headers, media_type=PROBLEM)
 
 
-def problem_content(status: int, detail: str, request_id: str) -> dict[str, object]:
-    """Return the members that every error has."""
+def problem_content(status: int, detail: str, request_id: str, *, code: str = "", root: str = "") -> dict[str, object]:
+    """Return the members that every error has. `root` is the prefix that a proxy adds to the paths of the API."""
+    code = code or BY_STATUS.get(status, "")
     return {
-        "type": "about:blank",
+        "type": f"{root}/docs/errors#{code}" if code else "about:blank",
         "title": title(status),
         "status": status,
         "detail": detail,
+        "code": code or title(status).lower().replace(" ", "_"),
         "request_id": request_id,
     }
 
@@ -190,16 +207,14 @@ def title(status: int) -> str:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
-    match error.status_code:
-        case 400:  # FastAPI could not read the body: not UTF-8, nested too deeply
-            return problem(request, 422, INVALID, errors=[{"pointer": "#", "detail": "Not readable as JSON"}])
-        case 405:
-            allow = {"Allow": ", ".join(allowed_methods(request))}
-            if request.method == "OPTIONS":
-                return Response(status_code=204, headers=allow)
-            return problem(request, 405, HTTP_DETAILS[405], headers=allow)
-    detail = HTTP_DETAILS.get(error.status_code, error.detail)
-    return problem(request, error.status_code, detail, headers=error.headers)
+    status, code, headers = error.status_code, "", error.headers
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(allowed_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    if status == HTTPStatus.NOT_FOUND:
+        code = "unknown_path"
+    return problem(request, status, HTTP_DETAILS.get(status, error.detail), code=code, headers=headers)
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
@@ -223,14 +238,3 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _request_id(request: Request) -> dict[str, str]:
     return {"request_id": request.state["request_id"]}
-
-
-def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
-    place, *path = error["loc"]
-    detail = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "json_invalid":
-        return {"pointer": "#", "detail": f"Not JSON: {error['ctx']['error']} at character {path[0]}"}
-    if place == "body":
-        steps = (quote(str(step).replace("~", "~0").replace("/", "~1")) for step in path)  # RFC 6901, 6
-        return {"pointer": "/".join(("#", *steps)), "detail": detail}
-    return {"parameter": str(path[0]), "detail": detail}

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from starlette.responses import Response
+from starlette.types import Scope
 
 # No shared cache may keep what a caller was sent, and any other has to ask first: with the ETag, if there is one.
 PRIVATE = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
@@ -27,3 +29,9 @@ def json_response(
     """Return a response with `content`: JSON as it is, or an object to be written as JSON."""
     text = content if isinstance(content, str) else json.dumps(content)
     return Response(text, status, headers, media_type=media_type)
+
+
+def root_path(scope: Scope) -> str:
+    """Return the prefix that a proxy adds to the paths of the API, as in a URL: `/api`; nothing if there is none."""
+    root = scope.get("root_path", "").strip("/")
+    return f"/{quote(root)}" if root else ""

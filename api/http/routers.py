@@ -70,7 +70,7 @@ CREATED = success(201, "The new row.", "Location", "ETag", "Idempotency-Replayed
 FOUND = (
     success(200, "The row.", "ETag")
     | success(304, "The row still has an ETag of If-None-Match.", "ETag")
-    | problems(404)
+    | problems(404, 412)
 )
 UPDATED = success(200, "The row as it is now.", "ETag") | problems(404, 412, 413, 415)
 DELETED = success(204, "The row is deleted.") | problems(404, 412)

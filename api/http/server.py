@@ -17,7 +17,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import PROBLEM, problem_content
-from api.http.responses import PRIVATE
+from api.http.responses import PRIVATE, root_path
 from api.observability.requests import NOSNIFF, new_request_id, record
 
 log = logging.getLogger("partywall")
@@ -25,8 +25,8 @@ log = logging.getLogger("partywall")
 Part = Literal["head", "body"] | None
 
 OVERRIDDEN = (
-    *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_headers_complete", "on_body"),
-    *("on_message_complete", "send_400_response"),
+    *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header", "on_headers_complete"),
+    *("on_body", "on_message_complete", "send_400_response"),
 )
 if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, name)]:
     raise ImportError(f"this version of uvicorn has no HttpToolsProtocol.{missing[0]}: heads would not be bounded")
@@ -96,6 +96,13 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._enter("head")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, without the white space behind it: httptools leaves it, but it is no part (RFC 9112, 5)."""
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Start the request, and begin a body. Raises ValueError for what is refused."""
         if len(self.headers) > self.max_headers:
@@ -164,12 +171,14 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()  # of what was written, the rest is still sent
 
     def _refuse(self, status: int, detail: str) -> None:
+        # A second response would be taken for the one to the next request.
+        has_response = self._part == "body" or self._is_responding()
         self._enter(None)
         self._refused = True
         request_id = new_request_id()
         record(request_id, None, None, status, 0)
-        if self._is_responding():
-            self.transport.close()  # the client waits for the response to another request
+        if has_response:
+            self.transport.close()
             return
         self.transport.write(self._problem(status, detail, request_id))
         if self.transport.can_write_eof():  # not with TLS
@@ -177,7 +186,8 @@ class Protocol(HttpToolsProtocol):
         self._wait(self.linger_seconds)
 
     def _problem(self, status: int, detail: str, request_id: str) -> bytes:
-        body = json.dumps(problem_content(status, detail, request_id)).encode()
+        root = root_path({"root_path": self.root_path})
+        body = json.dumps(problem_content(status, detail, request_id, root=root)).encode()
         headers = [
             *self.server_state.default_headers,
             *PRIVATE,

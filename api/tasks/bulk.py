@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api.auth.caller import CallerSession
 from api.http.bodies import JsonBody
+from api.http.codes import field_error
 from api.http.problems import NotFoundError
 from api.http.responses import json_response
 from api.http.routers import new_router, problems, success
@@ -49,7 +50,7 @@ async def change_tasks(update: TaskBulkUpdate, db: CallerSession) -> Response:
         orjson.dumps([task.model_dump(mode="json") for task in tasks]).decode(),
     )
     missing = [
-        {"pointer": f"#/tasks/{place}/id", "detail": f"No task with the id {task.id}."}
+        field_error("unknown_id", pointer=f"#/tasks/{place}/id", detail=f"No task with the id {task.id}.")
         for place, (task, (is_found, _)) in enumerate(zip(tasks, rows, strict=True))
         if not is_found
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from api.http.codes import field_error
 from api.http.examples import Problems, problem
 
 TASK_ID = "0198c0de-0000-7000-8000-000000000001"
@@ -33,7 +34,7 @@ PROBLEMS: Mapping[int, Problems] = {
         "several tasks": problem(
             404,
             "Some of these tasks do not exist; nothing was changed. See errors.",
-            {"pointer": "#/tasks/0/id", "detail": f"No task with the id {TASK_ID}."},
+            field_error("unknown_id", pointer="#/tasks/0/id", detail=f"No task with the id {TASK_ID}."),
         ),
     },
 }

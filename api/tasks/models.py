@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.http import fields
 from api.http.bodies import Body, Update
-from api.http.fields import Integer, absent
+from api.http.fields import Integer, absent, refusal
 from api.http.pages import Cursor, Flag, Limit, NextCursor
 from api.tasks.examples import TASK_ID
 
@@ -91,7 +91,7 @@ class TaskBulkItem(Body):
     @model_validator(mode="after")
     def _changes_something(self) -> "TaskBulkItem":
         if len(self.model_fields_set) == 1:
-            raise ValueError("at least one of completed and order is needed")
+            raise refusal("nothing_to_change", fields=["completed", "order"])
         return self
 
 
@@ -103,7 +103,7 @@ class TaskBulkUpdate(Body):
     @model_validator(mode="after")
     def _names_each_task_once(self) -> "TaskBulkUpdate":
         if len({task.id for task in self.tasks}) < len(self.tasks):
-            raise ValueError("each task may be named once")
+            raise refusal("repeated_id")
         return self
 
 

@@ -10,6 +10,7 @@ from api.http.bodies import JsonBody, MergePatchBody
 from api.http.etags import (
     IfMatch,
     IfNoneMatch,
+    UnlessMatch,
     expected_etags,
     one_or_404,
     raise_missing_or_stale,
@@ -42,16 +43,24 @@ select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t
 
 
 @router.get("/{task_id}", response_model=Task, responses=FOUND)
-async def read_task(task_id: TaskId, db: CallerSession, if_none_match: IfNoneMatch = None) -> Response:
+async def read_task(
+    task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+) -> Response:
     """Read a task."""
     body, etag = one_or_404(await db.fetch(READ, db.user_id, task_id), MISSING)
-    return row_response(body, etag, if_none_match)
+    return row_response(body, etag, if_match, if_none_match)
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
-async def replace_task(task_id: TaskId, task: TaskReplace, db: CallerSession, if_match: IfMatch = None) -> Response:
+async def replace_task(
+    task_id: TaskId,
+    task: TaskReplace,
+    db: CallerSession,
+    if_match: IfMatch = None,
+    if_none_match: UnlessMatch = None,
+) -> Response:
     """Replace everything that you can set about a task."""
-    return await _update(db, task_id, task, if_match)
+    return await _update(db, task_id, task, if_match, if_none_match)
 
 
 @router.patch(
@@ -61,41 +70,60 @@ async def replace_task(task_id: TaskId, task: TaskReplace, db: CallerSession, if
     dependencies=[MergePatchBody],
     openapi_extra=merge_patch("TaskUpdate"),
 )
-async def change_task(task_id: TaskId, task: TaskUpdate, db: CallerSession, if_match: IfMatch = None) -> Response:
+async def change_task(
+    task_id: TaskId,
+    task: TaskUpdate,
+    db: CallerSession,
+    if_match: IfMatch = None,
+    if_none_match: UnlessMatch = None,
+) -> Response:
     """Change the fields of a task that are sent, and no others."""
-    return await _update(db, task_id, task, if_match)
+    return await _update(db, task_id, task, if_match, if_none_match)
 
 
 # No column is nullable: null stands for a field that was not sent.
 UPDATE = """
 update app.tasks as t set
-    text = coalesce($4, text), completed = coalesce($5, completed), "order" = coalesce($6, "order")
-where t.user_id = $1 and t.id = $2 and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+    text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
+where t.user_id = $1 and t.id = $2
+    and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+    and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
 returning to_json(t)::text, to_json(t.updated_at)::text
 """
 
 
-async def _update(db: CallerSession, task_id: TaskId, task: TaskReplace | TaskUpdate, if_match: str | None) -> Response:
-    rows = await db.fetch(UPDATE, db.user_id, task_id, expected_etags(if_match), task.text, task.completed, task.order)
+async def _update(
+    db: CallerSession,
+    task_id: TaskId,
+    task: TaskReplace | TaskUpdate,
+    if_match: str | None,
+    if_none_match: str | None,
+) -> Response:
+    etags = expected_etags(if_match, if_none_match)
+    rows = await db.fetch(UPDATE, db.user_id, task_id, *etags, task.text, task.completed, task.order)
     if not rows:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING)
+        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
     [(body, etag)] = rows
     return row_response(body, etag)
 
 
 @router.delete("/{task_id}", status_code=204, responses=DELETED)
-async def delete_task(task_id: TaskId, db: CallerSession, if_match: IfMatch = None) -> Response:
+async def delete_task(
+    task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
+) -> Response:
     """Delete a task."""
     deleted = await db.fetch(
         """
         delete from app.tasks as t
-        where t.user_id = $1 and t.id = $2 and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+        where t.user_id = $1 and t.id = $2
+            and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+            and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
         returning t.id
         """,
         db.user_id,
         task_id,
-        expected_etags(if_match),
+        *expected_etags(if_match, if_none_match),
     )
     if not deleted:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING)
+        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
     return Response(status_code=204)

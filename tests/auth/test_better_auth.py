@@ -117,7 +117,11 @@ def test_users_are_isolated_from_each_other(serve: Serve, alice_at: httpx2.Clien
 
 def test_a_token_for_somebody_else_is_refused(serve: Serve, better_auth: str, alice_at: httpx2.Client) -> None:
     hers = bearer(token(alice_at))
-    for wrong in ({"audience": f"{AUDIENCE}/"}, {"audience": better_auth}, {"issuer": f"{better_auth}/"}):
+    better_auth_url = f"{better_auth}/api/auth"  # the issuer is its origin, which `serve` takes
+    for wrong in (
+        *({"audience": f"{AUDIENCE}/"}, {"audience": better_auth}),
+        *({"issuer": f"{better_auth}/"}, {"issuer": better_auth_url}),
+    ):
         with serve(**wrong) as api:
             assert_unauthorized(api.get("/tasks", headers=hers))
 

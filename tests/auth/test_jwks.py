@@ -29,6 +29,7 @@ from tests.support.keyserver import (
     OCT,
     RSA,
     RSA_JWK,
+    SIGNERS,
     KeyServer,
     key_set,
     running,
@@ -395,7 +396,8 @@ def test_ed25519_is_another_name_of_eddsa(serve: Serve, key_server: KeyServer, a
 
 
 REASONS = {
-    "it has no kid": RSA_JWK,
+    "it has no kid, and is not the only key": RSA_JWK,
+    "its kid is no name": RSA_JWK | {"kid": 1},
     "another key has the same kid": RSA_JWK | {"kid": "RS256", "alg": "RS256"},
     "its use is not sig": RSA_JWK | {"kid": "x", "use": "enc"},
     "its key_ops have no verify": RSA_JWK | {"kid": "x", "key_ops": ["encrypt"]},
@@ -433,6 +435,55 @@ def test_useless_keys_do_not_spoil_the_others(serve: Serve, key_server: KeyServe
     key_server.document = json.dumps({"keys": [*USELESS, *JWKS]}).encode()
     with serve() as client:
         assert call(client, token("RS256")).status_code == 200
+
+
+ONLY = {name: value for name, value in JWKS[0].items() if name != "kid"}
+
+
+def without_kid(algorithm: str) -> str:
+    """Return a good token that names no key."""
+    return encode(claims(), SIGNERS[algorithm], algorithm)
+
+
+def test_a_key_that_is_the_only_one_needs_no_kid(
+    serve: Serve, key_server: KeyServer, subtests: pytest.Subtests
+) -> None:
+    """Neither in the document nor in the token; keys that are ignored do not count."""
+    documents = {
+        "no kid": (key_set(ONLY), {without_kid("EdDSA"): 200, token("EdDSA"): 200, token("EdDSA", kid="x"): 200}),
+        "a kid": (key_set(JWKS[0]), {without_kid("EdDSA"): 200, token("EdDSA"): 200, token("EdDSA", kid="x"): 401}),
+        "useless ones": (key_set({"kty": "oct", "k": "x"}, ONLY, SMALL), {without_kid("EdDSA"): 200}),
+        "two without": (key_set(ONLY, RSA_JWK), {without_kid("EdDSA"): 401, without_kid("RS256"): 401}),
+        "two, one without": (key_set(JWKS[0], RSA_JWK), {without_kid("RS256"): 401, token("EdDSA"): 200}),
+        "two with": (key_set(*JWKS[:2]), {without_kid("EdDSA"): 401, token("ES256"): 200}),
+    }
+    for name, (document, statuses) in documents.items():
+        key_server.document = document
+        with subtests.test(name), serve() as client:
+            assert [call(client, each).status_code for each in statuses] == [*statuses.values()]
+            assert_unauthorized(call(client, without_kid("RS256" if name == "no kid" else "ES256")))
+            assert_unauthorized(call(client, encode(claims(), ed25519.Ed25519PrivateKey.generate(), "EdDSA")))
+
+
+def test_redirects_are_followed_within_the_origin_only(
+    serve: Serve, key_server: KeyServer, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    origin = key_server.url.removesuffix("/jwks.json")
+    with running() as elsewhere:
+        for target, status, reason in (
+            ("/keys/", 200, ""),
+            (f"{origin}/keys", 200, ""),
+            (elsewhere.url, 503, f"it redirects from {origin} to {elsewhere.url.removesuffix('/jwks.json')}, another"),
+            (f"{origin.replace('http:', 'https:')}/keys", 503, "another origin"),
+            (f"{origin.replace('127.0.0.1', 'localhost')}/keys", 503, "another origin"),
+            ("/jwks.json", 503, "more than 5 redirects"),
+        ):
+            key_server.redirects = {"/jwks.json": target}
+            caplog.clear()
+            with subtests.test(target), serve() as client:
+                assert call(client, token("RS256")).status_code == status
+                assert reason in caplog.text
+        assert elsewhere.requests == 0
 
 
 def test_a_key_set_may_be_empty(serve: Serve, key_server: KeyServer) -> None:

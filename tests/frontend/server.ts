@@ -12,7 +12,7 @@ const server = createServer();
 
 server.listen(0, "127.0.0.1", async () => {
   const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  process.env.BETTER_AUTH_URL = baseURL;
+  process.env.BETTER_AUTH_URL = `${baseURL}/api/auth`; // with a path, so that it is not what its tokens have as `iss`
   const { auth } = await import("./lib/auth"); // now that it knows its address
   const handler = toNodeHandler(auth);
 

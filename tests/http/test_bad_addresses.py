@@ -6,7 +6,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.support.refusals import assert_refused, untouched
+from tests.support.refusals import assert_refused, codes, untouched
 
 METHODS = ("GET", "PUT", "PATCH", "DELETE")
 BODY = b'{"text": "Buy milk", "completed": false, "order": 0}'
@@ -76,6 +76,30 @@ def test_a_parameter_of_the_list_that_is_unknown_or_out_of_bounds_is_refused(
     for name, value in BAD_PARAMETERS:
         with subtests.test(name=name, value=value[:40]):
             assert_refused(alice.get("/tasks", params={name: value}), 422, name)
+
+
+REPEATED = {
+    "limit=1&limit=1": ["limit"],
+    "limit=1&limit=2": ["limit"],
+    "sort=order&limit=1&sort=order&limit=": ["sort", "limit"],
+    "l%69mit=1&limit=1": ["limit"],
+    "completed=true&completed=true": ["completed"],
+    "unknown=1&unknown=1": ["unknown"],
+    "=&=": [""],
+}
+
+
+def test_a_parameter_that_is_sent_twice_is_refused(
+    admin: psycopg.Connection, alice: httpx2.Client, subtests: pytest.Subtests
+) -> None:
+    """Which one is meant depends on who reads it: a proxy may have checked the other one."""
+    for query, names in REPEATED.items():
+        with subtests.test(query), untouched(admin):
+            response = alice.get(f"/tasks?{query}")
+            assert_refused(response, 422, *names)
+            assert codes(response) == ["repeated_parameter"] * len(names)
+    with untouched(admin):
+        assert_refused(alice.delete("/tasks?completed=true&completed=true"), 422, "completed")
 
 
 def bad_cursors(good: str) -> dict[str, str]:

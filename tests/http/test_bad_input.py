@@ -1,5 +1,6 @@
 """Bodies that are not valid: refused with a reason and a place, and no row has changed."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -138,6 +139,13 @@ NO_OBJECT = {
     "deep object": b"[" + b'{"text":' * 7_000 + b"1" + b"}" * 7_000 + b"]",
     "deep and never closed": b"[" * 60_000,
     "deep in a field": body(text="[" * 10_000 + "]" * 10_000),
+    "UTF-16": body().decode().encode("utf-16"),
+    "UTF-32": body().decode().encode("utf-32"),
+    "a surrogate in UTF-8": body().replace(b"Buy", b"\xed\xa0\x80"),
+    "two BOMs": b"\xef\xbb\xbf" * 2 + body(),
+    "a name twice": body()[:-1] + b',"order":0}',
+    "a name twice, once escaped": body()[:-1] + b',"\\u006frder":1}',
+    "a name twice in an object of a field": body(text='{"a": 1, "a": 2}'),
 }
 
 
@@ -147,10 +155,28 @@ def test_a_body_that_is_no_json_object_is_refused(stage: Stage, subtests: pytest
             assert_refused(stage.send(method, content), 422, "#")
 
 
-def test_a_surrogate_in_utf_8_is_refused(stage: Stage, subtests: pytest.Subtests) -> None:
+CODES: dict[str, tuple[str, dict[str, object]]] = {
+    "a comma too many": ("invalid_json", {"position": 20}),
+    "not UTF-8": ("not_utf8", {}),
+    "UTF-16": ("not_utf8", {}),
+    "a name twice": ("repeated_name", {"name": "order"}),
+    "a number longer than Python reads": ("too_many_digits", {}),
+    "deep array": ("too_deep", {}),
+    "array": ("wrong_type", {"expected": "object"}),
+    "empty": ("missing", {}),
+}
+
+
+def test_why_a_body_is_no_json_has_a_code(stage: Stage) -> None:
+    for name, (code, parameters) in CODES.items():
+        [error] = stage.send("POST", NO_OBJECT[name]).json()["errors"]
+        assert (error["code"], error | parameters) == (code, error), name
+
+
+def test_a_byte_order_mark_is_ignored(stage: Stage) -> None:
+    """RFC 8259, 8.1."""
     for method in WRITES:
-        with subtests.test(method), stage.untouched():
-            assert_refused(stage.send(method, body().replace(b"Buy", b"\xed\xa0\x80")), 422, "#/text")
+        assert stage.send(method, b"\xef\xbb\xbf" + body()).is_success
 
 
 def test_every_field_that_is_wrong_is_reported_at_once(stage: Stage) -> None:
@@ -197,8 +223,25 @@ def test_a_body_that_does_not_say_it_is_json_is_refused(stage: Stage, subtests: 
             assert_refused(stage.send(method, body(), header), 415)
 
 
+def test_a_body_that_says_that_it_is_not_utf_8_or_compressed_is_refused(stage: Stage) -> None:
+    for charset in ("iso-8859-1", "utf-16", "utf-16le", "windows-1252", "utf-7", "x"):
+        with stage.untouched():
+            response = stage.send("PUT", body(), {"Content-Type": f"application/json; charset={charset}"})
+        assert_refused(response, 415)
+        assert response.headers["accept"] == "application/json"
+    for coding in ("gzip", "deflate", "br", "zstd", "identity, gzip"):
+        with stage.untouched():
+            response = stage.send("PUT", gzip.compress(body()), JSON | {"Content-Encoding": coding})
+        assert_refused(response, 415)
+        assert response.headers["accept-encoding"] == "identity"
+    assert stage.send("PUT", body(), JSON | {"Content-Encoding": "identity"}).status_code == 200
+
+
 def test_json_may_be_declared_as_the_standard_allows(stage: Stage) -> None:
-    for content_type in ("application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"):
+    for content_type in (
+        *("application/json; charset=utf-8", "Application/JSON", "application/json ;x=y", "application/json;"),
+        *('application/json; charset="UTF-8"', "application/json;charset=utf8", "application/json; charset=us-ascii"),
+    ):
         assert stage.send("POST", body(), {"Content-Type": content_type}).status_code == 201, content_type
 
 

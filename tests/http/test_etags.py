@@ -144,6 +144,15 @@ def test_who_has_not_gets_the_current_etag_and_nothing_is_written(
     assert write.send(alice, task, If_Match=response.headers["etag"]).status_code == write.success
 
 
+def test_who_sends_what_a_proxy_made_of_the_etag_is_told_so(alice: httpx2.Client, task: str) -> None:
+    """A proxy that compresses makes a strong ETag a weak one, which never matches (RFC 9110, 13.1.1)."""
+    tag = etag(alice, task)
+    for write in (*WRITES, Write("GET", None, 200)):
+        refused = write.send(alice, task, If_Match=f"W/{tag}")
+        assert (refused.status_code, "W/ in front" in refused.json()["detail"]) == (412, True)
+        assert "has changed" in write.send(alice, task, If_Match='W/"0"').json()["detail"]
+
+
 @EVERY_WRITE
 def test_an_if_match_that_is_no_etag_is_refused_as_such(
     write: Write, alice: httpx2.Client, admin: psycopg.Connection, task: str
@@ -194,3 +203,88 @@ def test_without_if_match_every_writer_wins_and_the_last_one_stays(
 
     assert [response.status_code for response in responses] == [200] * 3
     assert [response.json() for response in responses].count(alice.get(task).json()) == 1
+
+
+# ---- If-None-Match of a write, If-Match of a read, both, and neither ---------------------------------
+
+
+@EVERY_WRITE
+def test_a_write_can_ask_for_any_version_but_some(
+    write: Write, alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
+    task = path(add(alice))
+    tag = etag(alice, task)
+    for seen in (tag, f"W/{tag}", f'"0", {tag}', f',"1,2",W/{tag} ,', "*"):
+        with untouched(admin):
+            response = write.send(alice, task, If_None_Match=seen)
+        assert_refused(response, 412)
+        assert response.headers["etag"] == tag, seen
+    for seen in ("", tag.strip('"'), f"*, {tag}", "garbage"):
+        with untouched(admin):
+            assert_refused(write.send(alice, task, If_None_Match=seen), 422, "If-None-Match")
+    for seen in ('"0"', '"0", W/"1"', '""'):
+        assert write.send(alice, path(add(alice)), If_None_Match=seen).status_code == write.success
+
+
+@EVERY_WRITE
+def test_if_match_comes_before_if_none_match_and_both_must_hold(
+    write: Write, alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
+    """RFC 9110, 13.2.2."""
+    task = path(add(alice))
+    tag = etag(alice, task)
+    for match, none_match in ((tag, tag), (tag, "*"), ("*", tag), ("*", "*"), ('"0"', '"0"'), ('"0"', tag)):
+        with untouched(admin):
+            assert_refused(write.send(alice, task, If_Match=match, If_None_Match=none_match), 412)
+    for unknown in ("*", '"0"', tag):
+        assert_refused(write.send(alice, UNKNOWN, If_None_Match=unknown), 404)
+    assert write.send(alice, task, If_Match=f'"0",{tag}', If_None_Match='"0"').status_code == write.success
+
+
+def test_a_read_can_ask_for_one_version_only(alice: httpx2.Client, task: str) -> None:
+    tag = etag(alice, task)
+    for method in ("GET", "HEAD"):
+        for seen in (tag, f'"0", {tag}', "*"):
+            assert alice.request(method, task, headers={"If-Match": seen}).status_code == 200
+        for seen in ('"0"', f"W/{tag}"):
+            response = alice.request(method, task, headers={"If-Match": seen, "If-None-Match": tag})
+            assert (response.status_code, response.headers["etag"]) == (412, tag)
+        both = {"If-Match": tag, "If-None-Match": tag}
+        assert alice.request(method, task, headers=both).status_code == 304
+    assert_refused(alice.get(task, headers={"If-Match": "0"}), 422, "If-Match")
+    assert_refused(alice.get(UNKNOWN, headers={"If-Match": '"0"'}), 404)
+
+
+OF_LISTS: dict[str, tuple[str, Json | None]] = {
+    "GET": ("/tasks", None),
+    "POST": ("/tasks", {"text": "Buy bread"}),
+    "PATCH": ("/tasks", {"tasks": []}),
+    "DELETE": ("/tasks?completed=true", None),
+}
+
+
+@pytest.mark.parametrize("method", OF_LISTS)
+def test_a_condition_that_cannot_hold_on_a_list_is_refused_and_any_other_holds(
+    method: str, alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
+    """A list has no ETag (RFC 9110, 13.1.1 and 13.1.2)."""
+    task = add(alice, completed=True)
+    where, json = OF_LISTS[method]
+    if method == "PATCH":
+        json = {"tasks": [{"id": task["id"], "order": 7}]}
+    tag = f'"{task["updated_at"]}"'
+    for name, values in {"If-Match": (tag, f"W/{tag}", "garbage", ""), "If-None-Match": ("*", "garbage")}.items():
+        for value in values:
+            with untouched(admin):
+                assert_refused(alice.request(method, where, json=json, headers={name: value}), 422, name)
+    for headers in ({"If-Match": "*"}, {"If-None-Match": tag}, {"If-None-Match": f'"0", W/{tag}'}):
+        assert alice.request(method, where, json=json, headers=headers).is_success
+
+
+def test_dates_are_no_conditions_because_no_response_has_one(alice: httpx2.Client, task: str) -> None:
+    """RFC 9110, 13.1.3 to 13.1.5: without Last-Modified they are ignored; without ranges, If-Range is."""
+    long_ago, ahead = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+    response = alice.get(task, headers={"If-Modified-Since": ahead, "Range": "bytes=0-1", "If-Range": '"0"'})
+    assert (response.status_code, "last-modified" in response.headers) == (200, False)
+    assert "accept-ranges" not in response.headers
+    assert alice.patch(task, json={"order": 1}, headers={"If-Unmodified-Since": long_ago}).status_code == 200

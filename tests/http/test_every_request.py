@@ -18,6 +18,7 @@ import pytest
 
 from api.settings import Settings
 from tests.support.database import Url
+from tests.support.refusals import assert_refused
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
 from tests.support.tokens import bearer, make_token
 
@@ -106,14 +107,13 @@ def test_every_error_has_the_same_shape(alice: httpx2.Client) -> None:
     assert {name: response.status_code for name, response in responses.items()} == {
         name: STATUSES[name] for name in BAD
     }
-    # Only a browser reads the response to a preflight. Starlette refuses in plain text.
-    assert responses.pop("refused preflight").text == "Disallowed CORS origin"
     types = {name: response.headers["content-type"] for name, response in responses.items()}
     assert types == dict.fromkeys(responses, "application/problem+json")
     for response in responses.values():
         problem = response.json()
         more = {"errors"} if response.status_code == 422 else set()
-        assert problem.keys() == {"type", "title", "status", "detail", "request_id"} | more
+        assert problem.keys() == {"type", "title", "status", "detail", "code", "request_id"} | more
+        assert problem["type"] == f"/docs/errors#{problem['code']}"
         assert (problem["status"], problem["request_id"]) == (response.status_code, response.headers["x-request-id"])
         assert problem["title"] == TITLES[response.status_code]
         assert problem["detail"]
@@ -136,10 +136,11 @@ def test_an_internal_error_tells_the_caller_nothing_and_the_log_everything(
 
     assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
     assert response.json() == {
-        "type": "about:blank",
+        "type": "/docs/errors#internal_error",
         "title": "Internal Server Error",
         "status": 500,
         "detail": "Internal error. Report the request_id.",
+        "code": "internal_error",
         "request_id": "the-id",
     }
     assert response.headers["x-request-id"] == "the-id"
@@ -393,6 +394,7 @@ def test_without_configured_origins_no_page_may_call(settings: Settings) -> None
 
 def test_a_preflight_needs_no_token_and_allows_what_the_api_uses(anonymous: httpx2.Client) -> None:
     asked = "authorization,content-type,idempotency-key,if-match,if-none-match,x-request-id"
+    asked += ",baggage,sentry-trace,traceparent,tracestate"
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
         response = anonymous.options("/tasks", headers=PREFLIGHT | headers)
@@ -408,6 +410,18 @@ def test_a_preflight_refuses_other_methods_and_headers(anonymous: httpx2.Client)
     for header, value in (("Method", "TRACE"), ("Headers", "Authorization, X-Evil")):
         response = anonymous.options("/tasks", headers=PREFLIGHT | {f"Access-Control-Request-{header}": value})
 
-        assert response.status_code == 400
+        assert_refused(response, 400)
+        assert response.json()["code"] == "cors_refused"
+        assert response.json()["detail"].startswith(f"Disallowed CORS {header.lower()}. ")
+        assert cors(response)["access-control-allow-origin"] == ORIGIN
         assert "trace" not in names(cors(response)["access-control-allow-methods"])
         assert "x-evil" not in names(cors(response)["access-control-allow-headers"])
+
+
+def test_more_headers_can_be_allowed(settings: Settings) -> None:
+    more = settings.model_copy(update={"cors_headers": ("X-Tenant", "x-datadog-trace-id")})
+    with serving(more) as address, httpx2.Client(base_url=address) as client:
+        asked = {"Access-Control-Request-Headers": "authorization, x-datadog-trace-id,x-tenant"}
+        response = client.options("/tasks", headers=PREFLIGHT | asked)
+    assert response.status_code == 200
+    assert {"x-tenant", "x-datadog-trace-id", "if-match"} <= names(cors(response)["access-control-allow-headers"])

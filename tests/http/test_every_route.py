@@ -1,6 +1,7 @@
 """What every route promises, whoever adds it: its document is true, it needs a token, its errors have one shape."""
 
 import inspect
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from api.http import docs_page
 from tests.support.database import Url
-from tests.support.forgery import assert_unauthorized
+from tests.support.forgery import assert_asked_for_token, assert_unauthorized
 from tests.support.health import assert_unavailable
 from tests.support.refusals import untouched
 from tests.support.routes import (
@@ -49,7 +50,13 @@ def test_the_document_has_every_route_of_a_resource_and_only_these_are_not_in_it
     others = {context.path for context in CONTEXTS if not isinstance(context.original_route, APIRoute)}
 
     assert sorted(each for each in documented if each[0] != "PARAMETERS") == ROUTES
-    assert others == {"/openapi.json", "/docs", "/metrics", *(f"/docs/assets/{name}" for name in docs_page.NAMES)}
+    assert others == {
+        "/openapi.json",
+        "/docs",
+        "/docs/errors",
+        "/metrics",
+        *(f"/docs/assets/{name}" for name in docs_page.NAMES),
+    }
     assert set(ROUTES) > OPEN
     assert "/tasks" in COLLECTIONS
 
@@ -82,9 +89,46 @@ def test_every_route_but_health_needs_a_token_and_says_so(
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for route in NEEDS_TOKEN:
         with subtests.test(" ".join(route)), untouched(admin):
-            assert_unauthorized(call(anonymous, route))
+            assert_asked_for_token(call(anonymous, route))
             assert_unauthorized(call(anonymous, route, headers=bearer("forged")))
             assert operation(*route)["security"] == [{name: []}]
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "an id": {"row": "x"},
+    "a parameter": {"params": {"limit": "0", "unknown": "1"}},
+    "a header": {"headers": {"If-Match": "x", "If-None-Match": "x", "Idempotency-Key": "a b"}},
+    "no JSON": {"content": "{", "json": None, "headers": {"Content-Type": "application/json"}},
+    "no UTF-8": {"content": b"\xff", "json": None, "headers": {"Content-Type": "application/json"}},
+    "another type": {"content": "text=x", "json": None, "headers": {"Content-Type": "text/plain"}},
+    "not a field": {"json": {"unknown": 1}},
+    "too large": {"json": {"text": "x" * 70_000}},
+    "compressed": {"headers": {"Content-Encoding": "gzip"}},
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_who_is_calling_is_asked_before_anything_that_was_sent_is_looked_at(
+    what: str, anonymous: httpx2.Client
+) -> None:
+    for route in NEEDS_TOKEN:
+        sent = BAD[what] if "content" not in BAD[what] or route[0] != "GET" else {}
+        assert_asked_for_token(call(anonymous, route, **sent))
+        headers = sent.get("headers", {}) | bearer("forged")
+        assert_unauthorized(call(anonymous, route, **sent | {"headers": headers}))
+
+
+def test_the_body_of_a_request_without_a_token_is_not_read(base_url: str) -> None:
+    """The response is there while the body is still to come."""
+    url = httpx2.URL(base_url)
+    for method, path in NEEDS_TOKEN:
+        with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+            target = path.replace("{", "").replace("}", "")
+            head = (
+                f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+            )
+            connection.sendall(head.encode() + b'{"text"')
+            assert connection.recv(1000).startswith(b"HTTP/1.1 401 "), (method, path)
 
 
 def test_health_is_open_and_says_so(anonymous: httpx2.Client) -> None:
@@ -134,12 +178,10 @@ def test_a_route_documents_every_error_that_it_can_respond_with(route: Route) ->
 
 
 @EVERY_ROUTE
-def test_a_write_to_one_row_takes_if_match_and_a_read_if_none_match(route: Route) -> None:
+def test_every_route_of_one_row_takes_if_match_and_if_none_match(route: Route) -> None:
     method, path = route
-    expected = {"GET": {"If-None-Match"}, "PUT": {"If-Match"}, "PATCH": {"If-Match"}, "DELETE": {"If-Match"}}
-    assert set(parameters(method, path, "header")) == (
-        expected[method] if "{" in path else {"Idempotency-Key"} if route == ("POST", path) else set()
-    )
+    of_lists = {"Idempotency-Key"} if method == "POST" else set()
+    assert set(parameters(method, path, "header")) == ({"If-Match", "If-None-Match"} if "{" in path else of_lists)
 
 
 # ---- and what it responds with -----------------------------------------------------------------------

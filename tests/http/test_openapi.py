@@ -87,7 +87,7 @@ def expected_headers(method: str, path: str) -> dict[str, set[str]]:
     if path in COLLECTIONS and method in {"GET", "POST"}:
         return {"200": {"Link"}} if method == "GET" else {"201": {"Location", "ETag", "Idempotency-Replayed"}}
     if path in COLLECTIONS.values():
-        statuses = {"GET": ("200", "304"), "DELETE": ("412",)}.get(method, ("200", "412"))
+        statuses = {"GET": ("200", "304", "412"), "DELETE": ("412",)}.get(method, ("200", "412"))
         return {status: {"ETag"} for status in statuses}
     return {}
 
@@ -104,6 +104,7 @@ def test_headers_are_described_where_they_are_read_and_sent() -> None:
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "Idempotency-Key": ('"a b"', '"a\\\\b"', "k" * 255, f'"{"k" * 256}"', "a b", '"', ""),
+    "If-None-Match": ('"1"', 'W/"1", "2"', ', "é" ,', "1", '"1', "**", "* *", ""),
     "If-Match": ("*", '"1"', 'W/"1", "2"', ', "é" ,', "1", '"1', "**", "* *", ""),
 }
 

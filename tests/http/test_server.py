@@ -13,18 +13,21 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Message
 
+from api.http.codes import PROBLEMS
 from api.http.server import Protocol, UseProtocol
 from api.main import create_app
 from api.settings import Settings
-from tests.support.database import ROOT
+from tests.support.database import ROOT, Url
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
-from tests.support.tokens import JWT_SECRET
+from tests.support.tokens import JWT_SECRET, make_token
 
 NO_DATABASE = "postgresql://app_api@127.0.0.1:1/nowhere"
 LINE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+ANONYMOUS = b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = ANONYMOUS + f"Authorization: Bearer {make_token('alice', lifetime=3600)}\r\n".encode()
 PIECE = b"x" * 65_536
 
 
@@ -88,8 +91,10 @@ def assert_refused(received: bytes, status: int, detail: str) -> str:
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert problem.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+    assert problem["type"] == f"/docs/errors#{problem['code']}"
     assert (problem["status"], problem["request_id"]) == (status, headers["x-request-id"])
+    assert PROBLEMS[problem["code"]].status == status
     assert detail in problem["detail"]
     return headers["x-request-id"]
 
@@ -159,6 +164,20 @@ def test_what_surrounds_a_chunked_body_is_bounded_like_a_head(base_url: str, sta
         taken = send_all(connection, iter([start, *[PIECE] * 1600]))
 
     assert taken < 50_000_000
+
+
+def test_a_body_that_goes_on_after_its_response_gets_no_second_one(base_url: str) -> None:
+    """A client would take it for the response to its next request."""
+    for rest in (b"1;a=" + PIECE, b"no chunk\r\n", b"1\r\na\r\n0\r\na" + PIECE):
+        with connected(base_url) as connection:
+            connection.sendall(ANONYMOUS + b"Transfer-Encoding: chunked\r\n\r\n")
+            received = connection.recv(65_536)
+            send_all(connection, iter([rest, PIECE]))
+            with suppress(ConnectionError):
+                received += read_all(connection)
+
+        assert received.startswith(b"HTTP/1.1 401 ")
+        assert received.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_trailer_is_no_header(base_url: str) -> None:
@@ -234,11 +253,12 @@ def test_the_second_head_of_a_connection_has_no_more_time(hasty_url: str) -> Non
     assert_refused(received[received.rindex(b"HTTP/1.1 ") :], 408, "too long")
 
 
-def test_a_body_that_never_ends_is_refused(hasty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_ends_is_refused(settings: Settings, url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.http.middleware.BODY_SECONDS", 0.2)
-    for start in (POST + b"Content-Length: 60000\r\n\r\n{", CHUNKED + b"9999\r\n"):
-        with connected(hasty_url) as connection:
-            assert_refused(trickle(connection, start), 408, "too long")
+    with serving(settings.model_copy(update={"database_url": SecretStr(url("app_api"))}), http=Hasty) as address:
+        for start in (POST + b"Content-Length: 60000\r\n\r\n{", CHUNKED + b"9999\r\n"):
+            with connected(address) as connection:
+                assert_refused(trickle(connection, start), 408, "too long")
 
 
 def test_a_body_that_nobody_reads_has_no_more_time(hasty_url: str) -> None:

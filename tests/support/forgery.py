@@ -37,7 +37,15 @@ def base64url(raw: bytes) -> str:
 def assert_unauthorized(response: httpx2.Response) -> None:
     """See that the response is the same as to all bad tokens."""
     assert_refused(response, 401)
+    assert response.json()["code"] == "invalid_token"
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+def assert_asked_for_token(response: httpx2.Response) -> None:
+    """See that the response is the one to a request without a token: a challenge that says nothing of an error."""
+    assert_refused(response, 401)
+    assert response.json()["code"] == "missing_token"
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 def assert_all_unauthorized(

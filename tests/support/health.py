@@ -22,7 +22,7 @@ def assert_unavailable(response: httpx2.Response, **members: object) -> None:
     """The response is a 503 in the shape of all errors, and has these members besides."""
     assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
     problem = response.json()
-    assert problem.keys() - members.keys() - {"code"} == {"type", "title", "status", "detail", "request_id"}
+    assert problem.keys() - members.keys() == {"type", "title", "status", "detail", "code", "request_id"}
     assert {name: problem.get(name, "absent") for name in members} == members
 
 

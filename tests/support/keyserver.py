@@ -52,7 +52,7 @@ def key_set(*keys: object) -> bytes:
 
 
 class KeyServer(ThreadingHTTPServer):
-    """Responds at every path with `status`, `headers` and `document`.
+    """Responds at every path with `status`, `headers` and `document`, but where one of `redirects` leads elsewhere.
 
     It waits until `responding` is set, and for `pause` seconds before each byte of the document.
     """
@@ -60,6 +60,7 @@ class KeyServer(ThreadingHTTPServer):
     status = 200
     headers: Mapping[str, str] = MappingProxyType({})
     document = key_set(*JWKS)
+    redirects: Mapping[str, str] = MappingProxyType({})  # by path
     pause = 0.0
 
     def __init__(self, port: int) -> None:
@@ -94,6 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
         server.responding.wait()
         # The client may have given up.
         with suppress(OSError):
+            if target := server.redirects.get(self.path):
+                self.send_response(302)
+                self.send_header("Location", target)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             self.send_response(server.status)
             for name, value in {"Content-Length": str(len(server.document)), **server.headers}.items():
                 self.send_header(name, value)

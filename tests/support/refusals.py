@@ -6,11 +6,14 @@ from contextlib import contextmanager
 import httpx2
 import psycopg
 
+from api.http.codes import PROBLEMS, parameters
 from tests.support.tables import tenant_tables
 
 TITLES = {
+    400: "Bad Request",
     401: "Unauthorized",
     404: "Not Found",
+    405: "Method Not Allowed",
     412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
@@ -25,14 +28,23 @@ def assert_refused(response: httpx2.Response, status: int, *places: str) -> None
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
-    assert list(problem) == ["type", "title", "status", "detail", "request_id", *(["errors"] if places else [])]
-    assert (problem["type"], problem["title"]) == ("about:blank", TITLES[status])
-    assert problem["status"] == status
+    members = ["type", "title", "status", "detail", "code", "request_id"]
+    assert list(problem) == [*members, *(["errors"] if places else [])]
+    assert (problem["type"], problem["title"]) == (f"/docs/errors#{problem['code']}", TITLES[status])
+    assert (problem["status"], PROBLEMS[problem["code"]].status) == (status, status)
     assert problem["request_id"] == response.headers["x-request-id"]
     assert problem["detail"]
     errors = problem.get("errors", [])
     assert [error.get("pointer") or error.get("parameter") for error in errors] == list(places)
-    assert all(error["detail"] and len(error) == 2 for error in errors)
+    for error in errors:
+        assert error["detail"]
+        assert error["code"] != "invalid"  # nobody has thought of it
+        assert error.keys() - {"pointer", "parameter"} == {"code", "detail", *parameters(error["code"])}
+
+
+def codes(response: httpx2.Response) -> list[str]:
+    """Return the code of each member of `errors`."""
+    return [error["code"] for error in response.json()["errors"]]
 
 
 @contextmanager

@@ -25,9 +25,10 @@ AccessLog = Callable[[], list[dict[str, Any]]]
 
 
 @contextmanager
-def serving(settings: Settings, *, http: type[asyncio.Protocol] = Protocol) -> Iterator[str]:
+def serving(settings: Settings, *, http: type[asyncio.Protocol] = Protocol, root_path: str = "") -> Iterator[str]:
     """Serve the real app on a free port of 127.0.0.1; give its address."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", http=http))
+    options: dict[str, Any] = {"port": 0, "log_config": None, "lifespan": "on", "http": http, "root_path": root_path}
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -144,7 +144,7 @@ def test_a_task_may_be_named_once(alice: httpx2.Client, admin: psycopg.Connectio
     with untouched(admin):
         response = change(alice, {"id": task["id"], "order": 1}, {"id": task["id"], "order": 2})
     assert_refused(response, 422, "#")
-    assert response.json()["errors"][0]["detail"] == "each task may be named once"
+    assert response.json()["errors"][0]["code"] == "repeated_id"
 
 
 def test_only_json_is_read(alice: httpx2.Client) -> None:

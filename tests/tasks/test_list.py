@@ -120,7 +120,8 @@ def test_a_cursor_of_another_list_is_refused_with_the_name_of_its_list(alice: ht
             continue
         assert_refused(response, 422, "cursor")
         [error] = response.json()["errors"]
-        assert error["detail"] == "is of the list /tasks?" + "&".join(f"{k}={v}" for k, v in listed(mine).items())
+        assert error["code"] == "cursor_of_another_list"
+        assert error["of"] == "/tasks?" + "&".join(f"{k}={v}" for k, v in listed(mine).items())
         assert "another list" in response.json()["detail"]
 
 

@@ -184,7 +184,7 @@ def test_patch_that_changes_nothing_is_refused(alice: httpx2.Client) -> None:
     assert response.status_code == 422
     [error] = response.json()["errors"]
     assert error["pointer"] == "#"
-    assert error["detail"] == "at least one of text, completed and order is needed"
+    assert (error["code"], error["fields"]) == ("nothing_to_change", ["text", "completed", "order"])
     assert alice.get(path(task)).json() == task
 
 

@@ -2,6 +2,9 @@
 
 from api.${plural} import list, routes  # noqa: A004 - a module's name, as in every resource
 from api.${plural}.examples import PROBLEMS, SCHEMAS
+% if texts:
+from api.http.codes import field_error
+% endif
 from api.http.resource import Resource
 
 ${PLURAL} = Resource(
@@ -9,11 +12,11 @@ ${PLURAL} = Resource(
     examples=SCHEMAS,
     problems=PROBLEMS,
 % if texts:
-    # In the caller's words. The models check the same first; this is for what they miss.
+    # The models check the same first; this is for what they miss.
     constraints={
 % for field in texts:
-        "${plural}_${field.name}_length": {"pointer": "#/${field.name}", "detail": "must have 1 to 500 characters"},
-        "${plural}_${field.name}_not_blank": {"pointer": "#/${field.name}", "detail": "must not be only white space"},
+        "${plural}_${field.name}_length": field_error("too_long", pointer="#/${field.name}", limit=500),
+        "${plural}_${field.name}_not_blank": field_error("blank", pointer="#/${field.name}"),
 % endfor
     },
 % endif

@@ -1,0 +1,43 @@
+"""CORS, where a refused preflight is a problem like every other error."""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.http.codes import PROBLEMS
+from api.http.problems import problem
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
+    *("baggage", "sentry-trace", "traceparent", "tracestate"),  # a page whose requests are traced sends them with each
+)
+EXPOSED = ("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID")
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, for what this API uses; it would refuse a preflight in plain text."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], more_headers: Sequence[str]) -> None:
+        """Wrap `app`. Pages of `origins` may call it, and send `more_headers` beside HEADERS."""
+        headers = (*HEADERS, *more_headers)
+        super().__init__(
+            app, allow_origins=origins, allow_methods=METHODS, allow_headers=headers, expose_headers=EXPOSED
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if {"origin", "access-control-request-method"} <= {*headers}:
+                response = self.preflight_response(headers)
+                if response.status_code != 200:  # noqa: PLR2004 - it is 400
+                    kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+                    detail = f"{bytes(response.body).decode()}. {PROBLEMS['cors_refused'].remedy}"
+                    response = problem(Request(scope), 400, detail, code="cors_refused", headers=kept)
+                await response(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
