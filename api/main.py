@@ -3,19 +3,22 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 
 from api.admin import serving_admin
 from api.auth.tokens import Verifier
-from api.health.probe import Probe
-from api.health.readiness import Readiness, schema_revision
+from api.health.availability import Availability
+from api.health.readiness import Readiness
 from api.health.routes import HEALTH
 from api.http.docs_page import serve_docs
 from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
@@ -23,12 +26,14 @@ from api.http.openapi import complete_document
 from api.http.problems import exception_handlers
 from api.http.resource import Resource
 from api.http.server import UseProtocol
+from api.http.workers import end_parent
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
-from db.pool import Pool
+from db.connect import connect
+from db.pool import CONNECT_TIMEOUT, Pool
 
 RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
@@ -37,8 +42,8 @@ class State(TypedDict):
     """What lives as long as the app, as `request.state`."""
 
     pool: Pool
+    database: Availability
     readiness: Readiness
-    probe: Probe[str | None]
     tokens: Verifier
     shows_reasons: bool  # whether /health does
 
@@ -47,18 +52,26 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the API. It starts whatever its database is like, and says at /health what is wrong."""
     url = settings.database_url.get_secret_value()
     cache_size = settings.database_statement_cache_size
+    connect_for_checks = partial(
+        connect,
+        url,
+        application_name="partywall health",
+        statement_cache_size=cache_size,
+        seconds=CONNECT_TIMEOUT,
+    )
     constraints = {k: v for each in RESOURCES for k, v in each.constraints.items()}
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         async with (
             Pool(url, size=settings.database_pool_size, statement_cache_size=cache_size) as pool,
-            Readiness(url, pool, statement_cache_size=cache_size) as readiness,
-            aclosing(Probe(url, schema_revision)) as probe,
+            Availability(connect_for_checks, pool, tolerance=settings.database_unavailable_after) as database,
+            Readiness(connect_for_checks, pool, database) as readiness,
             aclosing(Verifier(settings)) as tokens,
         ):
+            await asyncio.gather(database.first_check(), readiness.first_check())
             shown = settings.admin_port is None
-            state = State(pool=pool, readiness=readiness, probe=probe, tokens=tokens, shows_reasons=shown)
+            state = State(pool=pool, database=database, readiness=readiness, tokens=tokens, shows_reasons=shown)
             async with serving_admin(settings.admin_host, settings.admin_port, state):
                 yield state
 
@@ -107,7 +120,14 @@ def create_app(settings: Settings) -> FastAPI:
 @cache
 def _app() -> ASGIApp:
     configure_logging()
-    return UseProtocol(create_app(load_settings()))
+    try:
+        settings = load_settings()
+    except SystemExit as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.stderr.flush()
+        end_parent()
+        raise SystemExit(STARTUP_FAILURE) from None
+    return UseProtocol(create_app(settings))
 
 
 def __getattr__(name: str) -> ASGIApp:

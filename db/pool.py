@@ -35,6 +35,7 @@ class Pool:
         statements. `checkout_timeout` is in seconds, if not that of a request.
         """
         self.size = size
+        self.responded_at: float | None = None  # when the server has last ended a transaction, by the loop's clock
         self._checkout_timeout = checkout_timeout
         self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
@@ -78,6 +79,8 @@ class Pool:
         The connection's own transaction status does not tell: it lags until a pending response is read.
         """
         generation, _ = self._checked_out.pop(connection)
+        if clean:
+            self.responded_at = self._loop.time()
         if not clean:
             self._closing.add(connection)
             self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)

@@ -30,6 +30,7 @@ from starlette.responses import Response
 
 from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response
+from api.observability.logs import cause_of
 from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.errors")
@@ -137,7 +138,7 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
     """Return what the caller is told about `error`; what it must not be told goes to the log."""
     match error:
         case UnavailableError() | DatabaseUnavailableError():
-            log.warning("unavailable", exc_info=error, extra=_request_id(request))
+            request.state["cause"] = cause_of(error)
             return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
         case ApiError():
             return problem(request, error.status, error.detail, errors=error.errors, headers=error.headers)
@@ -205,8 +206,11 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
         return _internal_error(request, error)
     status, detail = known
-    log.warning("refused by the database", exc_info=error, extra=_request_id(request))
-    return problem(request, status, detail, headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+    if status != HTTPStatus.SERVICE_UNAVAILABLE:
+        request.state["cause"] = state  # a message may repeat what the caller sent
+        return problem(request, status, detail)
+    request.state["cause"] = cause_of(error)
+    return problem(request, status, detail, headers=RETRY)
 
 
 def _internal_error(request: Request, error: Exception) -> Response:

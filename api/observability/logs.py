@@ -48,3 +48,12 @@ def write_access(request: Mapping[str, object]) -> None:
     with suppress(OSError, ValueError):  # a full disk; a stream that is closed
         sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
+
+
+def cause_of(error: BaseException) -> str:
+    """Return why, in one line: of an error of PostgreSQL's the SQLSTATE and the message, without its details."""
+    root = error.__cause__ or error
+    sentence = str(root).partition("\n")[0]
+    if not sentence:
+        sentence = "no response in time" if isinstance(root, TimeoutError) else type(root).__name__
+    return " ".join(filter(None, (getattr(root, "sqlstate", None), sentence)))
