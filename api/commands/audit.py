@@ -93,7 +93,8 @@ def _development_url(data_dir: Path) -> str:
     cluster = Cluster(data_dir)
     if not cluster.is_running:
         raise CannotAuditError(
-            f"cannot audit: no database runs in {data_dir}; start it with make dev, or set DATABASE_URL"
+            f"cannot audit: no database runs in {data_dir}; start it with {line_to_paste(data_dir, 'dev')},"
+            " or export DATABASE_URL"
         )
     return cluster.url("app_api")
 

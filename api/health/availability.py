@@ -25,7 +25,7 @@ class Availability:
     """What the database said when it was last asked."""
 
     def __init__(self, connect: Connect, pool: Pool, *, tolerance: float) -> None:
-        """Check the database of `connect` and `pool`. It is unavailable after `tolerance` seconds without a response."""
+        """Check by `connect` and `pool`. The database is unavailable after `tolerance` seconds without a response."""
         self.read_only = False
         self.revision: str | None = None  # of the schema; None if there is none that the API may read
         self._pool = pool

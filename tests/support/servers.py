@@ -68,8 +68,8 @@ def caller(base_url: str, subject: str) -> httpx2.Client:
 
 
 @contextmanager
-def calling(database_url: str) -> Iterator[httpx2.Client]:
-    """Serve the app on this database; give a client without a token."""
-    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
+def calling(database_url: str, **more: Any) -> Iterator[httpx2.Client]:
+    """Serve the app on this database, with these settings; give a client without a token."""
+    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2, **more)
     with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
         yield client
