@@ -20,7 +20,7 @@ from db.embedded import Cluster
 from db.revision import NOT_MIGRATED
 from tests.support.database import PASSWORD, Url, alembic
 from tests.support.health import HEAD, HEALTHY, SLOW, assert_unavailable, list_tasks, state_of, wait_for_status
-from tests.support.servers import calling
+from tests.support.servers import AccessLog, calling
 from tests.support.tokens import bearer
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -145,13 +145,18 @@ def test_where_postgresql_has_no_place_for_the_check_the_pool_tells(url: Url, ad
 # ---- the database does not take writes -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scope", ["database {}", "role app_api in database {}"])
+@pytest.fixture
+def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the policies more often than in production."""
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.2)
+
+
+@pytest.mark.usefixtures("frequent_checks")
 def test_a_database_that_is_read_only_is_ready_for_reads(
-    scope: str, url: Url, admin: psycopg.Connection, caplog: pytest.LogCaptureFixture
+    url: Url, admin: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def alter(change: str) -> None:
-        statement = sql.SQL(f"alter {scope} {change}").format(sql.Identifier(admin.info.dbname))  # type: ignore[arg-type]  # no literal
-        admin.execute(statement)
+    def alter(change: str) -> None:  # for new sessions
+        admin.execute(sql.SQL("alter database {} ").format(sql.Identifier(admin.info.dbname)) + sql.SQL(change))
 
     admin.rollback()
     admin.autocommit = True
@@ -213,15 +218,53 @@ def no_socket(_url: Url, nowhere: Path) -> str:
     return f"postgresql://app_api@/partywall?host={nowhere}"
 
 
-@pytest.mark.parametrize("name", [unknown_role, role_that_may_not_log_in, unknown_database, no_socket])
-def test_a_database_that_cannot_be_reached_is_unavailable(
-    name: Callable[[Url, Path], str], url: Url, tmp_path: Path
+def closed_port(_url: Url, _nowhere: Path) -> str:
+    return "postgresql://app_api:secret@127.0.0.1:1/partywall"
+
+
+def unknown_host(_url: Url, _nowhere: Path) -> str:
+    return "postgresql://app_api:secret@nowhere.invalid/partywall"
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        (unknown_role, "28P01|28000 .*nobody_of_that_name"),
+        (role_that_may_not_log_in, "28000 .*not permitted to log in"),
+        (unknown_database, "3D000 .*does not exist"),
+        (no_socket, "No such file"),
+        (closed_port, "refused|Connect call failed"),
+        (unknown_host, "not known|failure in name resolution|No address"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_unavailable_and_the_log_says_why_once(
+    name: Callable[[Url, Path], str], cause: str, url: Url, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with calling(name(url, tmp_path)) as client:
         assert_unavailable(client.get("/health"), **DOWN)
-        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert_unavailable(client.get("/health/db"), **DOWN)
         assert client.get("/health/live").json() == {"status": "ok"}
-        assert_unavailable(list_tasks(client))
+        for _ in range(3):  # each asks the database
+            assert_unavailable(list_tasks(client))
+
+    [line] = [each for each in caplog.messages if each.startswith("the database is unavailable: ")]
+    assert re.search(cause, line)
+    assert "secret" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_503_is_one_line_that_says_why(url: Url, admin: psycopg.Connection, access_log: AccessLog) -> None:
+    admin.rollback()
+    admin.autocommit = True
+    with calling(url("app_api")) as client:
+        assert client.get("/health").status_code == 200  # and the pool has no connection yet
+        admin.execute(sql.SQL("alter database {} connection limit 0").format(sql.Identifier(admin.info.dbname)))
+        access_log()
+        request_id = list_tasks(client).headers["x-request-id"]
+        [line] = access_log()
+
+    assert (line["request_id"], line["status"], line["route"]) == (request_id, 503, "/tasks")
+    assert line["cause"].startswith("53300 too many connections for database")
 
 
 def test_a_server_that_is_not_postgresql_is_unavailable() -> None:
@@ -242,10 +285,11 @@ def test_a_server_that_is_not_postgresql_is_unavailable() -> None:
             server.shutdown()
 
 
-def test_a_wrong_password_is_unavailable(own_cluster: SimpleNamespace) -> None:
+def test_a_wrong_password_is_unavailable(own_cluster: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
     with calling(own_cluster.wrong) as client:
         assert_unavailable(client.get("/health"), **DOWN)
-        assert_unavailable(client.get("/health/db"), database="unavailable")
+        assert_unavailable(client.get("/health/db"), **DOWN)
+    assert 'the database is unavailable: 28P01 password authentication failed for user "locked_out"' in caplog.messages
     with calling(own_cluster.right) as client:
         assert client.get("/health/db").status_code == 200
 
@@ -339,6 +383,7 @@ def test_health_recovers_when_the_connection_does_not(wire: Wire) -> None:
         assert state_of(response) == HEALTHY
 
 
+@pytest.mark.usefixtures("frequent_checks")
 def test_a_check_of_the_policies_that_takes_long_makes_the_database_no_older(
     url: Url, admin: psycopg.Connection
 ) -> None:
