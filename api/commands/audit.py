@@ -8,6 +8,7 @@ import asyncpg
 import click
 from click.core import ParameterSource
 
+from api.commands.options import line_to_paste
 from db.audit import Finding, NotInstalledError, find, report
 from db.audit.accept import FILE, accept
 from db.audit.attempts import Attempt

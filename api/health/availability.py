@@ -62,8 +62,9 @@ class Availability:
         responses = [at for at in (self._responded_at, self._pool.responded_at) if at is not None]
         return self._loop.time() - max(responses) if responses else None
 
-    def __bool__(self) -> bool:
-        """Whether the database is available."""
+    @property
+    def is_available(self) -> bool:
+        """Whether the database has responded within the tolerance."""
         return self.age is not None and self.age <= self._tolerance
 
     def reconnect(self) -> None:

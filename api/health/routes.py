@@ -44,7 +44,7 @@ class Liveness(BaseModel):
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
     database = request.state["database"]
-    if not database:
+    if not database.is_available:
         return _unavailable(request)
     state = _database(request)
     reasons = request.state["readiness"].reasons or ([] if database.revision else [NOT_MIGRATED])
@@ -59,7 +59,9 @@ async def read_health(request: Request) -> Response:
 @router.get("/db", response_model=DatabaseHealth, responses=success(200, "The database answers.") | UNHEALTHY)
 async def read_database_health(request: Request) -> Response:
     """Tell whether the database answers."""
-    return json_response(_database(request)) if request.state["database"] else _unavailable(request)
+    if not request.state["database"].is_available:
+        return _unavailable(request)
+    return json_response(_database(request))
 
 
 def _database(request: Request) -> dict[str, object]:
@@ -73,6 +75,7 @@ def _unavailable(request: Request) -> Response:
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:
+    request.state["cause"] = detail
     return problem(request, 503, detail, headers=RETRY, extensions=extensions)
 
 

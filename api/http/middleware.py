@@ -45,7 +45,6 @@ class CatchErrors:
                 raise
             if isinstance(error, asyncio.CancelledError):  # by the server: the time for its shutdown is over
                 error = UnavailableError("The server is shutting down. Try again in a moment.")
-                error.__cause__ = TimeoutError("the shutdown timeout has passed")
             await to_response(Request(scope), error, self._constraints)(scope, receive, watch)
 
 

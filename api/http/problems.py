@@ -137,7 +137,7 @@ def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
 def to_response(request: Request, error: Exception, constraints: Constraints) -> Response:
     """Return what the caller is told about `error`; what it must not be told goes to the log."""
     match error:
-        case UnavailableError() | DatabaseUnavailableError():
+        case UnavailableError() | NotReadyError() | DatabaseUnavailableError():
             request.state["cause"] = cause_of(error)
             return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
         case ApiError():

@@ -77,7 +77,7 @@ def test_the_end_waits_for_nobody_longer_than_its_time_and_who_is_late_gets_503(
 
     assert "Traceback" not in log.read_text()
     assert '"status":500' not in log.read_text()
-    assert log.read_text().count('"cause":"the shutdown timeout') == 2
+    assert log.read_text().count('"cause":"The server is shutting down') == 2
 
 
 def test_what_ends_in_time_is_served(url: Url, tmp_path: Path, admin: psycopg.Connection) -> None:
