@@ -9,9 +9,11 @@ from asyncpg import Connection
 
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
+from db.turns import TooManyRequestsError
 
 Connect = Callable[[], Awaitable[Connection]]
 
+NOBODY = ""  # no id of a user, so none waits because of it
 RETRY_INTERVAL = 0.5  # seconds until a question that was not answered is asked again
 
 
@@ -116,7 +118,7 @@ class Watch:
                 self._pool.release(connection, clean=not connection.is_closed())
 
     async def _of_pool(self, refused: DatabaseUnavailableError) -> Connection:
-        with suppress(DatabaseUnavailableError):
+        with suppress(DatabaseUnavailableError, TooManyRequestsError):
             if self._pool.responded_at is not None:  # it may have connections
-                return await self._pool.acquire()
+                return await self._pool.acquire(NOBODY)
         raise refused
