@@ -66,7 +66,7 @@ def test_the_example_of_a_request_gets_the_example_of_its_response(
 
     response = call(alice, route, rows.get(path.partition("/{")[0], ""))
 
-    made = MADE.get(method, {"revision"})
+    made = MADE.get(method, {"revision", "checked_seconds_ago"})
     expected = example(described_response(*route, response.status_code))
     assert response.is_success
     assert masked(response.json() if response.content else None, made) == masked(expected, made)
