@@ -3,19 +3,22 @@
 `uvicorn api.main:app` reads the settings and refuses to start without them; tests call `create_app`.
 """
 
+import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 
 from api.admin import serving_admin
 from api.auth.tokens import Verifier
-from api.health.probe import Probe
-from api.health.readiness import Readiness, schema_revision
+from api.health.availability import Availability
+from api.health.readiness import Readiness
 from api.health.routes import HEALTH
 from api.http.cors import Cors
 from api.http.docs_page import serve_docs
@@ -24,12 +27,14 @@ from api.http.openapi import complete_document
 from api.http.problems import exception_handlers
 from api.http.resource import Resource
 from api.http.server import UseProtocol
+from api.http.workers import end_parent
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
-from db.pool import Pool
+from db.connect import connect
+from db.pool import CONNECT_TIMEOUT, Pool
 
 RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
 
@@ -38,8 +43,8 @@ class State(TypedDict):
     """What lives as long as the app, as `request.state`."""
 
     pool: Pool
+    database: Availability
     readiness: Readiness
-    probe: Probe[str | None]
     tokens: Verifier
     shows_reasons: bool  # whether /health does
 
@@ -48,6 +53,13 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the API. It starts whatever its database is like, and says at /health what is wrong."""
     url = settings.database_url.get_secret_value()
     cache_size = settings.database_statement_cache_size
+    connect_for_checks = partial(
+        connect,
+        url,
+        application_name="partywall health",
+        statement_cache_size=cache_size,
+        seconds=CONNECT_TIMEOUT,
+    )
     constraints = {k: v for each in RESOURCES for k, v in each.constraints.items()}
 
     @asynccontextmanager
@@ -60,12 +72,13 @@ def create_app(settings: Settings) -> FastAPI:
                 idle_lifetime=settings.database_pool_idle_lifetime,
                 max_lifetime=settings.database_pool_max_lifetime,
             ) as pool,
-            Readiness(url, pool, statement_cache_size=cache_size) as readiness,
-            aclosing(Probe(url, schema_revision)) as probe,
+            Availability(connect_for_checks, pool, tolerance=settings.database_unavailable_after) as database,
+            Readiness(connect_for_checks, pool, database) as readiness,
             aclosing(Verifier(settings)) as tokens,
         ):
+            await asyncio.gather(database.first_check(), readiness.first_check())
             shown = settings.admin_port is None
-            state = State(pool=pool, readiness=readiness, probe=probe, tokens=tokens, shows_reasons=shown)
+            state = State(pool=pool, database=database, readiness=readiness, tokens=tokens, shows_reasons=shown)
             async with serving_admin(settings.admin_host, settings.admin_port, state):
                 yield state
 
@@ -101,7 +114,14 @@ def create_app(settings: Settings) -> FastAPI:
 @cache
 def _app() -> ASGIApp:
     configure_logging()
-    app = UseProtocol(create_app(load_settings()))
+    try:
+        settings = load_settings()
+    except SystemExit as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.stderr.flush()
+        end_parent()
+        raise SystemExit(STARTUP_FAILURE) from None
+    app = UseProtocol(create_app(settings))
     # With a thousand requests under way each full collection stopped all others for 100 ms, and there were several a
     # second. What lives as long as the process is not looked at again, and young objects are when there are more.
     gc.collect()

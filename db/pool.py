@@ -67,6 +67,7 @@ class Pool:
         it is free after `max_lifetime`.
         """
         self.size = size
+        self.responded_at: float | None = None  # when the server has last ended a transaction, by the loop's clock
         self._checkout_timeout = checkout_timeout
         self._idle_lifetime = idle_lifetime
         self._max_lifetime = max_lifetime
@@ -136,7 +137,7 @@ class Pool:
         elif member.generation < self._generation or connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
         else:
-            member.since = self._loop.time()
+            member.since = self.responded_at = self._loop.time()
             member.is_new = False
             self._idle.append(member)
         self._turns.give_back(member.user)

@@ -6,6 +6,10 @@ from collections import deque
 from db.connect import DatabaseUnavailableError
 
 
+class AllInUseError(DatabaseUnavailableError):
+    """Other users hold every place."""
+
+
 class TooManyRequestsError(Exception):
     """One user has too many requests under way at the same time."""
 
@@ -28,8 +32,8 @@ class Turns:
     async def take(self, user: str, *, seconds: float) -> None:
         """Return when the user holds a place.
 
-        Raises after `seconds`: TooManyRequestsError if the user's own requests hold all that one user may,
-        DatabaseUnavailableError if those of others do.
+        Raises after `seconds`: TooManyRequestsError if the user's own requests hold all that one user may, AllInUseError
+        if those of others do.
         """
         held = self._held.get(user, 0)
         if self._free and held < self.per_user:
@@ -82,5 +86,5 @@ class Turns:
 
     def _why_late(self, user: str) -> Exception:
         if self._held.get(user, 0) < self.per_user:
-            return DatabaseUnavailableError("all connections are in use")
+            return AllInUseError("all connections are in use")
         return TooManyRequestsError(f"{self.per_user} requests of this user are being served, and more are waiting")

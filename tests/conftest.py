@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from pytest_postgresql import factories
 
-from api.health.probe import Probe
 from api.settings import Settings
 from db.embedded import Cluster
 from tests.support.database import Url, set_up, url_to
@@ -88,13 +87,6 @@ def url(admin: psycopg.Connection) -> Url:
 def settings(url: Url) -> Settings:
     """Return the settings of the app under test."""
     return Settings(_env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pool_size=10)
-
-
-@pytest.fixture(autouse=True)
-def _generous_health_timeout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the database of a busy machine take its time to respond to /health, but where that time is what is tested."""
-    if request.path.name != "test_health.py":
-        monkeypatch.setattr(Probe.ask, "__defaults__", (10.0,))
 
 
 @pytest.fixture

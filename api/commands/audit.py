@@ -8,6 +8,7 @@ import asyncpg
 import click
 from click.core import ParameterSource
 
+from api.commands.options import line_to_paste
 from db.audit import Finding, NotInstalledError, find, report
 from db.audit.accept import FILE, accept
 from db.audit.attempts import Attempt
@@ -93,7 +94,8 @@ def _development_url(data_dir: Path) -> str:
     cluster = Cluster(data_dir)
     if not cluster.is_running:
         raise CannotAuditError(
-            f"cannot audit: no database runs in {data_dir}; start it with make dev, or set DATABASE_URL"
+            f"cannot audit: no database runs in {data_dir}; start it with {line_to_paste(data_dir, 'dev')},"
+            " or export DATABASE_URL"
         )
     return cluster.url("app_api")
 

@@ -6,63 +6,79 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors.statreload import StatReload
 
-from api.commands.options import data_dir_option
+import api
+import db
+from api.commands.options import data_dir_option, line_to_paste
 from api.commands.token import dev_environment, make_token
-from api.http.server import Protocol
+from api.http.server import UseProtocol
 from api.main import create_app
-from api.observability.logs import configure_logging
+from api.observability.logs import configure_text_logging
 from api.settings import load_settings
 from db.connect import connect
 from db.embedded import Cluster, EmbeddedPostgresError
 from db.revision import ForeignSchemaError, Schema, read_migrations, read_schema, require_ours
 from migrations import alembic
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; kill; the terminal is closed
+SHUTDOWN_SECONDS = 2  # for the requests under way: a person waits
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free one.")
 @data_dir_option
 def dev(port: int, data_dir: Path) -> None:
-    """Start PostgreSQL, migrate it, and serve the API on 127.0.0.1 until Ctrl-C.
+    """Start PostgreSQL, migrate it, and serve the API on 127.0.0.1 until Ctrl-C. A change of the code reloads the API.
 
     With DATABASE_URL set (in the environment or .env) that database is used, and no PostgreSQL is started.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
+    for each in SIGNALS:
+        if signal.getsignal(each) != signal.SIG_IGN:  # as under nohup
+            signal.signal(each, signal.default_int_handler)
     environment = dev_environment(data_dir)
     try:
         if "DATABASE_URL" in environment:
             say("DATABASE_URL is set: using that database, starting none")
-            with listening(port) as listener:
-                serve(environment, listener)
+            with listening(port, data_dir) as listener:
+                serve(environment, listener, data_dir)
             return
         cluster = Cluster(data_dir)
         urls = {
             "DATABASE_URL": cluster.url("app_api"),
             "MIGRATION_DATABASE_URL": cluster.url("app_migrator"),
         }
-        with locked(data_dir), listening(port) as listener, running(cluster):
+        with locked(data_dir), listening(port, data_dir) as listener, running(cluster):
             require_our_schema(cluster, data_dir)
-            serve(environment | urls, listener)
+            serve(environment | urls, listener, data_dir)
     except KeyboardInterrupt:
-        say("stopped")
+        pass
     except EmbeddedPostgresError as error:
         raise click.ClickException(str(error)) from error
+    say("stopped")
 
 
 def say(message: str) -> None:
-    """Tell what is being done, before it is done."""
-    click.echo(f"partywall: {message}")
+    """Tell what is being done, before it is done; nobody, if the terminal is closed."""
+    with suppress(OSError):
+        click.echo(f"partywall: {message}")
 
 
-def serve(environment: Mapping[str, str], listener: socket.socket) -> None:
+def serve(environment: Mapping[str, str], listener: socket.socket, data_dir: Path) -> None:
     """Migrate if there is a URL to migrate by, then serve until a signal ends it."""
+    welcome = WELCOME.format(
+        url="http://{}:{}".format(*listener.getsockname()),
+        token=make_token("alice", environment),
+        another=_another_token(data_dir),
+    )
     os.environ.update(environment)
-    settings = load_settings()
+    load_settings()
     if "MIGRATION_DATABASE_URL" in environment:
         say("migrations: alembic upgrade head")
         if alembic(environment["MIGRATION_DATABASE_URL"], "upgrade", "head"):
@@ -70,16 +86,33 @@ def serve(environment: Mapping[str, str], listener: socket.socket) -> None:
     else:
         say("MIGRATION_DATABASE_URL is not set: no migrations")
     say("starting the API")
-    configure_logging()
-    url = "http://{}:{}".format(*listener.getsockname())
-    welcome = WELCOME.format(url=url, token=make_token("alice", environment))
-    server = DevelopmentServer(uvicorn.Config(create_app(settings), log_config=None, http=Protocol), welcome)
-    server.run(sockets=[listener])
+    configure_text_logging()
+    config = uvicorn.Config(
+        "api.commands.dev:development_app",
+        factory=True,
+        log_config=None,
+        reload=True,
+        reload_dirs=[str(Path(package.__path__[0])) for package in (api, db)],
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    Reloader(config, DevelopmentServer(config, welcome).run, [listener]).run()
+
+
+def _another_token(data_dir: Path) -> str:
+    line = line_to_paste(data_dir, "token", "bob")
+    exported = [name for name in ("JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE") if name in os.environ]
+    return f"{line}, where {' and '.join(exported)} must be exported, too" if exported else line
+
+
+def development_app() -> ASGIApp:
+    """Return the API for one run of the server."""
+    configure_text_logging()
+    return UseProtocol(create_app(load_settings()))
 
 
 WELCOME = """
     documentation  {url}/docs
-    token of alice, for 24 hours (another: partywall token bob)
+    token of alice, for 24 hours (another: {another})
 
 {token}
 
@@ -103,15 +136,31 @@ class DevelopmentServer(uvicorn.Server):
         click.echo(self._welcome)
 
 
+class Reloader(StatReload):
+    """Uvicorn's, which also ends when the terminal is closed, and welcomes once."""
+
+    def startup(self) -> None:
+        """Start the server."""
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self.signal_handler)
+        super().startup()
+
+    def restart(self) -> None:
+        """Start the server anew."""
+        self.target = uvicorn.Server(self.config).run
+        super().restart()
+
+
 @contextmanager
-def listening(port: int) -> Iterator[socket.socket]:
+def listening(port: int, data_dir: Path) -> Iterator[socket.socket]:
     """Give a socket bound to `port`, before anything is started in vain."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            raise click.ClickException(f"port {port}: {error.strerror}; choose another with PORT=") from error
+            another = line_to_paste(data_dir, "dev", "--port", "0")
+            raise click.ClickException(f"port {port}: {error.strerror}; to use a free one: {another}") from error
         yield listener
 
 
@@ -123,8 +172,9 @@ def locked(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            another = line_to_paste(Path(f"{data_dir}-2"), "dev", "--port", "0")
             raise click.ClickException(
-                f"another partywall dev runs on {data_dir}: stop it, or choose another DATA_DIR="
+                f"another partywall dev runs on {data_dir}: stop it, or start one beside it: {another}"
             ) from None
         yield
 
@@ -136,18 +186,35 @@ def running(cluster: Cluster) -> Iterator[None]:
         say("creating a PostgreSQL cluster (once)")
         cluster.create()
     try:
-        if cluster.is_running:
-            say("PostgreSQL still runs from a start that was killed: using it")
-        else:
-            say("starting PostgreSQL")
-            cluster.start()
+        start(cluster)
         say("database and roles")
         cluster.prepare()
         yield
     finally:
-        if cluster.is_running:
-            say("stopping PostgreSQL")
-            cluster.stop()
+        with uninterrupted():
+            if cluster.is_running:
+                say("stopping PostgreSQL")
+                cluster.stop()
+
+
+def start(cluster: Cluster) -> None:
+    """Start the cluster, if it does not run."""
+    if cluster.is_running:
+        say("PostgreSQL still runs from a start that was killed: using it")
+        return
+    say("starting PostgreSQL")
+    with uninterrupted():  # or there could be a server whose start was never seen
+        cluster.start()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let SIGNALS wait for the end of the block: the programs that it runs do not get them either."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def require_our_schema(cluster: Cluster, data_dir: Path) -> None:
@@ -155,7 +222,8 @@ def require_our_schema(cluster: Cluster, data_dir: Path) -> None:
     try:
         require_ours(asyncio.run(_read_schema(cluster.url("app_migrator"))), read_migrations())
     except ForeignSchemaError as error:
-        raise click.ClickException(f"{error}: delete {data_dir}, or choose another with DATA_DIR=") from error
+        another = line_to_paste(Path(f"{data_dir}-2"), "dev")
+        raise click.ClickException(f"{error}: delete {data_dir}, or leave it and use another: {another}") from error
 
 
 async def _read_schema(url: str) -> Schema:

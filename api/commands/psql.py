@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from api.commands.options import data_dir_option
+from api.commands.options import data_dir_option, line_to_paste
 from db.embedded import Cluster, binary
 
 # app_owner does not log in: the login that may become it does.
@@ -25,7 +25,7 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
     """Open psql on the development database as ROLE. ARGUMENTS after -- go to psql."""
     cluster = Cluster(data_dir)
     if not cluster.is_running:
-        raise click.ClickException(f"no database runs in {data_dir}: start it with make dev (or partywall dev)")
+        raise click.ClickException(f"no database runs in {data_dir}: start it with {line_to_paste(data_dir, 'dev')}")
     login, become = LOGINS[role]
     # A superuser too: what others created in public could hide PostgreSQL's own functions.
     options = "-c search_path=" + (f" -c role={become}" if become else "")

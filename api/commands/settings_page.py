@@ -10,7 +10,7 @@ PAGE = """\
 # Settings
 
 The API reads its settings from environment variables, then from `.env` in the working directory. If one is missing or
-unsafe, it does not start: one sentence for each on stderr, exit code 1.
+unsafe, it does not start: one sentence for each on stderr, exit code 3.
 
 | setting | default | meaning |
 |---|---|---|

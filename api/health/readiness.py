@@ -4,15 +4,15 @@ It runs when the API starts, then again and again. A check that cannot reach the
 fail by themselves meanwhile.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Self
 
 import asyncpg
 
-from api.health.probe import Probe
+from api.health.availability import Availability
+from api.health.watch import Connect, Watch
 from api.http.problems import NotReadyError
 from db.audit import EDITED
 from db.audit.state import AS_INSTALLED, is_edited, state_of_catalogs
@@ -25,9 +25,10 @@ log = logging.getLogger("partywall.readiness")
 MIGRATIONS = read_migrations()
 
 READY_INTERVAL = 5.0  # seconds between two checks, hence the longest life of a hole
-NOT_READY_INTERVAL = 1.0  # the same while not ready, or while the database is unavailable
+NOT_READY_INTERVAL = 1.0  # the same while not ready
 CHECK_TIMEOUT = 10.0  # seconds until a check is dropped: as many as app_api has for a statement
-FIRST_CHECK_TIMEOUT = 1.0  # seconds that a start or a request waits for the first check
+START_TIMEOUT = 10.0  # seconds that a start waits for the first check
+REQUEST_TIMEOUT = 1.0  # seconds that a request waits for it, if the database was unavailable at the start
 
 NOT_CHECKED = ["The first check of the database is still under way."]
 
@@ -54,48 +55,47 @@ UNAVAILABLE_OR_BUSY = (
 class Readiness:
     """Whether tenants are served: `reasons` says why not, and is empty while the API is ready."""
 
-    def __init__(self, url: str, pool: Pool, *, statement_cache_size: int) -> None:
-        """Check the database of `url` for `pool`. Without a cache of statements a check costs much more."""
+    def __init__(self, connect: Connect, pool: Pool, database: Availability) -> None:
+        """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more."""
         self.reasons = NOT_CHECKED
         self._audited: str | None = None  # the state of the catalogs in which the audit found no error
         self._pool = pool
-        self._probe = Probe(url, self._check, timeout=CHECK_TIMEOUT, statement_cache_size=statement_cache_size)
+        self._database = database
+        self._watch = Watch(
+            connect,
+            pool,
+            self._check,
+            interval=lambda: NOT_READY_INTERVAL if self.reasons else READY_INTERVAL,
+            timeout=CHECK_TIMEOUT,
+        )
 
     async def __aenter__(self) -> Self:
-        """Check for the first time, and from now on."""
-        self._watching = asyncio.create_task(self._watch())
-        with suppress(DatabaseUnavailableError):
-            await self.first_check()
+        """Check from now on."""
+        await self._watch.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Check no more."""
-        self._watching.cancel()
-        await asyncio.wait([self._watching])
-        await self._probe.aclose()
+        await self._watch.__aexit__()
 
     async def first_check(self) -> None:
-        """Check now, if no check came to its end yet. Raises DatabaseUnavailableError if this one does not either."""
-        if self.reasons is NOT_CHECKED:
-            await self._probe.ask(FIRST_CHECK_TIMEOUT)
+        """Return when the first check is over, or after START_TIMEOUT seconds."""
+        await self._watch.ask_now(START_TIMEOUT)
 
     async def require(self) -> None:
         """Return if the API is ready. Raises NotReadyError, or DatabaseUnavailableError before the first check."""
-        await self.first_check()
+        if self.reasons is NOT_CHECKED:
+            await self._watch.ask_now(REQUEST_TIMEOUT)
+        if self.reasons is NOT_CHECKED:
+            raise DatabaseUnavailableError("the readiness check could not run yet")
         if self.reasons:
             raise NotReadyError("Not ready: the database failed the readiness check. /health says why.")
-
-    async def _watch(self) -> None:
-        while True:
-            interval = NOT_READY_INTERVAL
-            with suppress(DatabaseUnavailableError):
-                await self._probe.ask(CHECK_TIMEOUT)
-                interval = NOT_READY_INTERVAL if self.reasons else READY_INTERVAL
-            await asyncio.sleep(interval)
 
     async def _check(self, connection: asyncpg.Connection) -> None:
         state = await _catalogs(connection)
         unchanged = state == self._audited
+        if self._audited and not unchanged:  # settings of roles and databases may be among the changes
+            self._database.reconnect()
         reasons = await (_fast_reasons if unchanged else find_reasons)(connection)
         self._audited = None if reasons else state
         if reasons:
@@ -120,11 +120,6 @@ async def _fast_reasons(connection: asyncpg.Connection) -> list[str]:
     async with _transaction(connection):
         wrong_login = [sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)]
     return [*wrong_login, *why_not_served(await read_schema(connection), MIGRATIONS)]
-
-
-async def schema_revision(connection: asyncpg.Connection) -> str | None:
-    """Return the schema's revision, None if there is none that the API may read."""
-    return str(await read_schema(connection)) or None
 
 
 async def _errors(connection: asyncpg.Connection) -> list[str]:

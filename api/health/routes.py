@@ -1,6 +1,5 @@
 """Health checks, for load balancers and people. None of them needs a token."""
 
-from contextlib import suppress
 from typing import Literal
 
 from fastapi import Request
@@ -11,7 +10,6 @@ from api.http.problems import RETRY, problem
 from api.http.resource import Resource
 from api.http.responses import json_response
 from api.http.routers import UNHEALTHY, new_router, success
-from db.connect import DatabaseUnavailableError
 from db.revision import NOT_MIGRATED
 
 router = new_router("health", ())
@@ -20,18 +18,20 @@ DATABASE_UNAVAILABLE = "The database does not respond."
 NOT_READY = "Not ready: the database failed the readiness check"
 
 
-class Health(BaseModel):
-    """The state of the API."""
-
-    status: Literal["ok"]
-    database: Literal["ok"]
-    revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
-
-
 class DatabaseHealth(BaseModel):
     """The state of the database."""
 
-    database: Literal["ok"]
+    database: Literal["ok", "read only"] = Field(
+        description="`read only` on a standby, and while the database refuses writes: reads are served."
+    )
+    checked_seconds_ago: float = Field(description="Seconds since the database last responded.", examples=[0.4])
+
+
+class Health(DatabaseHealth):
+    """The state of the API."""
+
+    status: Literal["ok"]
+    revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
 
 
 class Liveness(BaseModel):
@@ -43,30 +43,39 @@ class Liveness(BaseModel):
 @router.get("", response_model=Health, responses=success(200, "Requests are served.") | UNHEALTHY)
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
-    try:
-        revision = await request.state["probe"].ask()
-    except DatabaseUnavailableError:
-        return _problem(request, DATABASE_UNAVAILABLE, database="unavailable")
-    with suppress(DatabaseUnavailableError):
-        await request.state["readiness"].first_check()
-    if reasons := request.state["readiness"].reasons or ([] if revision else [NOT_MIGRATED]):
-        if not request.state["shows_reasons"]:
-            return _problem(request, f"{NOT_READY}.", database="ok", revision=revision)
-        return _problem(request, f"{NOT_READY}; see reasons.", database="ok", revision=revision, reasons=reasons)
-    return json_response({"status": "ok", "database": "ok", "revision": revision})
+    database = request.state["database"]
+    if not database.is_available:
+        return _unavailable(request)
+    state = _database(request)
+    reasons = request.state["readiness"].reasons or ([] if database.revision else [NOT_MIGRATED])
+    if not reasons:
+        return json_response({"status": "ok", **state, "revision": database.revision})
+    state["revision"] = database.revision
+    if not request.state["shows_reasons"]:
+        return _problem(request, f"{NOT_READY}.", **state)
+    return _problem(request, f"{NOT_READY}; see reasons.", **state, reasons=reasons)
 
 
 @router.get("/db", response_model=DatabaseHealth, responses=success(200, "The database answers.") | UNHEALTHY)
 async def read_database_health(request: Request) -> Response:
     """Tell whether the database answers."""
-    try:
-        await request.state["probe"].ask()
-    except DatabaseUnavailableError:
-        return _problem(request, DATABASE_UNAVAILABLE, database="unavailable")
-    return json_response({"database": "ok"})
+    if not request.state["database"].is_available:
+        return _unavailable(request)
+    return json_response(_database(request))
+
+
+def _database(request: Request) -> dict[str, object]:
+    database = request.state["database"]
+    return {"database": "read only" if database.read_only else "ok", "checked_seconds_ago": round(database.age, 3)}
+
+
+def _unavailable(request: Request) -> Response:
+    age = request.state["database"].age
+    return _problem(request, DATABASE_UNAVAILABLE, database="unavailable", checked_seconds_ago=age and round(age, 3))
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:
+    request.state["cause"] = detail
     return problem(request, 503, detail, headers=RETRY, extensions=extensions)
 
 
@@ -79,8 +88,8 @@ async def read_liveness(_request: Request) -> Response:
 HEALTH = Resource(
     routers=(router,),
     examples={
-        "Health": {"status": "ok", "database": "ok", "revision": "0001"},
-        "DatabaseHealth": {"database": "ok"},
+        "Health": {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"},
+        "DatabaseHealth": {"database": "ok", "checked_seconds_ago": 0.4},
         "Liveness": {"status": "ok"},
     },
 )

@@ -65,6 +65,7 @@ PROBLEMS: Mapping[str, Meaning] = {
     "unavailable": Meaning(
         503, "The API is not ready or shuts down, or the key server does not respond.", "Try again after Retry-After."
     ),
+    "busy": Meaning(503, "The requests of others use every connection.", "Try again after Retry-After."),
     "database_unavailable": Meaning(503, "The database cannot be reached.", "Try again after Retry-After."),
     "database_read_only": Meaning(
         503, "The database can only be read: a failover, a freeze.", "Go on reading; try the write again later."

@@ -76,11 +76,14 @@ PROBLEMS: Mapping[int, Problems] = {
 }
 
 UNHEALTHY: Problems = {
-    "database unavailable": problem(503, "The database does not respond.", database="unavailable"),
+    "database unavailable": problem(
+        503, "The database does not respond.", database="unavailable", checked_seconds_ago=4.2
+    ),
     "not ready": problem(
         503,
         "Not ready: the database failed the readiness check; see reasons.",
         database="ok",
+        checked_seconds_ago=0.4,
         revision="0001",
         reasons=["app.tasks: Row-level security is disabled. Remedy: alter table app.tasks enable row level security;"],
     ),

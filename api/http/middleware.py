@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import Constraints, to_response
+from api.http.problems import Constraints, UnavailableError, to_response
 from api.http.responses import keep_private, root_path
 
 MAX_BODY_BYTES = 64 * 1024
@@ -41,9 +41,11 @@ class CatchErrors:
 
         try:
             await self._app(scope, receive, watch)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if started or scope["type"] != "http":
                 raise
+            if isinstance(error, asyncio.CancelledError):  # by the server: the time for its shutdown is over
+                error = UnavailableError("The server is shutting down. Try again in a moment.")
             await to_response(Request(scope), error, self._constraints)(scope, receive, watch)
 
 

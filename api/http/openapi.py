@@ -60,7 +60,10 @@ class Problem(BaseModel):
 class HealthProblem(Problem):
     """Why requests are not served."""
 
-    database: Literal["ok", "unavailable"] = Field(description="Whether the database responds.")
+    database: Literal["ok", "read only", "unavailable"] = Field(description="Whether the database responds.")
+    checked_seconds_ago: float | None = Field(
+        description="Seconds since the database last responded; null if it has not yet.", examples=[4.2]
+    )
     revision: str | None = Field(
         default_factory=str, description="Of the schema; null if it has none.", examples=["0001"]
     )

@@ -34,6 +34,7 @@ from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response, root_path
 from api.http.unavailable import unavailability
 from api.http.validation import translate
+from api.observability.logs import cause_of
 from db.connect import DatabaseUnavailableError
 from db.turns import TooManyRequestsError
 
@@ -149,8 +150,8 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
         case TooManyRequestsError():
             return problem(request, 429, TOO_MANY_REQUESTS, headers=RETRY)
         case ApiError():
-            if isinstance(error, UnavailableError):
-                log.warning("unavailable", exc_info=error, extra=_request_id(request))
+            if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                request.state["cause"] = cause_of(error)
             return problem(
                 request, error.status, error.detail, code=error.code, errors=error.errors, headers=error.headers
             )
@@ -159,7 +160,7 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
         case HTTPException():
             return _http_error(request, error)
         case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
-            log.warning("unavailable", exc_info=error, extra=_request_id(request))
+            request.state["cause"] = cause_of(error)
             return problem(request, 503, told.detail, code=told.code, headers=RETRY)
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
@@ -227,7 +228,7 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
         return _internal_error(request, error)
     status, detail = known
-    log.warning("refused by the database", exc_info=error, extra=_request_id(request))
+    request.state["cause"] = state  # a message may repeat what the caller sent
     return problem(request, status, detail)
 
 

@@ -12,17 +12,20 @@ import logging
 import socket
 from typing import Any, Literal
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import PROBLEM, problem_content
 from api.http.responses import PRIVATE, root_path
+from api.http.workers import end_parent, end_with_parent
 from api.observability.requests import NOSNIFF, new_request_id, record
 
 log = logging.getLogger("partywall")
 
 Part = Literal["head", "body"] | None
+
+SHUTDOWN_SECONDS = 20  # for the requests under way at a SIGTERM: longer than a statement may take
 
 OVERRIDDEN = (
     *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header", "on_headers_complete"),
@@ -33,7 +36,10 @@ if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, nam
 
 
 class UseProtocol:
-    """Has uvicorn serve an app by `Protocol`. Around FastAPI, which wraps `receive`: it needs uvicorn's own."""
+    """Has uvicorn serve an app by `Protocol`, and end in time.
+
+    Around FastAPI, which wraps `receive`: it needs uvicorn's own.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
@@ -42,12 +48,37 @@ class UseProtocol:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the start: no connection is accepted before the start is over."""
         if scope["type"] == "lifespan":
-            config = getattr(getattr(receive, "__self__", None), "config", None)
-            if not isinstance(config, Config):
-                log.warning("heads and slow clients are not bounded: not uvicorn serves the app, or something wraps it")
-            elif not issubclass(config.http_protocol_class, Protocol):
-                config.http_protocol_class = Protocol
-        await self._app(scope, receive, send)
+            await self._live(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:  # the time for the shutdown is over, and the client does not take its response
+            cycle = getattr(receive, "__self__", None)
+            if not isinstance(cycle, RequestResponseCycle):
+                raise
+            cycle.disconnected = True  # or uvicorn would write a 500, and wait for the client for ever
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        config = getattr(getattr(receive, "__self__", None), "config", None)
+        if isinstance(config, Config):
+            _configure(config)
+        else:
+            log.warning("heads and slow clients are not bounded: not uvicorn serves the app, or something wraps it")
+        end_with_parent()
+
+        async def send_and_tell_parent(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.failed":
+                end_parent()
+
+        await self._app(scope, receive, send_and_tell_parent)
+
+
+def _configure(config: Config) -> None:
+    if not issubclass(config.http_protocol_class, Protocol):
+        config.http_protocol_class = Protocol
+    if config.timeout_graceful_shutdown is None:
+        config.timeout_graceful_shutdown = SHUTDOWN_SECONDS
 
 
 class Protocol(HttpToolsProtocol):

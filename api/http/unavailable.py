@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, sqlstate
+from db.turns import AllInUseError
 
 
 class Unavailability(NamedTuple):
@@ -14,6 +15,8 @@ class Unavailability(NamedTuple):
 
 READ_ONLY = Unavailability("database_read_only", "The database can only be read right now. Try again in a moment.")
 UNAVAILABLE = Unavailability("database_unavailable", "The database cannot be reached. Try again in a moment.")
+
+BUSY = Unavailability("busy", "Too many requests are being served. Try again in a moment.")
 
 # SQLSTATE, or its first two characters: https://www.postgresql.org/docs/18/errcodes-appendix.html
 SQLSTATES = {
@@ -31,6 +34,8 @@ def unavailability(error: Exception) -> Unavailability | None:
     """Return what to tell the caller about `error` of the database; None if that is no reason to try again."""
     if isinstance(error, DatabaseReadOnlyError):
         return READ_ONLY
+    if isinstance(error, AllInUseError):
+        return BUSY
     state = sqlstate(error)
     if known := SQLSTATES.get(state) or SQLSTATES.get(state[:2]):
         return known

@@ -44,7 +44,8 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            record(request_id, method, _template(scope), status, time.perf_counter() - started)
+            cause = scope["state"].get("cause")
+            record(request_id, method, _template(scope), status, time.perf_counter() - started, cause=cause)
 
 
 def new_request_id() -> str:
@@ -52,18 +53,25 @@ def new_request_id() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def record(request_id: str, method: str | None, route: str | None, status: int | None, seconds: float) -> None:
-    """Count a request, and write its line."""
+def record(
+    request_id: str,
+    method: str | None,
+    route: str | None,
+    status: int | None,
+    seconds: float,
+    *,
+    cause: str | None = None,
+) -> None:
+    """Count a request, and write its line; `cause` is why what we depend on made it fail."""
     metrics.count(method, route, status, seconds)
-    logs.write_access(
-        {
-            "request_id": request_id,
-            "method": method,
-            "route": route,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 3),
-        }
-    )
+    line = {
+        "request_id": request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 3),
+    }
+    logs.write_access(line | {"cause": cause} if cause else line)
 
 
 def _template(scope: Scope) -> str | None:

@@ -1,26 +1,34 @@
 """`partywall dev`, `token` and `psql`, run as a person runs them."""
 
 import contextlib
+import fcntl
+import json
 import os
+import pty
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg
 import pytest
 
 from db.embedded import Cluster, binary
-from tests.support.database import Url
+from tests.support.database import ROOT, Url
 from tests.support.tokens import JWT_SECRET, bearer
 
 pytestmark = pytest.mark.slow("the development server")
 
 PARTYWALL = str(Path(sys.executable).with_name("partywall"))
+COMMAND = (PARTYWALL, "dev", "--port", "0")
 
 
 def partywall(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,9 +47,11 @@ def partywall(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 class Dev:
     """A `partywall dev` on a free port that has said how to call it."""
 
-    def __init__(self, cwd: Path, **environment: str) -> None:
+    def __init__(
+        self, cwd: Path, command: Sequence[str] = (PARTYWALL, "dev", "--port", "0"), **environment: str
+    ) -> None:
         self.process = subprocess.Popen(
-            [PARTYWALL, "dev", "--port", "0"],
+            command,
             cwd=cwd,
             env=os.environ | environment,
             stdout=subprocess.PIPE,
@@ -63,6 +73,14 @@ class Dev:
         """Send what the printed curl line sends."""
         return httpx2.post(self.url, headers=self.headers, content=self.body)
 
+    def read_until(self, text: str) -> str:
+        """Return the next line that has `text` in it."""
+        for line in self.process.stdout or ():
+            self.output += line
+            if text in line:
+                return line
+        raise AssertionError(self.output)
+
     def end(self, how: signal.Signals) -> int:
         """Send a signal; return the exit code."""
         self.process.send_signal(how)
@@ -76,8 +94,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     """Start development servers in a directory of their own; leave nothing running."""
     started: list[Dev] = []
 
-    def start_one(**environment: str) -> Dev:
-        started.append(Dev(tmp_path, **environment))
+    def start_one(cwd: Path = tmp_path, **more: Any) -> Dev:
+        started.append(Dev(cwd, **more))
         return started[-1]
 
     yield start_one
@@ -119,7 +137,7 @@ def test_psql_opens_the_database_as_each_role(start: Start, tmp_path: Path) -> N
     assert who.stdout.strip() == "app_owner"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
 def test_being_asked_to_stop_stops_the_database_too(start: Start, tmp_path: Path, how: signal.Signals) -> None:
     dev = start()
     assert Cluster(tmp_path / ".data").is_running
@@ -133,10 +151,91 @@ def test_being_asked_to_stop_stops_the_database_too(start: Start, tmp_path: Path
     assert "no database runs in .data" in psql.stderr
 
 
+def test_closing_the_terminal_stops_the_database_too(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=tmp_path,
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no thread runs here
+    )
+    os.close(end)
+    output = b""
+    while b'"Buy milk"' not in output:
+        output += os.read(terminal, 65_536)
+    [url] = re.findall(rb"curl -s (http://[^/]+)", output)
+    httpx2.get(f"{url.decode()}/nowhere")
+    while b"404 GET" not in output:
+        output += os.read(terminal, 65_536)
+    assert b"\x1b[33m404 GET -\x1b[0m" in output
+
+    os.close(terminal)
+    process.wait(timeout=30)
+
+    assert not Cluster(tmp_path / ".data").is_running
+
+
+def test_ctrl_c_twice_stops_the_database_too(start: Start, tmp_path: Path) -> None:
+    dev = start()
+    dev.process.send_signal(signal.SIGINT)
+    dev.read_until("stopping PostgreSQL")
+
+    assert dev.end(signal.SIGINT) == 0
+    assert not Cluster(tmp_path / ".data").is_running
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a copy of the code, which can be changed."""
+    checkout = tmp_path / "check out"
+    for name in ("api", "db", "migrations"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", checkout)
+    return checkout
+
+
+def test_a_change_of_the_code_is_served_by_the_same_database_and_what_is_printed_can_be_pasted(
+    start: Start, checkout: Path
+) -> None:
+    def paste(line: str) -> str:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], cwd=checkout, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.strip()
+
+    data = "Alice's data"
+    dev = start(checkout, command=(sys.executable, "-m", "api", "dev", "--port", "0", "--data-dir", data))
+    task = json.loads(paste(dev.output.splitlines()[-1]))
+    [another] = re.findall(r"another: (.+)\)$", dev.output, re.MULTILINE)
+    assert httpx2.get(dev.url, headers=bearer(paste(another))).json()["items"] == []
+
+    models = checkout / "api/tasks/models.py"
+    models.write_text(models.read_text() + "\n")
+    dev.read_until("Reloading")
+    dev.read_until("Application startup complete")
+    assert httpx2.get(dev.url, headers=dev.headers).json()["items"] == [task]
+    assert dev.read_until("200 GET /tasks")[0].isdigit()  # the time of day, and no JSON
+    assert dev.output.count("curl") == 1
+    assert "\x1b" not in dev.output
+
+    dev.process.send_signal(signal.SIGTERM)
+    dev.process.communicate(timeout=60)
+    [again] = re.findall(r"start it with (.+)$", _error(checkout, data), re.MULTILINE)
+    assert shlex.split(again)[1:] == ["-m", "api", "dev", "--data-dir", data]
+
+
+def _error(checkout: Path, data: str) -> str:
+    command = [sys.executable, "-m", "api", "psql", "--data-dir", data]
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False).stderr
+
+
 def test_after_a_kill_the_next_start_recovers_what_was_committed(start: Start, tmp_path: Path) -> None:
     first = start()
     task = first.call_as_printed().json()
-    first.end(signal.SIGKILL)
+    first.end(signal.SIGKILL)  # and the API ends, which has the same output
 
     second = start()
     assert "still runs" in second.output
@@ -164,6 +263,8 @@ def test_a_second_one_on_the_same_directory_says_so_and_stops(start: Start, tmp_
     second = partywall("dev", "--port", "0", cwd=tmp_path)
     assert second.returncode == 1
     assert "another partywall dev runs on .data" in second.stderr
+    [beside] = re.findall(r"beside it: (.+)$", second.stderr, re.MULTILINE)
+    assert shlex.split(beside)[1:] == ["dev", "--port", "0", "--data-dir", ".data-2"]
     assert dev.call_as_printed().status_code == 201
 
 
@@ -172,6 +273,8 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(start: Start, tmp_
     second = partywall("dev", "--port", str(port), "--data-dir", "other", cwd=tmp_path)
     assert second.returncode == 1
     assert f"port {port}: Address already in use" in second.stderr
+    [free] = re.findall(r"use a free one: (.+)$", second.stderr, re.MULTILINE)
+    assert shlex.split(free)[1:] == ["dev", "--port", "0", "--data-dir", "other"]
     assert not (tmp_path / "other/postgres").exists()
 
 
@@ -246,6 +349,6 @@ def test_a_directory_whose_schema_other_migrations_made_is_left_alone(tmp_path: 
     assert response.returncode == 1
     assert response.stderr == (
         "Error: the schema (revision 0002) was made by another program, or by migrations that were rewritten since:"
-        " delete .data, or choose another with DATA_DIR=\n"
+        f" delete .data, or leave it and use another: {PARTYWALL} dev --data-dir .data-2\n"
     )
     assert not cluster.is_running

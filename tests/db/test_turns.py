@@ -5,8 +5,7 @@ import random
 
 import pytest
 
-from db.connect import DatabaseUnavailableError
-from db.turns import TooManyRequestsError, Turns
+from db.turns import AllInUseError, TooManyRequestsError, Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +65,7 @@ async def test_whoever_waits_too_long_is_told_whose_requests_are_in_the_way() ->
 
     with pytest.raises(TooManyRequestsError):
         await late[0]
-    with pytest.raises(DatabaseUnavailableError, match="in use"):
+    with pytest.raises(AllInUseError, match="in use"):
         await late[1]
     assert await holders(first) == ["alice", "bob"]
 
@@ -100,7 +99,7 @@ async def test_no_place_is_lost_whatever_is_cancelled_when(seed: int) -> None:
         await asyncio.sleep(0)
     failures = [task.exception() for task in tasks if not task.cancelled()]
 
-    assert {type(failure) for failure in failures} <= {type(None), TooManyRequestsError, DatabaseUnavailableError}
+    assert {type(failure) for failure in failures} <= {type(None), TooManyRequestsError, AllInUseError}
     assert most == 5
     asking = await take(turns, *"vwxyz")
     assert await holders(asking) == [*"vwxyz"]

@@ -13,13 +13,13 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from api.health.readiness import MIGRATIONS, NOT_CHECKED, NOT_READY_INTERVAL, READY_INTERVAL
-from db.audit import state
 from db.revision import record
 from tests.support.database import PASSWORD, ROOT, Url, alembic
-from tests.support.health import HEALTHY, assert_unavailable, list_tasks, wait_for_status
+from tests.support.health import HEALTHY, SLOW, assert_unavailable, list_tasks, state_of, wait_for_status
 from tests.support.routes import NEEDS_TOKEN, call
 from tests.support.servers import calling
 from tests.support.tokens import bearer, make_token
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 ALICE = bearer(make_token("alice", lifetime=3600))
@@ -68,7 +68,7 @@ def assert_not_ready(client: httpx2.Client) -> str:
         assert_unavailable(refused)
         assert refused.json()["detail"] == "Not ready: the database failed the readiness check. /health says why."
         assert refused.headers["retry-after"] == response.headers["retry-after"] == "1"
-    assert client.get("/health/db").json() == {"database": "ok"}
+    assert state_of(client.get("/health/db")) == {"database": "ok"}
     assert client.get("/health/live").json() == {"status": "ok"}
     return "\n".join(reasons)
 
@@ -84,7 +84,7 @@ def assert_ready_again(client: httpx2.Client) -> None:
 def test_a_good_database_is_served_from_the_first_request_on(url: Url) -> None:
     with calling(url("app_api")) as client:
         assert add_task(client).status_code == 201
-        assert client.get("/health").json() == HEALTHY
+        assert state_of(client.get("/health")) == HEALTHY
 
 
 def test_the_first_check_is_over_before_the_first_request(url: Url, admin: psycopg.Connection) -> None:
@@ -93,7 +93,8 @@ def test_the_first_check_is_over_before_the_first_request(url: Url, admin: psyco
             select state, query from pg_stat_activity
             where datname = current_database() and application_name = 'partywall health'
         """).fetchall()
-    assert sessions == [("idle", "commit")]
+    assert ("idle", "commit") in sessions
+    assert {state for state, _ in sessions} == {"idle"}
 
 
 def test_the_readiness_check_costs_a_request_no_round_trip(url: Url) -> None:
@@ -111,7 +112,7 @@ def test_a_warning_of_the_audit_does_not_stop_the_api(url: Url, admin: psycopg.C
     assert admin.execute("select distinct level from audit.findings").fetchall() == [("warning",)]
 
     with calling(url("app_api")) as client:
-        assert client.get("/health").json() == HEALTHY
+        assert state_of(client.get("/health")) == HEALTHY
         assert add_task(client).status_code == 201
 
 
@@ -120,7 +121,7 @@ def test_a_newer_schema_is_served(url: Url, dba: Dba) -> None:
     dba(record([*MIGRATIONS.revisions, "9999"]))
 
     with calling(url("app_api")) as client:
-        assert client.get("/health").json() == HEALTHY | {"revision": "9999"}
+        assert state_of(client.get("/health")) == HEALTHY | {"revision": "9999"}
         assert add_task(client).status_code == 201
 
 
@@ -248,19 +249,6 @@ def test_after_the_schema_was_dropped_the_api_is_ready_when_the_migrations_have_
         assert_ready_again(client)
 
 
-# A check that takes four seconds, and finds nothing. The audit says that it was installed so.
-PAUSE = """
-do $$
-begin
-    execute format('create or replace view audit.findings as select * from (%1$s) as swift
-        union all select %2$L, %3$L || pg_sleep(4)::text, %2$L, %2$L, %2$L, %2$L, %2$L',
-        rtrim(pg_get_viewdef('audit.findings'), ';'), '', 'info');
-end
-$$;
-"""
-SLOW = "".join([PAUSE, state.record("A slow one")])
-
-
 def test_the_first_request_after_the_database_has_started_is_served(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire, calling(wire.url) as client:
         response = list_tasks(client)
@@ -271,7 +259,8 @@ def test_the_first_request_after_the_database_has_started_is_served(url: Url) ->
         assert list_tasks(client).status_code == 200
 
 
-def test_nobody_is_served_while_the_first_check_runs(url: Url, dba: Dba) -> None:
+def test_nobody_is_served_while_the_first_check_runs(url: Url, dba: Dba, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.health.readiness.START_TIMEOUT", 0.5)
     dba(SLOW)
     with calling(url("app_api")) as client:
         response = client.get("/health")
@@ -406,7 +395,7 @@ def test_an_unavailable_database_does_not_make_the_api_ready(url: Url, dba: Dba)
             while time.monotonic() < deadline:
                 assert "Not ready" in list_tasks(client).json()["detail"]
                 time.sleep(0.05)
-            assert_unavailable(client.get("/health"), database="unavailable")
+            eventually(lambda: client.get("/health").json()["database"] == "unavailable")
 
             wire.mend()
             dba("alter table app.tasks enable row level security")

@@ -44,21 +44,35 @@ def serving(settings: Settings, *, http: type[asyncio.Protocol] = Protocol, root
 @contextmanager
 def uvicorn_printing_to(log: Path, database_url: str, *, workers: int = 1, **environment: str) -> Iterator[str]:
     """Run `uvicorn api.main:app` as production does; give its address when all workers have started."""
+    with starting_uvicorn(log, database_url, "--workers", str(workers), **environment) as process:
+        yield address_of(process, log, workers)
+
+
+def address_of(process: subprocess.Popen[bytes], log: Path, workers: int) -> str:
+    """Return the address of a uvicorn when all its workers have started."""
+    while log.read_text().count("Application startup complete") < workers or not (
+        address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+    ):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return address[0]
+
+
+@contextmanager
+def starting_uvicorn(
+    log: Path, database_url: str, *options: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `uvicorn api.main:app` on a free port; give its process at once."""
     ours = {"DATABASE_URL": database_url, "JWT_SECRET": JWT_SECRET, "PYTHONUNBUFFERED": ""}
-    environment = os.environ | ours | environment
-    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0"]
-    command += ["--workers", str(workers)]
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--port", "0", *options]
     with (
         log.open("w") as output,
-        subprocess.Popen(command, env=environment, cwd=log.parent, stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            command, env=os.environ | ours | environment, cwd=log.parent, stdout=output, stderr=output
+        ) as process,
     ):
         try:
-            while log.read_text().count("Application startup complete") < workers or not (
-                address := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-            ):
-                assert process.poll() is None
-                time.sleep(0.02)
-            yield address[0]
+            yield process
         finally:
             process.terminate()
 
@@ -69,8 +83,8 @@ def caller(base_url: str, subject: str) -> httpx2.Client:
 
 
 @contextmanager
-def calling(database_url: str) -> Iterator[httpx2.Client]:
-    """Serve the app on this database; give a client without a token."""
-    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2)
+def calling(database_url: str, **more: Any) -> Iterator[httpx2.Client]:
+    """Serve the app on this database, with these settings; give a client without a token."""
+    settings = Settings(_env_file=None, database_url=database_url, jwt_secret=JWT_SECRET, database_pool_size=2, **more)
     with serving(settings) as address, httpx2.Client(base_url=address, timeout=30) as client:
         yield client

@@ -1,0 +1,94 @@
+"""Whether the database responds and takes writes: checked in the background, so that /health can tell at once."""
+
+import asyncio
+import logging
+from typing import Self
+
+from asyncpg import Connection
+
+from api.health.watch import Connect, Watch
+from api.observability.logs import cause_of
+from db.connect import DatabaseUnavailableError
+from db.pool import Pool
+from db.revision import read_schema
+
+log = logging.getLogger("partywall.database")
+
+CHECK_INTERVAL = 1.0  # seconds between two checks
+START_TIMEOUT = 5.0  # seconds that a start waits for the first one
+
+# On a standby, and where a DBA has set default_transaction_read_only.
+READ_ONLY = "select pg_catalog.current_setting('transaction_read_only') = 'on'"
+
+
+class Availability:
+    """What the database said when it was last asked."""
+
+    def __init__(self, connect: Connect, pool: Pool, *, tolerance: float) -> None:
+        """Check by `connect` and `pool`. The database is unavailable after `tolerance` seconds without a response."""
+        self.read_only = False
+        self.revision: str | None = None  # of the schema; None if there is none that the API may read
+        self._pool = pool
+        self._tolerance = tolerance
+        self._loop = asyncio.get_running_loop()
+        self._responded_at: float | None = None
+        self._failed_at: float | None = None  # for the first time since it responded
+        self._logged = ""
+        self._watch = Watch(
+            connect,
+            pool,
+            self._ask,
+            interval=lambda: CHECK_INTERVAL,
+            timeout=tolerance,
+            on_failure=self._tell_failure,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Check from now on."""
+        await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Check no more."""
+        await self._watch.__aexit__()
+
+    async def first_check(self) -> None:
+        """Return when the first check is over, or after START_TIMEOUT seconds."""
+        await self._watch.ask_now(START_TIMEOUT)
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the database last responded, to the check or to a request; None if it never did."""
+        responses = [at for at in (self._responded_at, self._pool.responded_at) if at is not None]
+        return self._loop.time() - max(responses) if responses else None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the database has responded within the tolerance."""
+        return self.age is not None and self.age <= self._tolerance
+
+    def reconnect(self) -> None:
+        """Check on a new connection from now on."""
+        self._watch.reconnect()
+
+    async def _ask(self, connection: Connection) -> None:
+        self.read_only = await connection.fetchval(READ_ONLY)
+        self._tell_success()
+        self.revision = str(await read_schema(connection)) or None
+        self._responded_at = self._loop.time()
+        if self.read_only:  # until it moves, or is allowed to write: both are seen on a new connection only
+            await connection.close()
+
+    def _tell_success(self) -> None:
+        self._responded_at = self._loop.time()
+        if self._failed_at is not None:
+            seconds = round(self._responded_at - self._failed_at, 1)
+            log.warning("the database is available again, after %s seconds", seconds)
+        self._failed_at = None
+        self._logged = ""
+
+    def _tell_failure(self, error: DatabaseUnavailableError) -> None:
+        self._failed_at = self._failed_at or self._loop.time()
+        if (cause := cause_of(error)) != self._logged:
+            log.error("the database is unavailable: %s", cause)
+        self._logged = cause

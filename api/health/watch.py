@@ -1,0 +1,124 @@
+"""Asking the database a question again and again, apart from the requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+
+from asyncpg import Connection
+
+from db.connect import DatabaseUnavailableError
+from db.pool import Pool
+from db.turns import TooManyRequestsError
+
+Connect = Callable[[], Awaitable[Connection]]
+
+NOBODY = ""  # no id of a user, so none waits because of it
+RETRY_INTERVAL = 0.5  # seconds until a question that was not answered is asked again
+
+
+class Watch:
+    """Asks the database one question again and again, on a connection of its own, so that a busy pool is no outage.
+
+    Where PostgreSQL has no place for that connection, one of the pool's is used.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        pool: Pool,
+        question: Callable[[Connection], Awaitable[None]],
+        *,
+        interval: Callable[[], float],
+        timeout: float,
+        on_failure: Callable[[DatabaseUnavailableError], None] = lambda _: None,
+    ) -> None:
+        """Ask every `interval()` seconds. A question that takes longer than `timeout` seconds ends its connection."""
+        self._pool = pool
+        self._question = question
+        self._interval = interval
+        self._timeout = timeout
+        self._on_failure = on_failure
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._wake = asyncio.Event()
+        self._asked = asyncio.Event()  # of the question that is under way, or comes next
+
+    async def __aenter__(self) -> Self:
+        """Ask from now on."""
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Ask no more, and drop the connection, whatever it is doing."""
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
+        self.reconnect()
+
+    async def ask_now(self, seconds: float) -> None:
+        """Do not wait for the interval. Return when the question was answered or has failed, or after `seconds`."""
+        self._wake.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+
+    def reconnect(self) -> None:
+        """Ask on a new connection from now on: settings of roles and databases apply to new sessions only."""
+        if self._connection:
+            self._connection.terminate()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._ask()
+                pause = self._interval()
+            except DatabaseUnavailableError as error:
+                self._on_failure(error)
+                pause = RETRY_INTERVAL
+            self._asked.set()
+            self._asked = asyncio.Event()
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def _ask(self) -> None:
+        reused = self._connection is not None and not self._connection.is_closed()
+        try:
+            await self._ask_once()
+        except DatabaseUnavailableError as error:
+            if not reused or isinstance(error.__cause__, TimeoutError):
+                raise
+            await self._ask_once()  # only that connection may have ended
+
+    async def _ask_once(self) -> None:
+        async with self._connected() as connection:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._question(connection)
+            except BaseException as error:
+                connection.terminate()
+                if not isinstance(error, Exception):
+                    raise
+                # asyncpg raises anything when it meets what is not PostgreSQL.
+                raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._connect()
+            connection = self._connection
+        except DatabaseUnavailableError as refused:
+            connection = await self._of_pool(refused)
+        try:
+            yield connection
+        finally:
+            if connection is not self._connection:
+                self._pool.release(connection, clean=not connection.is_closed())
+
+    async def _of_pool(self, refused: DatabaseUnavailableError) -> Connection:
+        with suppress(DatabaseUnavailableError, TooManyRequestsError):
+            if self._pool.responded_at is not None:  # it may have connections
+                return await self._pool.acquire(NOBODY)
+        raise refused
