@@ -26,7 +26,7 @@ CONNECT_TIMEOUT = 5.0  # until opening one is given up
 BEGIN_TIMEOUT = (
     3.0  # until a checked out one is closed on which no transaction has begun: the server does nothing for it
 )
-CHECKOUT_TIMEOUT = 15.0  # until a transaction is over, with all of this: longer than statement_timeout
+CHECKOUT_TIMEOUT = 14.0  # until a transaction is over, with all of this: longer than statement_timeout
 CHECK_INTERVAL = 0.5  # between two checks of these deadlines. A timer for each of them was a tenth of a request
 READ_FIRST = 0.01  # before a check, to read what came while this process was busy: uvloop runs timers before it reads
 CANCEL_TIMEOUT = 1.0  # for asyncpg to cancel on the server what nobody waits for any more, before its connection closes
