@@ -32,7 +32,7 @@ class Turns:
     async def take(self, user: str, *, seconds: float) -> None:
         """Return when the user holds a place.
 
-        Raises after `seconds`: TooManyRequestsError if the user's own requests hold all that one user may, AllInUseError
+        Raises after `seconds`: TooManyRequestsError if the user's own requests hold all that one may, AllInUseError
         if those of others do.
         """
         held = self._held.get(user, 0)
