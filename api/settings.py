@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     """URL by which the API logs in, as libpq reads it: `postgresql://app_api@host/database`. Required."""
 
     database_pool_size: int = Field(default=10, ge=1)
-    """Maximum number of database connections per worker that serve requests. Default: 10."""
+    """Maximum number of database connections per worker that serve requests; one user gets half. Default: 10."""
 
     database_statement_cache_size: int = Field(default=100, ge=0)
     """Prepared statements cached per connection; 0 is for PgBouncer before 1.21. Default: 100."""

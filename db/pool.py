@@ -6,13 +6,13 @@ know, whether the server has confirmed the end of that transaction.
 """
 
 import asyncio
-from collections import deque
 from functools import partial
 from typing import Self
 
 from asyncpg import Connection
 
-from db.connect import DatabaseUnavailableError, connect
+from db.connect import connect
+from db.turns import Turns
 
 # Seconds.
 ACQUIRE_TIMEOUT = 5.0  # until a caller gives up waiting for a connection to be released
@@ -38,11 +38,11 @@ class Pool:
         self._checkout_timeout = checkout_timeout
         self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
         self._loop = asyncio.get_running_loop()
-        self._free = size  # how many more may be checked out; 0 while somebody waits
-        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()  # until when
+        self._turns = Turns(size)
         self._generation = 0  # of the connections that are opened now: those of earlier ones have expired
         self._idle: list[tuple[Connection, float]] = []  # of this generation, and since when
-        self._checked_out: dict[Connection, tuple[int, float]] = {}  # of which generation, and until when
+        # By whom, of which generation, until when.
+        self._checked_out: dict[Connection, tuple[str, int, float]] = {}
         self._closing: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
@@ -57,19 +57,23 @@ class Pool:
         for connection in [*self._closing]:
             self._close(connection)
 
-    async def acquire(self) -> Connection:
-        """Check a connection out, with no transaction open. Raises DatabaseUnavailableError."""
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait()
+    async def acquire(self, user: str) -> Connection:
+        """Check a connection out on behalf of a user, with no transaction open.
+
+        Raises DatabaseUnavailableError, TooManyRequestsError.
+        """
+        await self._turns.take(user, seconds=ACQUIRE_TIMEOUT)
         try:
             generation = self._generation
             connection = self._last_used() or await self._connect(seconds=CONNECT_TIMEOUT)
         except BaseException:
-            self._free_one()
+            self._turns.give_back(user)
             raise
-        self._checked_out[connection] = generation, self._loop.time() + (self._checkout_timeout or CHECKOUT_TIMEOUT)
+        self._checked_out[connection] = (
+            user,
+            generation,
+            self._loop.time() + (self._checkout_timeout or CHECKOUT_TIMEOUT),
+        )
         return connection
 
     def release(self, connection: Connection, *, clean: bool) -> None:
@@ -77,7 +81,7 @@ class Pool:
 
         The connection's own transaction status does not tell: it lags until a pending response is read.
         """
-        generation, _ = self._checked_out.pop(connection)
+        user, generation, _ = self._checked_out.pop(connection)
         if not clean:
             self._closing.add(connection)
             self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)
@@ -85,32 +89,13 @@ class Pool:
             connection.terminate()
         else:
             self._idle.append((connection, self._loop.time()))
-        self._free_one()
+        self._turns.give_back(user)
 
     def expire(self) -> None:
         """Close all connections; those that are checked out or being opened, when they are released."""
         self._generation += 1
         while self._idle:
             self._idle.pop()[0].terminate()
-
-    async def _wait(self) -> None:
-        """Return when one more connection may be checked out. Raises DatabaseUnavailableError."""
-        turn = self._loop.create_future()
-        self._waiting.append((turn, self._loop.time() + ACQUIRE_TIMEOUT))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not (turn.cancelled() or turn.exception()):  # its turn came at the same moment
-                self._free_one()
-            raise
-
-    def _free_one(self) -> None:
-        while self._waiting:
-            turn, _ = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
 
     def _last_used(self) -> Connection | None:
         while self._idle:
@@ -122,11 +107,8 @@ class Pool:
 
     def _check_deadlines(self) -> None:
         now = self._loop.time()
-        while self._waiting and self._waiting[0][1] < now:
-            turn, _ = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(DatabaseUnavailableError("all connections are in use"))
-        for connection, (_, deadline) in [*self._checked_out.items()]:
+        self._turns.end_late_waits()
+        for connection, (_, _, deadline) in [*self._checked_out.items()]:
             if deadline < now:
                 connection.terminate()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check_deadlines)

@@ -36,6 +36,7 @@ comment on role app_auditor is 'A login for audits: reads the catalogs, and no t
 
 -- Limits that apply whatever a client forgets to set. A request is one short transaction.
 alter role app_api set statement_timeout = '10s';
+alter role app_api set lock_timeout = '2s'; -- longer than a migration waits for a table
 alter role app_api set idle_in_transaction_session_timeout = '10s';
 
 -- No name in a statement is looked up in a schema in which somebody else can create functions, operators or types.

@@ -71,11 +71,12 @@ class Transaction:
     It cannot be used after the block: by then another user may have the connection.
     """
 
-    __slots__ = ("_begin", "_connection", "_pool")
+    __slots__ = ("_begin", "_connection", "_pool", "_user_id")
 
-    def __init__(self, pool: Pool, begin: str) -> None:
-        """Check a connection of `pool` out when it is entered, and run `begin`."""
+    def __init__(self, pool: Pool, user_id: str, begin: str) -> None:
+        """Check a connection of `pool` out for the user when it is entered, and run `begin`."""
         self._pool = pool
+        self._user_id = user_id
         self._begin = begin
         self._connection: Connection | None = None
 
@@ -83,7 +84,7 @@ class Transaction:
         """Begin. Raises DatabaseUnavailableError."""
         if self._connection:
             raise asyncpg.InterfaceError("the transaction has begun already")
-        self._connection = await self._pool.acquire()
+        self._connection = await self._pool.acquire(self._user_id)
         try:
             await self._connection.execute(self._begin)
         except BaseException as error:
@@ -173,7 +174,7 @@ class Session:
 
     def transaction(self) -> Transaction:
         """Return a transaction of the user, for `async with`."""
-        return Transaction(self._pool, self._begin)
+        return Transaction(self._pool, self.user_id, self._begin)
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
         """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""

@@ -6,13 +6,13 @@ BECOME_OWNER = "set role app_owner"
 
 # Session-level, so that they span the revisions' transactions; they end with the connection.
 # The wait for another pipeline may be long, a migration's wait for a table's lock may not:
-# every request that comes after it queues behind it.
+# every request that comes after it queues behind it, and gives up after app_api's own lock_timeout, two seconds.
 STATEMENTS = (
     OWN_NAMES_ONLY,
     "set lock_timeout = '10min'",
     "set statement_timeout = 0",
     "select pg_advisory_lock(hashtextextended('partywall migrations', 0))",
-    "set lock_timeout = '5s'",
+    "set lock_timeout = '1s'",
     "set statement_timeout = '5min'",
     # Before anything else is tried: is the login a member?
     BECOME_OWNER,

@@ -72,7 +72,7 @@ def url(admin: psycopg.Connection) -> Url:
 @pytest.fixture
 def settings(url: Url) -> Settings:
     """Return the settings of the app under test."""
-    return Settings(_env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pool_size=5)
+    return Settings(_env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pool_size=10)
 
 
 @pytest.fixture(autouse=True)

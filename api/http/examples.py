@@ -63,6 +63,9 @@ PROBLEMS: Mapping[int, Problems] = {
             field_error("idempotency_key_reused", parameter="Idempotency-Key"),
         ),
     },
+    429: {
+        "too many": problem(429, "You have too many requests under way. Wait for some of them, then try again."),
+    },
     500: {"defect": problem(500, "Internal error. Report the request_id.")},
     503: {
         "database unavailable": problem(503, "The database cannot be reached. Try again in a moment."),

@@ -102,7 +102,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
     },
 }
-ERROR_HEADERS = {401: ["WWW-Authenticate"], 412: ["ETag"], 503: ["Retry-After"]}
+ERROR_HEADERS = {401: ["WWW-Authenticate"], 412: ["ETag"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 REQUEST_ID = {
     "name": "X-Request-ID",

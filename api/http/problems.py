@@ -12,6 +12,7 @@ ApiError                        raised by our own code, with a detail for the ca
 HTTPException                   Starlette's: 404 for an unknown path, 405, 413
 RequestValidationError          FastAPI's: 422, with every field that is wrong
 asyncpg.PostgresError           by constraint name, then by SQLSTATE
+TooManyRequestsError            429: one user has too many at the same time
 DatabaseUnavailableError        503
 anything else                   500: the log has the cause, the caller the request id
 """
@@ -33,6 +34,7 @@ from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response, root_path
 from api.http.validation import translate
 from db.connect import DatabaseUnavailableError
+from db.turns import TooManyRequestsError
 
 log = logging.getLogger("partywall.errors")
 
@@ -118,6 +120,7 @@ SQLSTATES = {
     "57014": (HTTPStatus.SERVICE_UNAVAILABLE, "The database took too long. Try again."),
 }
 
+TOO_MANY_REQUESTS = "You have too many requests under way. Wait for some of them, then try again."
 DATABASE_UNAVAILABLE = "The database cannot be reached. Try again in a moment."
 MOST_ERRORS = 50  # of one request: a small body can have thousands
 INVALID = "The request is not valid; see errors."
@@ -146,6 +149,8 @@ def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
 def to_response(request: Request, error: Exception, constraints: Constraints) -> Response:
     """Return what the caller is told about `error`; what it must not be told goes to the log."""
     match error:
+        case TooManyRequestsError():
+            return problem(request, 429, TOO_MANY_REQUESTS, headers=RETRY)
         case UnavailableError() | DatabaseUnavailableError():
             log.warning("unavailable", exc_info=error, extra=_request_id(request))
             return problem(request, 503, getattr(error, "detail", DATABASE_UNAVAILABLE), headers=RETRY)
@@ -155,17 +160,8 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             )
         case RequestValidationError():
             return problem(request, 422, INVALID, errors=[translate(each) for each in error.errors()[:MOST_ERRORS]])
-        case HTTPException(status_code=405) if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"Allow": ", ".join(allowed_methods(request))})
         case HTTPException():
-            detail = HTTP_DETAILS.get(error.status_code, error.detail)
-            headers = (
-                {"Allow": ", ".join(allowed_methods(request))}
-                if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-                else error.headers
-            )
-            code = "unknown_path" if error.status_code == HTTPStatus.NOT_FOUND else ""
-            return problem(request, error.status_code, detail, code=code, headers=headers)
+            return _http_error(request, error)
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
     return _internal_error(request, error)
@@ -209,6 +205,19 @@ def problem_content(status: int, detail: str, request_id: str, *, code: str = ""
 def title(status: int) -> str:
     """Return a status in words."""
     return TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    match error.status_code:
+        case 404:
+            return problem(request, 404, HTTP_DETAILS[404], code="unknown_path")
+        case 405:
+            allow = {"Allow": ", ".join(allowed_methods(request))}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=allow)
+            return problem(request, 405, HTTP_DETAILS[405], headers=allow)
+    detail = HTTP_DETAILS.get(error.status_code, error.detail)
+    return problem(request, error.status_code, detail, headers=error.headers)
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:

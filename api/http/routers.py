@@ -17,7 +17,7 @@ from api.http.problems import title
 Responses = dict[int | str, dict[str, Any]]
 
 
-def new_router(name: str, errors: Sequence[int] = (401, 422, 500, 503)) -> APIRouter:
+def new_router(name: str, errors: Sequence[int] = (401, 422, 429, 500, 503)) -> APIRouter:
     """Return a router for /name. Each of its routes can respond with these errors: by default those of tenants."""
     return APIRouter(
         prefix=f"/{name}",

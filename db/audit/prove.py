@@ -53,7 +53,7 @@ async def prove_as_api(url: str) -> Proof:
     Includes what that login brings about, by its settings or by triggers. Raises what `Session` raises.
     """
     async with Pool(url, size=1, statement_cache_size=0, checkout_timeout=math.inf) as pool:
-        connection = await pool.acquire()
+        connection = await pool.acquire("prove")
         [start] = await connection.fetch(_START)
         pool.release(connection, clean=True)
         with suppress(_DoneError):

@@ -31,7 +31,7 @@ ODD_TABLE = f"""
     grant select (id) on {ODD} to public;
 """
 PATH = 'search_path=""'
-LIMITS = ["TimeZone=UTC", "idle_in_transaction_session_timeout=10s", PATH, "statement_timeout=10s"]
+LIMITS = ["TimeZone=UTC", "idle_in_transaction_session_timeout=10s", "lock_timeout=2s", PATH, "statement_timeout=10s"]
 SCRATCH: LiteralString = "create schema scratch; grant usage on schema scratch to app_api;"
 
 

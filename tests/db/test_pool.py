@@ -27,15 +27,15 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def available(pool: Pool) -> int:
     """Return how many connections can be checked out at once. It should be exactly the pool's size."""
-    found = await asyncio.gather(*(pool.acquire() for _ in range(pool.size + 1)), return_exceptions=True)
+    found = await asyncio.gather(*(pool.acquire(f"user {n}") for n in range(pool.size + 1)), return_exceptions=True)
     connections = [one for one in found if isinstance(one, asyncpg.Connection)]
     check_in(pool, connections)
     return len(connections)
 
 
 async def test_many_callers_share_the_connections(pool: Pool, admin: psycopg.Connection) -> None:
-    session = Session(pool, "alice", read_only=True)
-    backends = await asyncio.gather(*(session.fetchval(f"{BACKEND} from pg_sleep(0.01)") for _ in range(20)))
+    sessions = [Session(pool, f"user {number}", read_only=True) for number in range(20)]
+    backends = await asyncio.gather(*(each.fetchval(f"{BACKEND} from pg_sleep(0.01)") for each in sessions))
     assert len(set(backends)) == pool.size
     found = admin.execute(
         "select pid from pg_stat_activity where usename = 'app_api' and datname = current_database()"
@@ -56,7 +56,7 @@ async def test_the_connection_that_was_released_last_is_checked_out_first(pool: 
 
 async def test_a_waiting_caller_gets_the_connection_that_is_released(pool: Pool) -> None:
     connections = await check_out(pool, pool.size)
-    waiting = asyncio.create_task(pool.acquire())
+    waiting = asyncio.create_task(pool.acquire("alice"))
     await asyncio.sleep(0)
     assert not waiting.done()
     pool.release(connections[1], clean=True)
@@ -78,7 +78,7 @@ async def test_a_caller_who_waits_too_long_gets_an_error_and_the_next_one_is_ser
 @pytest.mark.parametrize("released", [0, 1])
 async def test_a_caller_who_is_cancelled_while_waiting_takes_no_connection_along(pool: Pool, released: int) -> None:
     connections = await check_out(pool, pool.size)
-    waiting = asyncio.create_task(pool.acquire())
+    waiting = asyncio.create_task(pool.acquire("alice"))
     await asyncio.sleep(0)
     for _ in range(released):
         pool.release(connections.pop(), clean=True)  # for the caller who waits, and does not know yet
@@ -96,7 +96,7 @@ async def test_a_caller_who_is_cancelled_at_the_timeout_takes_no_connection_alon
     monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.6)
     async with Pool(url("app_api"), size=1) as pool:
         connections = await check_out(pool, 1)
-        waiting = asyncio.create_task(pool.acquire())
+        waiting = asyncio.create_task(pool.acquire("alice"))
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.7, waiting.cancel)
         time.sleep(0.8)  # noqa: ASYNC251 - the check and the cancellation are due at once now, in this order
@@ -111,15 +111,15 @@ async def test_a_caller_who_cannot_connect_takes_no_connection_along(url: Url) -
     with closing(Wire(url("app_api"))) as wire:
         async with Pool(wire.url, size=1) as pool:
             with pytest.raises(DatabaseUnavailableError):  # refused
-                await pool.acquire()
+                await pool.acquire("alice")
             wire.open()
             assert await available(pool) == 1
 
             pool.expire()
             wire.freeze()
             with pytest.raises(DatabaseUnavailableError):  # no response
-                await pool.acquire()
-            connecting = asyncio.create_task(pool.acquire())
+                await pool.acquire("alice")
+            connecting = asyncio.create_task(pool.acquire("alice"))
             await asyncio.sleep(0.1)
             connecting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -151,7 +151,7 @@ async def test_a_connection_with_a_pending_response_is_never_used_again(url: Url
 
 
 async def test_a_connection_with_an_open_transaction_is_not_clean_whatever_is_said(pool: Pool) -> None:
-    connection = await pool.acquire()
+    connection = await pool.acquire("alice")
     await connection.execute("begin")
     pool.release(connection, clean=True)
     assert await next_of(pool) is not connection
@@ -220,7 +220,7 @@ async def test_a_connection_that_was_being_opened_expires_too(url: Url) -> None:
         wire.open()
         async with Pool(wire.url, size=1) as pool:
             wire.freeze()
-            opening = asyncio.create_task(pool.acquire())
+            opening = asyncio.create_task(pool.acquire("alice"))
             await asyncio.sleep(0.1)
             pool.expire()
             wire.thaw()
@@ -289,7 +289,7 @@ async def test_a_connection_that_was_kept_for_too_long_is_not_checked_out_again(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 0)
-    connection = await pool.acquire()
+    connection = await pool.acquire("alice")
     monkeypatch.setattr("db.pool.CHECKOUT_TIMEOUT", 15)
     await until_closed(connection)
     pool.release(connection, clean=True)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx2
 import psycopg
 
+from api.settings import Settings
 from tests.support.tokens import bearer, make_token
 
 USERS = [f"user-{number}" for number in range(40)]
@@ -65,7 +66,7 @@ async def hang_up(address: str, user: str, chance: random.Random) -> None:
 
 
 def test_nobody_ever_sees_a_row_of_another_user_and_no_connection_stays_in_a_transaction(
-    base_url: str, admin: psycopg.Connection
+    base_url: str, settings: Settings, admin: psycopg.Connection
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - no secret, but the same every time
 
@@ -91,4 +92,4 @@ def test_nobody_ever_sees_a_row_of_another_user_and_no_connection_stays_in_a_tra
         "select state from pg_stat_activity where application_name = 'partywall' and datname = current_database()"
     ).fetchall()
     assert {state for (state,) in sessions} == {"idle"}
-    assert len(sessions) <= 5  # the pool
+    assert len(sessions) <= settings.database_pool_size

@@ -93,7 +93,7 @@ def expected_headers(method: str, path: str) -> dict[str, set[str]]:
 
 
 def test_headers_are_described_where_they_are_read_and_sent() -> None:
-    everywhere = {"401": {"WWW-Authenticate"}, "503": {"Retry-After"}}
+    everywhere = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
     for method, path in ROUTES:
         read = [resolve(each)["name"] for each in DOCUMENT["paths"][path]["parameters"]]
         assert read == ["X-Request-ID"]

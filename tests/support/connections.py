@@ -15,8 +15,8 @@ BACKEND = "select pg_backend_pid()"
 
 
 async def check_out(pool: Pool, number: int) -> list[asyncpg.Connection]:
-    """Return so many connections at once."""
-    return [await pool.acquire() for _ in range(number)]
+    """Return so many connections at once, each for another user: one alone may not have them all."""
+    return [await pool.acquire(f"user {n}") for n in range(number)]
 
 
 def check_in(pool: Pool, connections: Sequence[asyncpg.Connection]) -> None:
