@@ -54,7 +54,7 @@ PROBLEMS: Mapping[str, Meaning] = {
         422, "A field, a parameter or a header is not valid, or the body is not JSON.", "Show `errors` at the fields."
     ),
     "too_many_requests": Meaning(
-        429, "The user has more requests under way than are served at once.", "Send fewer at a time; try again."
+        429, "The user has too many requests under way.", "Send fewer at a time; try again after Retry-After."
     ),
     "headers_too_large": Meaning(
         431, "The URL and the headers are too large, or there are too many; the connection is closed.", "Send less."

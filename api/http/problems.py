@@ -208,14 +208,16 @@ def title(status: int) -> str:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
-    status, code, headers = error.status_code, "", error.headers
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {"Allow": ", ".join(allowed_methods(request))}
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers=headers)
-    if status == HTTPStatus.NOT_FOUND:
-        code = "unknown_path"
-    return problem(request, status, HTTP_DETAILS.get(status, error.detail), code=code, headers=headers)
+    match error.status_code:
+        case 404:
+            return problem(request, 404, HTTP_DETAILS[404], code="unknown_path")
+        case 405:
+            allow = {"Allow": ", ".join(allowed_methods(request))}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=allow)
+            return problem(request, 405, HTTP_DETAILS[405], headers=allow)
+    detail = HTTP_DETAILS.get(error.status_code, error.detail)
+    return problem(request, error.status_code, detail, headers=error.headers)
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
