@@ -125,6 +125,20 @@ def test_a_distant_database_is_ready_and_served_from_the_start(
             assert state_of(client.get("/health")) == HEALTHY
 
 
+def test_a_connection_that_ends_is_no_outage(
+    anonymous: httpx2.Client, admin: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    pids = "select array_agg(pid order by pid) from pg_stat_activity where application_name = 'partywall health'"
+    end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'partywall health'"
+    admin.rollback()
+    admin.autocommit = True
+    before = admin.execute(pids).fetchone()
+    admin.execute(end)
+    eventually(lambda: admin.execute(pids).fetchone() not in (before, (None,)))  # the availability's is there again
+    assert state_of(anonymous.get("/health")) == HEALTHY
+    assert "unavailable" not in caplog.text
+
+
 def test_where_postgresql_has_no_place_for_the_check_the_pool_tells(url: Url, admin: psycopg.Connection) -> None:
     admin.rollback()
     admin.autocommit = True
@@ -151,7 +165,7 @@ def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("frequent_checks")
 def test_a_database_that_is_read_only_is_ready_for_reads(
-    url: Url, admin: psycopg.Connection, caplog: pytest.LogCaptureFixture
+    url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def alter(change: str) -> None:  # for new sessions
         admin.execute(sql.SQL("alter database {} ").format(sql.Identifier(admin.info.dbname)) + sql.SQL(change))
@@ -165,6 +179,9 @@ def test_a_database_that_is_read_only_is_ready_for_reads(
         assert state_of(client.get("/health/db")) == {"database": "read only"}
         assert list_tasks(client).status_code == 200
 
+        # What ends it is not always a change of this database: an address may move.
+        monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 3600)
+        time.sleep(0.5)
         alter("reset default_transaction_read_only")
         eventually(lambda: state_of(client.get("/health")) == HEALTHY)
     assert "not ready" not in caplog.messages
@@ -236,8 +253,14 @@ def unknown_host(_url: Url, _nowhere: Path) -> str:
     ],
 )
 def test_a_database_that_cannot_be_reached_is_unavailable_and_the_log_says_why_once(
-    name: Callable[[Url, Path], str], cause: str, url: Url, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: Callable[[Url, Path], str],
+    cause: str,
+    url: Url,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("api.health.watch.RETRY_INTERVAL", 0.01)
     with calling(name(url, tmp_path)) as client:
         assert_unavailable(client.get("/health"), **DOWN)
         assert_unavailable(client.get("/health/db"), **DOWN)
