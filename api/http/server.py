@@ -53,11 +53,11 @@ class UseProtocol:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:  # the time for the shutdown is over, and the client does not take its response
-            transport = getattr(getattr(receive, "__self__", None), "transport", None)
-            if transport is None:
+            cycle = getattr(receive, "__self__", None)
+            if not isinstance(cycle, RequestResponseCycle):
                 raise
-            transport.abort()
-            await asyncio.sleep(0)  # until uvicorn knows
+            cycle.disconnected = True  # or uvicorn would write a 500, and wait for the client for ever
+            cycle.transport.abort()
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         config = getattr(getattr(receive, "__self__", None), "config", None)
