@@ -57,7 +57,6 @@ class UseProtocol:
             if not isinstance(cycle, RequestResponseCycle):
                 raise
             cycle.disconnected = True  # or uvicorn would write a 500, and wait for the client for ever
-            cycle.transport.abort()
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         config = getattr(getattr(receive, "__self__", None), "config", None)
