@@ -7,7 +7,7 @@ import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.connect import plain_url
+from db.libpq.url import plain_url
 
 SECRET_BYTES = 32  # RFC 7518, 3.2: a key of the size of the hash output or larger
 

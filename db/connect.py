@@ -6,7 +6,9 @@ import asyncpg
 from asyncpg import Connection
 from dotenv import dotenv_values
 
-SECONDS_TO_CONNECT = 10.0
+from db.libpq.driver import open_connection
+from db.libpq.target import read_target
+from db.libpq.url import InvalidUrlError, plain_url
 
 # No name is looked up where another role could have created what hides PostgreSQL's own. Temporary objects come last:
 # an empty search_path would find them first. https://www.postgresql.org/docs/18/runtime-config-client.html#GUC-SEARCH-PATH
@@ -34,32 +36,33 @@ def environment() -> dict[str, str]:
 
 
 def url_from_environment(*names: str) -> str | None:
-    """Return the first of these variables that is set and not empty, as `plain_url` makes it; else None."""
+    """Return the first of these variables that is set and not empty, else None. Raises InvalidUrlError, naming it."""
     values = environment()
-    return next((plain_url(values[name]) for name in names if values.get(name)), None)
-
-
-def plain_url(url: str) -> str:
-    """Return a URL as libpq spells it. SQLAlchemy's prefix is accepted, so that one URL serves every tool."""
-    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    for name in names:
+        if url := values.get(name):
+            try:
+                read_target(url)
+            except InvalidUrlError as error:
+                raise InvalidUrlError(f"{name} {error}") from error
+            return plain_url(url)
+    return None
 
 
 async def connect(
-    url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float = SECONDS_TO_CONNECT
+    url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float | None = None
 ) -> Connection:
-    """Return a connection to `url`, which is read as libpq reads it: sslmode, a unix socket as host, PGPASSWORD.
+    """Return a connection to `url`, which means what it means to libpq: `db.libpq.target` says how far.
 
-    Timestamps come in UTC. `statement_cache_size` counts prepared statements. Raises DatabaseUnavailableError when
-    there is no connection within `seconds`, whatever the reason.
+    Timestamps come in UTC. `statement_cache_size` counts prepared statements; the URL can say 0 itself. Raises
+    DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason. If they are not given,
+    each host has the URL's connect_timeout, or 10 seconds.
     """
     try:
-        connection: Connection = await asyncpg.connect(
-            url,
-            timeout=seconds,
+        return await open_connection(
+            read_target(url),
+            application_name=application_name,
             statement_cache_size=statement_cache_size,
-            # PgBouncer knows both parameters.
-            server_settings={"application_name": application_name, "timezone": "UTC"},
+            seconds=seconds,
         )
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
-    return connection
