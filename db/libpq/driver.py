@@ -38,6 +38,7 @@ async def open_connection(
         "server_settings": {"application_name": application_name} | target.server_settings,
         "krbsrvname": target.given.get("krbsrvname"),
         "gsslib": target.given.get("gsslib"),
+        "timeout": None,  # that of the host
     }
     until = None if seconds is None else asyncio.get_running_loop().time() + seconds
     candidates = target.candidates
@@ -69,7 +70,6 @@ async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Co
                 password=host.password,
                 ssl=tls,
                 direct_tls=bool(tls) and target.given.get("sslnegotiation") == "direct",
-                timeout=None,
                 **arguments,
             )
         except _UNREACHED:

@@ -29,9 +29,10 @@ class Tls(NamedTuple):
     sni: bool
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """The files that there are."""
-        return tuple(file for file in (self.root, self.crl, self.certificate, self.key) if file not in {"", SYSTEM})
+    def files(self) -> list[str]:
+        """The files that are read."""
+        trusted = ssl.get_default_verify_paths().cafile or "" if self.root == SYSTEM else self.root
+        return [file for file in (trusted, self.crl, self.certificate, self.key) if file]
 
 
 class Context(ssl.SSLContext):
@@ -103,14 +104,14 @@ def _own(name: str) -> str:
 def context(tls: Tls, server_name: str) -> Context:
     """Return how to encrypt connections to a host. It is made anew when a file has changed. Raises InvalidUrlError."""
     try:
-        stamps = tuple(Path(file).stat().st_mtime_ns for file in tls.files)
+        stamps = tuple((file, Path(file).stat().st_mtime_ns) for file in tls.files)
     except OSError:
         stamps = ()  # _context names the file
     return _context(tls, server_name if tls.sni else None, stamps)
 
 
 @lru_cache(maxsize=16)  # to read the certificates of the system takes 25 ms, in which no request proceeds
-def _context(tls: Tls, server_name: str | None, _stamps: tuple[int, ...]) -> Context:
+def _context(tls: Tls, server_name: str | None, _stamps: tuple[tuple[str, int], ...]) -> Context:
     made = Context(ssl.PROTOCOL_TLS_CLIENT)
     made.server_name = server_name
     made.set_alpn_protocols(["postgresql"])
