@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from typing import Any
 
 import asyncpg
@@ -74,6 +75,11 @@ async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Co
             )
         except _UNREACHED:
             raise
+        except ssl.SSLCertVerificationError as error:
+            sentence = (
+                f"the server's certificate is refused: {error.verify_message} (sslrootcert is the file of its CA)"
+            )
+            raise ConnectionError(sentence) from error
         except _OTHER_ENCRYPTION as error:
             refusals.append(error)
         else:

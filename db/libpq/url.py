@@ -75,7 +75,9 @@ _URI = re.compile(
     r"(?:(?P<user>[^:@/]*)(?::(?P<password>[^@/]*))?@)?(?P<hosts>[^/?]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
 )
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^][]+)\]|(?P<name>[^][:@\s]*))(?::(?P<port>[0-9]*))?")
-_PAIR = re.compile(r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s\\]|\\.)*))(?=\s|$)\s*")
+_PAIR = re.compile(
+    r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?!')(?:[^\s\\]|\\.)*))(?=\s|$)\s*"
+)
 ENCODE = "percent-encode special characters in its password: / is %2F, @ is %40, % is %25"
 
 

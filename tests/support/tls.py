@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from psycopg import sql
 
 from db.embedded import Cluster
 
@@ -54,8 +55,7 @@ def certify(name: str, ca: Certified | None = None) -> Certified:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = (
-        x509.CertificateBuilder(subject, subject)
-        .issuer_name(ca.certificate.subject if ca else subject)
+        x509.CertificateBuilder(ca.certificate.subject if ca else subject, subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
@@ -101,12 +101,12 @@ def password_server(directory: Path) -> Iterator[Server]:
 def _tls(directory: Path) -> list[str]:
     (directory / "hba").write_text(HBA if DEBIAN else HBA.replace("hostssl", "#").replace("hostnossl", "host"))
     ca = certify("a CA")
-    for name in ("db.example.com", "with_certificate"):
-        certify(name, ca).write(directory / f"{name}.crt", directory / f"{name}.key")
+    certify("db.example.com", ca).write(directory / "server.crt", directory / "server.key")
+    certify("with_certificate", ca).write(directory / "client.crt", directory / "client.key")
     certify("with_certificate", ca).write(directory / "locked.crt", directory / "locked.key", KEY_PASSWORD)
     ca.write(directory / "ca.crt", directory / "ca.key")
     certify("another CA").write(directory / "another.crt", directory / "another.key")
-    files = {"ssl_cert_file": "db.example.com.crt", "ssl_key_file": "db.example.com.key", "ssl_ca_file": "ca.crt"}
+    files = {"ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "ssl_ca_file": "ca.crt"}
     return ["ssl=on", *(f"{name}={directory / file}" for name, file in files.items())] if DEBIAN else []
 
 
@@ -114,5 +114,6 @@ def _create_roles(cluster: Cluster, port: int) -> None:
     superuser = {"host": str(cluster.socket_directory), "port": port, "user": "postgres"}
     with psycopg.connect(**superuser, dbname="postgres", autocommit=True) as connection:
         for role in ROLES:
-            connection.execute(f"create role {role} login password {psycopg.sql.quote(PASSWORD)}")
-        connection.execute("create database partywall")
+            connection.execute(f"create role {role} login password {sql.quote(PASSWORD)}")
+        for database in ("partywall", "app_api"):
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
