@@ -14,6 +14,7 @@ import httpx2
 import psycopg
 import pytest
 import uvloop
+from psycopg.sql import quote as quote_literal
 
 from api.settings import Settings
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
@@ -34,9 +35,8 @@ select session_user::text as user, current_database()::text as database,
     current_setting('application_name') as name, current_setting('timezone') as zone,
     current_setting('statement_timeout') as timeout, current_setting('client_encoding') as encoding
 """
-HANGING = socket.create_server(("127.0.0.1", 0))  # takes connections and says nothing
 Environment = Mapping[str, str]
-Set = Callable[[Environment], object]
+Set = Callable[[Environment], None]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
@@ -52,7 +52,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def set_(server: Server, monkeypatch: pytest.MonkeyPatch) -> Set:
     """Return a function that sets variables of the environment."""
-    return lambda variables: [monkeypatch.setenv(name, filled(value, server)) for name, value in variables.items()]
+
+    def set_all(variables: Environment) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, filled(value, server))
+
+    return set_all
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +74,7 @@ def filled(text: str, server: Server) -> str:
     words = {
         "PORT": str(server.port),
         "CLOSED": str(free_port()),
-        "HANGING": str(HANGING.getsockname()[1]),
+        "HANGING": str(server.hanging),
         "PW": quote(PASSWORD, safe=""),
         "RAW": PASSWORD,
         "QUOTED": PASSWORD.replace("\\", r"\\").replace("'", r"\'"),
@@ -94,7 +99,8 @@ async def session(url: str) -> dict[str, Any]:
     """Return what the server says of a session that `url` leads to."""
     connection = await connect(url, application_name="a test")
     try:
-        return dict(await connection.fetchrow(SESSION))
+        [row] = await connection.fetch(SESSION)
+        return dict(row)
     finally:
         await connection.close()
 
@@ -406,7 +412,7 @@ async def statements_kept(url: str) -> int:
     connection = await connect(url, application_name="a test", statement_cache_size=100)
     try:
         await connection.fetchval("select 1")
-        return await connection.fetchval("select count(*) from pg_prepared_statements where statement = 'select 1'")
+        return len(await connection.fetch("select from pg_prepared_statements where statement = 'select 1'"))
     finally:
         await connection.close()
 
@@ -463,7 +469,7 @@ def test_tls_begins_as_the_url_says(negotiation: str, first_byte: int, run: Run)
     """With TLS's own greeting, or with PostgreSQL's question whether the server has it."""
 
     async def greeting() -> int:
-        seen = asyncio.get_running_loop().create_future()
+        seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             seen.set_result((await reader.read(1))[0])
@@ -471,8 +477,8 @@ def test_tls_begins_as_the_url_says(negotiation: str, first_byte: int, run: Run)
 
         async with await asyncio.start_server(look, "127.0.0.1", 0) as listener:
             port = listener.sockets[0].getsockname()[1]
+            url = f"postgresql://127.0.0.1:{port}/x?sslmode=require&sslnegotiation={negotiation}"
             with pytest.raises(DatabaseUnavailableError):
-                url = f"postgresql://127.0.0.1:{port}/x?sslmode=require&sslnegotiation={negotiation}"
                 await connect(url, application_name="a test")
             return await seen
 
@@ -500,10 +506,9 @@ def program(*arguments: str, home: Path, **environment: str) -> subprocess.Compl
 def test_one_url_serves_the_migrations_the_audit_the_clean_up_and_the_api(
     server: Server, home: Path, set_: Set
 ) -> None:
-    superuser = {"host": str(server.sockets), "port": server.port, "user": "postgres", "dbname": "partywall"}
-    with psycopg.connect(**superuser, autocommit=True) as admin:
+    with psycopg.connect(server.superuser, dbname="partywall", autocommit=True) as admin:
         admin.execute(ROLES.read_text())
-        admin.execute(f"alter role app_migrator password {psycopg.sql.quote(PASSWORD)}")
+        admin.execute(f"alter role app_migrator password {quote_literal(PASSWORD)}")
     set_(SYSTEM)
     url = filled(NEON, server)
     trust = {"SSL_CERT_FILE": str(server.directory / "ca.crt")}
@@ -541,6 +546,6 @@ def test_each_program_refuses_a_url_in_one_sentence(
     done = program(*arguments, home=home, **({} if where == "in .env" else {name: url}))
 
     assert done.returncode == exit_code
-    [sentence] = (done.stdout + done.stderr).splitlines()
+    [sentence] = done.stderr.splitlines()  # Alembic repeats it on stdout
     assert f"{name} has the parameter colour" in sentence
     assert "hunter2" not in sentence

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from psycopg import sql
+from psycopg.sql import quote
 
 from db.embedded import Cluster
 
@@ -72,6 +72,8 @@ class Server(NamedTuple):
     directory: Path
     sockets: Path
     port: int
+    superuser: str
+    hanging: int  # the port of another, which takes connections and says nothing
 
 
 def free_port() -> int:
@@ -92,8 +94,10 @@ def password_server(directory: Path) -> Iterator[Server]:
             "listen_addresses=127.0.0.1,::1", f"port={port}", "fsync=off", f"hba_file={directory}/hba", *_tls(directory)
         )
         try:
-            _create_roles(cluster, port)
-            yield Server(directory, cluster.socket_directory, port)
+            superuser = f"host={cluster.socket_directory} port={port} user=postgres"
+            _create_roles(superuser)
+            with socket.create_server(("127.0.0.1", 0)) as hanging:
+                yield Server(directory, cluster.socket_directory, port, superuser, hanging.getsockname()[1])
         finally:
             cluster.stop()
 
@@ -110,10 +114,9 @@ def _tls(directory: Path) -> list[str]:
     return ["ssl=on", *(f"{name}={directory / file}" for name, file in files.items())] if DEBIAN else []
 
 
-def _create_roles(cluster: Cluster, port: int) -> None:
-    superuser = {"host": str(cluster.socket_directory), "port": port, "user": "postgres"}
-    with psycopg.connect(**superuser, dbname="postgres", autocommit=True) as connection:
+def _create_roles(superuser: str) -> None:
+    with psycopg.connect(superuser, dbname="postgres", autocommit=True) as connection:
         for role in ROLES:
-            connection.execute(f"create role {role} login password {sql.quote(PASSWORD)}")
+            connection.execute(f"create role {role} login password {quote(PASSWORD)}")
         for database in ("partywall", "app_api"):
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+            connection.execute(f"create database {database}")
