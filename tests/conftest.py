@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from urllib.parse import unquote, urlsplit
 
 import httpx2
 import psycopg
@@ -16,7 +15,7 @@ from pytest_postgresql import factories
 from api.health.probe import Probe
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, set_up, url_to
+from tests.support.database import Url, WrongServerError, given_server, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
@@ -30,6 +29,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End the run with one sentence, instead of an error for each test, if TEST_DATABASE_URL is wrong."""
+    if "TEST_DATABASE_URL" in os.environ and not hasattr(session.config, "workerinput"):
+        try:
+            given_server()
+        except WrongServerError as error:
+            pytest.exit(f"TEST_DATABASE_URL cannot be used: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> None:
     """Nothing that is set on this machine decides what is tested."""
@@ -41,15 +49,9 @@ def _environment() -> None:
 def server() -> Iterator[SimpleNamespace]:
     """A PostgreSQL to make databases on: that of TEST_DATABASE_URL (a superuser's), or an embedded one."""
     options = {"options": "", "maintenance_dbname": "postgres", "template_dbname": "template1"}
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        url = urlsplit(given)
-        yield SimpleNamespace(
-            host=url.hostname,
-            port=url.port or 5432,
-            user=unquote(url.username or "postgres"),
-            password=unquote(url.password or ""),
-            **options,
-        )
+    if "TEST_DATABASE_URL" in os.environ:
+        given = given_server()
+        yield SimpleNamespace(**options | given | {"maintenance_dbname": given["dbname"]})
         return
     with TemporaryDirectory(prefix="partywall-") as directory:
         cluster = Cluster(Path(directory))

@@ -12,11 +12,23 @@ from urllib.parse import quote
 import psycopg
 
 from db.embedded import ROLES
+from db.libpq.url import plain_url
 
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATABASE_URL may ask for one
 
+OLDEST = 15  # PostgreSQL
+
 Url = Callable[[str], str]
+
+_SUITABLE = """
+select rolsuper, not pg_is_in_recovery(), pg_encoding_to_char(encoding)
+from pg_roles, pg_database where rolname = current_user and datname = 'template1'
+"""
+
+
+class WrongServerError(Exception):
+    """TEST_DATABASE_URL leads to no server that the tests can use. The message says why."""
 
 
 def alembic(url: str, *arguments: str, check: bool = True, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -33,9 +45,15 @@ def alembic(url: str, *arguments: str, check: bool = True, tree: Path = ROOT) ->
 
 
 def url_of(role: str, database: Mapping[str, object]) -> str:
-    """Return the URL by which `role` reaches a database described in libpq's words."""
+    """Return the URL by which `role` reaches a database described in libpq's words.
+
+    As `postgres` that is the superuser of the description, if it names one.
+    """
+    login = f"{role}:{PASSWORD}"
+    if role == "postgres" and database.get("user"):
+        login = ":".join(quote(str(database.get(name) or ""), safe="") for name in ("user", "password"))
     return (
-        f"postgresql://{role}:{PASSWORD}@/{database['dbname']}"
+        f"postgresql://{login}@/{database['dbname']}"
         f"?host={quote(str(database['host']), safe='')}&port={database['port']}"
     )
 
@@ -43,13 +61,39 @@ def url_of(role: str, database: Mapping[str, object]) -> str:
 def url_to(connection: psycopg.Connection, role: str) -> str:
     """Return the URL by which `role` reaches the database that `connection` is connected to."""
     info = connection.info
-    return url_of(role, {"host": info.host, "port": info.port, "dbname": info.dbname})
+    return url_of(role, {name: getattr(info, name) for name in ("host", "port", "dbname", "user", "password")})
+
+
+def given_server() -> dict[str, object]:
+    """Return where the server of TEST_DATABASE_URL is and who its superuser is, in libpq's words.
+
+    Raises WrongServerError if it is none that the tests can use.
+    """
+    try:
+        with psycopg.connect(plain_url(os.environ["TEST_DATABASE_URL"]), connect_timeout=10) as connection:
+            cursor = connection.execute(_SUITABLE)
+            superuser, primary, encoding = cursor.fetchone() or ()
+            info = connection.info
+    except psycopg.Error as error:
+        raise WrongServerError(" ".join(str(error).split())) from error
+    wrong = {
+        f"{info.user} is no superuser": not superuser,
+        "the server is a standby": not primary,
+        f"its databases have the encoding {encoding}, not UTF8": encoding != "UTF8",
+        f"PostgreSQL {info.server_version // 10000} is too old, the oldest is {OLDEST}": info.server_version
+        < OLDEST * 10000,
+    }
+    if reasons := [reason for reason, applies in wrong.items() if applies]:
+        raise WrongServerError("; ".join(reasons))
+    return {name: getattr(info, name) for name in ("host", "port", "user", "password", "dbname")}
 
 
 def set_up(**database: Any) -> None:
     """Make the roles and migrate, as an ordinary login: the template that every test's database is a copy of."""
     with psycopg.connect(**database | {"autocommit": True}) as admin:
         admin.execute(ROLES.read_text())
+        if admin.execute("select to_regrole('postgres')").fetchone() == (None,):  # tests give objects to it
+            admin.execute("create role postgres superuser nologin")
         for role in ("app_api", "app_auditor", "app_migrator"):
             admin.execute(f"alter role {role} password '{PASSWORD}'")
     alembic(url_of("app_migrator", database), "upgrade", "head")
