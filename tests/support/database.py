@@ -17,13 +17,15 @@ from db.libpq.url import plain_url
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATABASE_URL may ask for one
 
-OLDEST = 15  # PostgreSQL
-
 Url = Callable[[str], str]
 
-_SUITABLE = """
-select rolsuper, not pg_is_in_recovery(), pg_encoding_to_char(encoding)
-from pg_roles, pg_database where rolname = current_user and datname = 'template1'
+_UNSUITABLE = """
+select current_user || ' is no superuser' where not (select rolsuper from pg_roles where rolname = current_user)
+union all select 'the server is a standby' where pg_is_in_recovery()
+union all select 'PostgreSQL 15 is the oldest that will do, and this is ' || current_setting('server_version')
+    where current_setting('server_version_num')::int < 150000
+union all select 'new databases have the encoding ' || pg_encoding_to_char(encoding) || ', and must have UTF8'
+    from pg_database where datname = 'template1' and pg_encoding_to_char(encoding) <> 'UTF8'
 """
 
 
@@ -71,21 +73,14 @@ def given_server() -> dict[str, object]:
     """
     try:
         with psycopg.connect(plain_url(os.environ["TEST_DATABASE_URL"]), connect_timeout=10) as connection:
-            cursor = connection.execute(_SUITABLE)
-            superuser, primary, encoding = cursor.fetchone() or ()
+            reasons = [reason for (reason,) in connection.execute(_UNSUITABLE)]
             info = connection.info
+            server = {name: getattr(info, name) for name in ("host", "port", "user", "password", "dbname")}
     except psycopg.Error as error:
         raise WrongServerError(" ".join(str(error).split())) from error
-    wrong = {
-        f"{info.user} is no superuser": not superuser,
-        "the server is a standby": not primary,
-        f"its databases have the encoding {encoding}, not UTF8": encoding != "UTF8",
-        f"PostgreSQL {info.server_version // 10000} is too old, the oldest is {OLDEST}": info.server_version
-        < OLDEST * 10000,
-    }
-    if reasons := [reason for reason, applies in wrong.items() if applies]:
+    if reasons:
         raise WrongServerError("; ".join(reasons))
-    return {name: getattr(info, name) for name in ("host", "port", "user", "password", "dbname")}
+    return server
 
 
 def set_up(**database: Any) -> None:
