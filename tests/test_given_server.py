@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.sql import quote as quote_literal
 
-from tests.support.database import ROOT
+from tests.support.database import ROOT, WrongServerError, given_server
 from tests.support.tls import PASSWORD, Server, free_port, password_server
 
 
@@ -36,18 +36,20 @@ def pytest_with(test_database_url: str, *tests: str) -> subprocess.CompletedProc
 
 
 def test_a_server_with_another_superuser_and_passwords_will_do(server: Server) -> None:
-    """Alembic, the audit, psql and the API reach it."""
+    """Alembic, the audit and the API's role reach it, each in its own process."""
     done = pytest_with(
         url(server).replace("postgresql:", "postgresql+asyncpg:"),
-        "tests/db/test_isolation.py",
         "tests/db/test_migrations.py::test_up_down_up_leaves_what_up_leaves",
-        "tests/commands/test_audit.py::test_a_healthy_database_is_clean_for_every_login",
+        "tests/commands/test_audit.py::test_a_healthy_database_is_clean_for_every_login[app_api]",
+        "tests/commands/test_audit.py::test_a_healthy_database_is_clean_for_every_login[postgres]",
     )
 
     assert done.returncode == 0, done.stdout
 
 
-def test_a_server_that_will_not_do_ends_the_run_with_one_sentence(server: Server, subtests: pytest.Subtests) -> None:
+def test_a_server_that_will_not_do_is_told_in_a_sentence(
+    server: Server, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
     reasons = {
         f"postgresql://boss@127.0.0.1:{free_port()}/postgres": "Connection refused",
         url(server, password="wrong"): "password authentication failed",  # noqa: S106
@@ -57,11 +59,16 @@ def test_a_server_that_will_not_do_ends_the_run_with_one_sentence(server: Server
         url(server) + "?colour=red": "colour",
     }
     for wrong, reason in reasons.items():
-        with subtests.test(reason):
-            done = pytest_with(wrong, "tests/test_layout.py", "tests/db/test_isolation.py")
+        monkeypatch.setenv("TEST_DATABASE_URL", wrong)
+        with subtests.test(reason), pytest.raises(WrongServerError, match=reason) as error:
+            given_server()
+        assert "\n" not in str(error.value)
 
-            assert done.returncode == pytest.ExitCode.USAGE_ERROR
-            [sentence, repeated] = [line for line in (done.stdout + done.stderr).splitlines() if line]
-            assert sentence.startswith("Exit: TEST_DATABASE_URL cannot be used: ")
-            assert reason in sentence
-            assert sentence.removeprefix("Exit: ") in repeated
+
+def test_that_sentence_is_all_that_a_run_says() -> None:
+    done = pytest_with(f"postgresql://boss@127.0.0.1:{free_port()}/postgres", "tests/db")
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    said = [line.strip("! ") for line in (done.stdout + done.stderr).splitlines() if line]
+    assert len(said) == 2  # pytest has it twice
+    assert all("Exit: TEST_DATABASE_URL cannot be used: connection failed" in line for line in said)
