@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from db.libpq.url import ENCODE, InvalidUrlError, Parameters
+from db.libpq.url import ENCODE, InvalidUrlError, Parameters, own_file
 
 _DEFAULT_PORT = 5432
 _SOCKETS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where distributions and PostgreSQL put them
@@ -93,9 +93,9 @@ def _plain(field: str) -> str:
 
 
 def _password_lines(given: Parameters) -> list[str]:
-    file = Path(given.get("passfile") or Path("~/.pgpass").expanduser())
+    file = Path(given["passfile"]) if "passfile" in given else own_file(".pgpass")
     try:
-        if not file.is_file():
+        if file is None or not file.is_file():
             return []
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             if "passfile" not in given:

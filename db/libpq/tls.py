@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from db.libpq.url import InvalidUrlError, Parameters
+from db.libpq.url import InvalidUrlError, Parameters, own_file
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SYSTEM = "system"  # as a file of certificates: those that this machine trusts
@@ -97,8 +97,7 @@ def _mode(given: Parameters) -> str:
 
 def _own(name: str) -> str:
     """Return the path of this user's file of that name, or "" if there is none."""
-    file = Path("~/.postgresql").expanduser() / name
-    return str(file) if file.is_file() else ""
+    return str(own_file(f".postgresql/{name}") or "")
 
 
 def context(tls: Tls, server_name: str) -> Context:

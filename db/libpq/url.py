@@ -78,6 +78,7 @@ _HOST = re.compile(r"(?:\[(?P<ipv6>[^][]+)\]|(?P<name>[^][:@\s]*))(?::(?P<port>[
 _PAIR = re.compile(
     r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?!')(?:[^\s\\]|\\.)*))(?=\s|$)\s*"
 )
+_PLACEHOLDER = re.compile(r"[\[{<]your[-_ ]?\w+[\]}>]|your[-_]password", re.IGNORECASE)  # in what providers show
 ENCODE = "percent-encode special characters in its password: / is %2F, @ is %40, % is %25"
 
 
@@ -153,17 +154,29 @@ def _known(pairs: Iterable[tuple[str, str]]) -> Parameters:
                 f"has {shown} that Partywall does not know: remove it"
                 " (a setting of the server goes into options: options=-c%20name%3Dvalue)"
             )
+        if _PLACEHOLDER.fullmatch(value):
+            raise InvalidUrlError(f"has the placeholder {value}: put the real value there")
         if value:
             known[_SYNONYMS.get(name, name)] = _SSL.get(value, value) if name == "ssl" else value
     return known
+
+
+def own_file(name: str) -> Path | None:
+    """Return this user's file of that name, if there is one: a container's may have no home, or none to enter."""
+    try:
+        file = Path.home() / name
+        return file if file.is_file() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _from_service(given: Parameters) -> Parameters:
     """Return what the service file says of the service that is named, if one is."""
     if not (service := given.get("service")):
         return {}
-    own = given.get("servicefile") or Path("~/.pg_service.conf").expanduser()
-    files = [Path(own), *(Path(folder, "pg_service.conf") for folder in [os.environ.get("PGSYSCONFDIR")] if folder)]
+    own = given.get("servicefile") or own_file(".pg_service.conf")
+    system = Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common"), "pg_service.conf")
+    files = [*([Path(own)] if own else []), system]
     for file in files:
         if (pairs := _section(file, service)) is not None:
             return _known(pairs)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from db.libpq.url import InvalidUrlError
 from tests.support.database import ROOT
 from tests.support.servers import serving
 from tests.support.tls import DEBIAN, KEY_PASSWORD, PASSWORD, Server, free_port, password_server
+from tests.support.tokens import JWT_SECRET
 
 NO_TLS = "no PostgreSQL with TLS: there is none in /usr/lib/postgresql"
 needs_tls = pytest.mark.skipif(DEBIAN is None, reason=NO_TLS)
@@ -281,6 +283,8 @@ REFUSED: tuple[tuple[str, Environment, str], ...] = (
     ("host=localhost password=my hunter2", {}, "single quotes"),
     ("host=localhost password='hunter2", {}, "single quotes"),
     ("postgresql://localhost/x?hunter2@1=2", {}, "a parameter"),
+    ("postgresql://postgres.abc:[YOUR-PASSWORD]@aws-0-eu.pooler.supabase.com:6543/postgres", {}, "placeholder"),
+    ("host=x.postgres.database.azure.com dbname={your_database} user=u password={your_password}", {}, "placeholder"),
     # ---- hosts and ports
     ("postgresql://app_api:hunter2@localhost:http/x", {}, "cannot be parsed"),
     ("postgresql://app_api:hunter2@localhost:65536/x", {}, "port"),
@@ -464,6 +468,61 @@ def test_hosts_are_tried_in_a_random_order_where_the_url_says_so() -> None:
     assert orders("target_session_attrs=prefer-standby") == {"a standby b standby a any b any "}
 
 
+def test_a_user_without_a_name_and_a_home_needs_neither(
+    server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under any number."""
+
+    def of_nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", of_nobody)
+    for variable in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+
+    assert run(session(filled(API, server)))["user"] == "app_api"
+    with pytest.raises(InvalidUrlError, match="has no user"):
+        read_target("postgresql://localhost/x")
+
+
+@pytest.mark.parametrize(
+    ("file", "url", "expected"),
+    [
+        (".pgpass", f"postgresql://app_api@{HERE}/partywall", {"user": "app_api"}),
+        (".pg_service.conf", "service=api", {"timeout": "7s"}),
+        pytest.param(".postgresql/root.crt", f"{NAMED}&sslmode=verify-full", TLS, marks=needs_tls),
+        pytest.param(".postgresql/root.crt", f"{NAMED}&sslmode=require", TLS, marks=needs_tls),
+        pytest.param(".postgresql/root.crt", f"{NAMED}&channel_binding=require", TLS, marks=needs_tls),
+        pytest.param(".postgresql/postgresql.crt", CERTIFIED, TLS, marks=needs_tls),
+    ],
+)
+def test_the_files_in_the_home_of_a_user_are_read(
+    file: str, url: str, expected: Mapping[str, object], server: Server, home: Path, run: Run
+) -> None:
+    sources = {"root.crt": "ca.crt", "postgresql.crt": "client.crt", ".pgpass": "passfile"}
+    (home / file).parent.mkdir(exist_ok=True)
+    (home / file).write_bytes((server.directory / sources.get(Path(file).name, "services")).read_bytes())
+    (home / file).chmod(0o600)
+    if file.endswith("postgresql.crt"):
+        (home / ".postgresql/postgresql.key").write_bytes((server.directory / "client.key").read_bytes())
+
+    answered = run(session(filled(url, server)))
+
+    assert {name: answered[name] for name in expected} == expected
+
+
+@needs_tls
+def test_certificates_of_the_home_that_are_others_are_not_replaced_by_the_systems(
+    server: Server, home: Path, run: Run, set_: Set
+) -> None:
+    set_(SYSTEM)
+    (home / ".postgresql").mkdir()
+    (home / ".postgresql/root.crt").write_bytes((server.directory / "another.crt").read_bytes())
+
+    with pytest.raises(DatabaseUnavailableError, match="certificate"):
+        run(session(filled(f"{NAMED}&sslmode=verify-full", server)))
+
+
 @pytest.mark.parametrize(("negotiation", "first_byte"), [("direct", 0x16), ("postgres", 0)])
 def test_tls_begins_as_the_url_says(negotiation: str, first_byte: int, run: Run) -> None:
     """With TLS's own greeting, or with PostgreSQL's question whether the server has it."""
@@ -521,7 +580,7 @@ def test_one_url_serves_the_migrations_the_audit_the_clean_up_and_the_api(
     ):
         done = program(*arguments, home=home, **environment)
         assert done.returncode == 0, done.stderr + done.stdout
-    with serving(Settings(_env_file=None, database_url=url, jwt_secret="x" * 31 + "y")) as address:
+    with serving(Settings(_env_file=None, database_url=url, jwt_secret=JWT_SECRET)) as address:
         assert httpx2.get(f"{address}/health").status_code == 200
 
 
