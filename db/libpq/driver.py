@@ -45,9 +45,12 @@ async def open_connection(
     candidates = target.candidates
     failures: list[tuple[str, Exception]] = []
     for number, (host, kind) in enumerate(candidates):
+        share = _share(target, until, len(candidates) - number)
         try:
-            async with asyncio.timeout(_share(target, until, len(candidates) - number)):
+            async with asyncio.timeout(share):
                 return await _open_one(target, host, arguments | {"target_session_attrs": kind})
+        except TimeoutError:
+            failures.append((host.name, TimeoutError(f"no connection within {share:.1f} seconds")))
         except _NEXT_HOST as error:
             failures.append((host.name, error))
     raise _summary(failures) from failures[-1][1]

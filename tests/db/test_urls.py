@@ -376,6 +376,7 @@ FAIL: tuple[tuple[str, Environment, str], ...] = (
     (f"{API}?options=endpoint%3Dep-hunter", {}, "endpoint=ep-hunter"),  # of Neon's proxy: it is sent as it is
     ("postgresql://app_api:<PW>@127.0.0.1:<CLOSED>,nowhere.invalid/partywall", {}, "nowhere.invalid: "),
     ("postgresql://app_api:hunter2@127.0.0.1:<PORT>,[::1]:<PORT>/partywall", {}, "password authentication failed"),
+    ("postgresql://app_api:hunter2@127.0.0.1:<HANGING>/x?connect_timeout=1", {}, "no connection within 1.0 seconds"),
 )
 FAIL_WITH_TLS: tuple[tuple[str, Environment, str], ...] = (
     (f"{API}?sslmode=disable".replace("app_api", "only_tls"), {}, "no encryption"),
@@ -406,6 +407,14 @@ def test_a_connection_that_is_not_what_the_url_asks_for_is_not_made(
         run(session(filled(url, server)))
 
     assert "hunter2" not in str(error.value)
+
+
+def test_a_host_that_hangs_leaves_time_for_the_next(server: Server, run: Run) -> None:
+    url = filled("postgresql://app_api:<PW>@127.0.0.1:<HANGING>,127.0.0.1:<PORT>/partywall", server)
+
+    connection = run(connect(url, application_name="a test", seconds=4))
+
+    run(connection.close())
 
 
 # ---- what no question to the server shows -------------------------------------------------------------
