@@ -15,7 +15,7 @@ from pytest_postgresql import factories
 from api.health.probe import Probe
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, WrongServerError, given_server, set_up, url_to
+from tests.support.database import Url, WrongServerError, drop_leftovers, given_server, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
@@ -33,7 +33,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """End the run with one sentence, instead of an error for each test, if TEST_DATABASE_URL is wrong."""
     if "TEST_DATABASE_URL" in os.environ and not hasattr(session.config, "workerinput"):
         try:
-            given_server()
+            drop_leftovers(given_server())
         except WrongServerError as error:
             pytest.exit(f"TEST_DATABASE_URL cannot be used: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
 

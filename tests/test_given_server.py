@@ -36,7 +36,10 @@ def pytest_with(test_database_url: str, *tests: str) -> subprocess.CompletedProc
 
 
 def test_a_server_with_another_superuser_and_passwords_will_do(server: Server) -> None:
-    """Alembic, the audit and the API's role reach it, each in its own process."""
+    """Alembic, the audit and the API's role reach it, each in its own process. A run before was killed."""
+    with psycopg.connect(url(server), autocommit=True) as boss:
+        for name in ("partywall_test", "partywall_test_tmpl"):
+            boss.execute(f"create database {name} is_template {name.endswith('_tmpl')}")
     done = pytest_with(
         url(server).replace("postgresql:", "postgresql+asyncpg:"),
         "tests/db/test_migrations.py::test_up_down_up_leaves_what_up_leaves",

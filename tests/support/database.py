@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from psycopg import sql
 
 from db.embedded import ROLES
 from db.libpq.url import plain_url
@@ -66,7 +67,7 @@ def url_to(connection: psycopg.Connection, role: str) -> str:
     return url_of(role, {name: getattr(info, name) for name in ("host", "port", "dbname", "user", "password")})
 
 
-def given_server() -> dict[str, object]:
+def given_server() -> dict[str, Any]:
     """Return where the server of TEST_DATABASE_URL is and who its superuser is, in libpq's words.
 
     Raises WrongServerError if it is none that the tests can use.
@@ -81,6 +82,15 @@ def given_server() -> dict[str, object]:
     if reasons:
         raise WrongServerError("; ".join(reasons))
     return server
+
+
+def drop_leftovers(server: Mapping[str, Any]) -> None:
+    """Drop what a run that was killed has left on a server that outlives it."""
+    with psycopg.connect(**server, autocommit=True) as superuser:
+        leftovers = superuser.execute("select datname from pg_database where starts_with(datname, 'partywall_test')")
+        for name in [sql.Identifier(name) for (name,) in leftovers]:
+            superuser.execute(sql.SQL("alter database {} is_template false").format(name))
+            superuser.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 def set_up(**database: Any) -> None:
