@@ -15,7 +15,7 @@ from pytest_postgresql import factories
 from api.health.probe import Probe
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, WrongServerError, drop_leftovers, given_server, set_up, url_to
+from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
@@ -33,7 +33,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """End the run with one sentence, instead of an error for each test, if TEST_DATABASE_URL is wrong."""
     if "TEST_DATABASE_URL" in os.environ and not hasattr(session.config, "workerinput"):
         try:
-            drop_leftovers(given_server())
+            prepare(given_server())
         except WrongServerError as error:
             pytest.exit(f"TEST_DATABASE_URL cannot be used: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
 
@@ -51,7 +51,7 @@ def server() -> Iterator[SimpleNamespace]:
     options = {"options": "", "maintenance_dbname": "postgres", "template_dbname": "template1"}
     if "TEST_DATABASE_URL" in os.environ:
         given = given_server()
-        yield SimpleNamespace(**options | given | {"maintenance_dbname": given["dbname"]})
+        yield SimpleNamespace(**options | given | {"maintenance_dbname": given["dbname"], "options": AS_POSTGRES})
         return
     with TemporaryDirectory(prefix="partywall-") as directory:
         cluster = Cluster(Path(directory))

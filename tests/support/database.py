@@ -18,6 +18,8 @@ from db.libpq.url import plain_url
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = secrets.token_urlsafe(16)  # of every role: a server under TEST_DATABASE_URL may ask for one
 
+AS_POSTGRES = "-c role=postgres"  # whatever the superuser of a server under TEST_DATABASE_URL is called
+
 Url = Callable[[str], str]
 
 _UNSUITABLE = """
@@ -48,16 +50,14 @@ def alembic(url: str, *arguments: str, check: bool = True, tree: Path = ROOT) ->
 
 
 def url_of(role: str, database: Mapping[str, object]) -> str:
-    """Return the URL by which `role` reaches a database described in libpq's words.
-
-    As `postgres` that is the superuser of the description, if it names one.
-    """
-    login = f"{role}:{PASSWORD}"
-    if role == "postgres" and database.get("user"):
+    """Return the URL by which `role` reaches a database described in libpq's words; postgres is its superuser."""
+    login, options = f"{role}:{PASSWORD}", ""
+    if role == "postgres" and (user := database.get("user")):
         login = ":".join(quote(str(database.get(name) or ""), safe="") for name in ("user", "password"))
+        options = "" if user == "postgres" else f"&options={quote(AS_POSTGRES)}"
     return (
         f"postgresql://{login}@/{database['dbname']}"
-        f"?host={quote(str(database['host']), safe='')}&port={database['port']}"
+        f"?host={quote(str(database['host']), safe='')}&port={database['port']}{options}"
     )
 
 
@@ -84,9 +84,11 @@ def given_server() -> dict[str, Any]:
     return server
 
 
-def drop_leftovers(server: Mapping[str, Any]) -> None:
-    """Drop what a run that was killed has left on a server that outlives it."""
+def prepare(server: Mapping[str, Any]) -> None:
+    """Make a superuser postgres, if none is called that; drop what a run that was killed has left."""
     with psycopg.connect(**server, autocommit=True) as superuser:
+        if superuser.execute("select to_regrole('postgres')").fetchone() == (None,):
+            superuser.execute("create role postgres superuser nologin")
         leftovers = superuser.execute("select datname from pg_database where starts_with(datname, 'partywall_test')")
         for name in [sql.Identifier(name) for (name,) in leftovers]:
             superuser.execute(sql.SQL("alter database {} is_template false").format(name))
@@ -95,10 +97,8 @@ def drop_leftovers(server: Mapping[str, Any]) -> None:
 
 def set_up(**database: Any) -> None:
     """Make the roles and migrate, as an ordinary login: the template that every test's database is a copy of."""
-    with psycopg.connect(**database | {"autocommit": True}) as admin:
+    with psycopg.connect(**database | {"autocommit": True, "options": AS_POSTGRES}) as admin:
         admin.execute(ROLES.read_text())
-        if admin.execute("select to_regrole('postgres')").fetchone() == (None,):  # tests give objects to it
-            admin.execute("create role postgres superuser nologin")
         for role in ("app_api", "app_auditor", "app_migrator"):
             admin.execute(f"alter role {role} password '{PASSWORD}'")
     alembic(url_of("app_migrator", database), "upgrade", "head")
