@@ -1,17 +1,25 @@
 """Every setting, its meaning, its default. Read from the environment, then from `.env`."""
 
 import re
-from typing import Annotated
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Annotated, Self
 
 import httpx2
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.origins import as_browsers_send
-from db.connect import plain_url
-
-SECRET_BYTES = 32  # RFC 7518, 3.2: a key of the size of the hash output or larger
+from api.settings_problems import problems, secret_problem
+from db.libpq.target import read_target
+from db.libpq.url import plain_url
 
 
 class Settings(BaseSettings):
@@ -48,11 +56,11 @@ class Settings(BaseSettings):
     jwt_secret_previous: SecretStr | None = None
     """The previous JWT_SECRET, still accepted during rotation; at least 32 bytes. Default: none."""
 
-    jwt_jwks_url: str | None = None
-    """URL of the public keys (JWKS) of EdDSA, ES256 and RS256 tokens; https. Required unless JWT_SECRET is set."""
-
     jwt_jwks_allow_http: bool = False
     """Whether JWT_JWKS_URL may be http:// on another host; who is in between can then forge tokens. Default: False."""
+
+    jwt_jwks_url: str | None = None
+    """URL of the public keys (JWKS) of EdDSA, ES256 and RS256 tokens; https. Required unless JWT_SECRET is set."""
 
     jwt_issuer: str | None = None
     """The value that a token's `iss` must have; of Better Auth, its origin, without a path. Default: not checked."""
@@ -78,33 +86,50 @@ class Settings(BaseSettings):
     opentelemetry: bool = False
     """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_bare(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        if any("\ud800" <= character <= "\udfff" for character in value):  # how Python has other bytes
+            raise ValueError("has bytes that are not UTF-8")
+        if (info.field_name or "").startswith("jwt_secret"):
+            return value
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":  # docker run --env-file keeps them
+            raise ValueError("is in quotes: remove them")
+        return value
+
     @field_validator("database_url")
     @classmethod
-    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
-        url = plain_url(value.get_secret_value())
-        if not url.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must start with postgresql://")
-        try:
-            _ = urlsplit(url).port
-        except ValueError:
-            raise ValueError("cannot be parsed; percent-encode special characters in its password") from None
-        return SecretStr(url)
+    def _leads_to_a_database(cls, value: SecretStr) -> SecretStr:
+        read_target(value.get_secret_value())
+        return SecretStr(plain_url(value.get_secret_value()))
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
-    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value().encode()) < SECRET_BYTES:
-            raise ValueError(f"must have at least {SECRET_BYTES} bytes; make one with: openssl rand -base64 32")
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (problem := secret_problem(value.get_secret_value())):
+            raise ValueError(problem)
         return value
 
     @field_validator("jwt_jwks_url")
     @classmethod
-    def _is_url(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                httpx2.URL(value)  # the library that fetches it decides how it is parsed
-            except httpx2.InvalidURL as error:
-                raise ValueError(f"is not a URL: {error}") from None
+    def _is_https(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        try:
+            url = httpx2.URL(value)  # the library that fetches it decides how it is parsed
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"is not a URL: {error}") from None
+        if not url.host or url.scheme not in {"http", "https"}:
+            raise ValueError("must be an https:// URL")
+        local = url.host in {"localhost", "127.0.0.1", "::1"}
+        if url.scheme == "http" and not local and not others.data.get("jwt_jwks_allow_http"):
+            raise ValueError(
+                "must be an https:// URL (http:// only for localhost, or with JWT_JWKS_ALLOW_HTTP=true where nobody"
+                " else is on the network)"
+            )
         return value
 
     @field_validator("jwt_issuer", "jwt_audience")
@@ -140,35 +165,20 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is not the name of a header (no *)")
         return value
 
-    @model_validator(mode="after")
-    def _keys_come_safely(self) -> "Settings":
-        if self.jwt_jwks_url is None:
-            return self
-        url = httpx2.URL(self.jwt_jwks_url)
-        if not url.host or url.scheme not in {"http", "https"}:
-            raise ValueError("JWT_JWKS_URL must be an https:// URL")
-        local = url.host in {"localhost", "127.0.0.1", "::1"}
-        if url.scheme == "http" and not local and not self.jwt_jwks_allow_http:
-            raise ValueError(
-                "JWT_JWKS_URL must be an https:// URL (http:// only for localhost, or with JWT_JWKS_ALLOW_HTTP=true"
-                " where nobody else is on the network)"
+    @model_validator(mode="wrap")
+    @classmethod
+    def _say_all_at_once(cls, values: dict[str, object], handler: ModelWrapValidatorHandler[Self]) -> Self:
+        contradictions = _contradictions(values)
+        try:
+            made = handler(values)
+            errors = []
+        except ValidationError as error:
+            errors = error.errors()
+        if errors or contradictions:
+            raise ValidationError.from_exception_data(
+                cls.__name__, problems(errors, contradictions, cls.model_fields), hide_input=True
             )
-        return self
-
-    @model_validator(mode="after")
-    def _can_verify_tokens(self) -> "Settings":
-        if self.jwt_secret is None and self.jwt_jwks_url is None:
-            raise ValueError("JWT_SECRET or JWT_JWKS_URL must be set: without either, no token can be verified")
-        if self.jwt_jwks_url is not None and self.jwt_audience is None:
-            raise ValueError(
-                "JWT_AUDIENCE must be set with JWT_JWKS_URL: a token that the same issuer made for another service"
-                " would be accepted. Set the `aud` of tokens for this API, or * to accept any"
-            )
-        if self.jwt_secret_previous is not None and self.jwt_secret is None:
-            raise ValueError("JWT_SECRET_PREVIOUS requires JWT_SECRET")
-        if self.jwt_secret_previous is not None and self.jwt_secret_previous == self.jwt_secret:
-            raise ValueError("JWT_SECRET_PREVIOUS equals JWT_SECRET: set it to the previous secret, or unset it")
-        return self
+        return made
 
 
 def load_settings() -> Settings:
@@ -179,9 +189,26 @@ def load_settings() -> Settings:
         raise SystemExit("\n".join(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())) from None
 
 
+def _contradictions(values: Mapping[str, object]) -> list[str]:
+    """Return what is wrong with settings that are each right, in a sentence each."""
+    secret, previous, keys, audience = (
+        values.get(name) for name in ("jwt_secret", "jwt_secret_previous", "jwt_jwks_url", "jwt_audience")
+    )
+    sentences = []
+    if secret is None and keys is None:
+        sentences.append("JWT_SECRET or JWT_JWKS_URL must be set: without either, no token can be verified")
+    if keys and audience is None:
+        sentences.append(
+            "JWT_AUDIENCE must be set with JWT_JWKS_URL: a token that the same issuer made for another service"
+            " would be accepted. Set the `aud` of tokens for this API, or * to accept any"
+        )
+    if previous is not None and secret is None:
+        sentences.append("JWT_SECRET_PREVIOUS requires JWT_SECRET")
+    if previous is not None and previous == secret:
+        sentences.append("JWT_SECRET_PREVIOUS equals JWT_SECRET: set it to the previous secret, or unset it")
+    return sentences
+
+
 def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    reason = message.removeprefix("Value error, ")
-    name = " ".join(str(part).upper() for part in location[:1])
-    if reason == "Field required":
-        reason = "must be set (see docs/settings.md)"
-    return f"Partywall does not start: {name} {reason}".replace("  ", " ")
+    name = f"{location[0]} ".upper() if location else ""
+    return f"Partywall does not start: {name}{message}"

@@ -7,9 +7,10 @@ import asyncpg
 from asyncpg import Connection
 from dotenv import dotenv_values
 
+from db.libpq.driver import open_connection
+from db.libpq.target import read_target
+from db.libpq.url import InvalidUrlError, plain_url
 from db.pooler import open_caching
-
-SECONDS_TO_CONNECT = 10.0
 
 # No name is looked up where another role could have created what hides PostgreSQL's own. Temporary objects come last:
 # an empty search_path would find them first. https://www.postgresql.org/docs/18/runtime-config-client.html#GUC-SEARCH-PATH
@@ -67,14 +68,16 @@ def environment() -> dict[str, str]:
 
 
 def url_from_environment(*names: str) -> str | None:
-    """Return the first of these variables that is set and not empty, as `plain_url` makes it; else None."""
+    """Return the first of these variables that is set and not empty, else None. Raises InvalidUrlError, naming it."""
     values = environment()
-    return next((plain_url(values[name]) for name in names if values.get(name)), None)
-
-
-def plain_url(url: str) -> str:
-    """Return a URL as libpq spells it. SQLAlchemy's prefix is accepted, so that one URL serves every tool."""
-    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    for name in names:
+        if url := values.get(name):
+            try:
+                read_target(url)
+            except InvalidUrlError as error:
+                raise InvalidUrlError(f"{name} {error}") from error
+            return plain_url(url)
+    return None
 
 
 def sqlstate(error: BaseException | None) -> str:
@@ -90,24 +93,23 @@ def sqlstate(error: BaseException | None) -> str:
 
 
 async def connect(
-    url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float = SECONDS_TO_CONNECT
+    url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float | None = None
 ) -> Connection:
-    """Return a connection to `url`, which is read as libpq reads it: sslmode, a unix socket as host, PGPASSWORD.
+    """Return a connection to `url`, which means what it means to libpq: `db.libpq.target` says how far.
 
-    Timestamps come in UTC. `statement_cache_size` counts prepared statements; behind a pooler that cannot hold any,
-    it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason.
+    Timestamps come in UTC. `statement_cache_size` counts prepared statements; the URL can say 0 itself, and behind a
+    pooler that cannot hold any it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`,
+    whatever the reason. If they are not given, each host has the URL's connect_timeout, or 10 seconds.
     """
 
     async def open_with(cache_size: int) -> Connection:
-        return await asyncpg.connect(
-            url,
-            statement_cache_size=cache_size,
-            # PgBouncer knows both parameters.
-            server_settings={"application_name": application_name, "timezone": "UTC"},
+        return await open_connection(
+            target, application_name=application_name, statement_cache_size=cache_size, seconds=seconds
         )
 
     try:
+        target = read_target(url)
         async with asyncio.timeout(seconds):
-            return await open_caching(url, open_with, statement_cache_size)
+            return await open_caching(url, open_with, statement_cache_size if target.caches_statements else 0)
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from db import audit, schema
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
+from db.libpq.url import InvalidUrlError
 from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
 from migrations import drift, new_revision, preamble
 
@@ -124,14 +125,18 @@ def migrate(connection: Connection) -> None:
 async def online() -> None:
     """Migrate the database of MIGRATION_DATABASE_URL. Raises CommandError when it cannot be reached."""
     # A direct connection, by a login that is a member of app_owner: the settings above outlive a transaction.
-    if (url := url_from_environment("MIGRATION_DATABASE_URL", "DATABASE_URL")) is None:
+    try:
+        url = url_from_environment("MIGRATION_DATABASE_URL", "DATABASE_URL")
+    except InvalidUrlError as error:
+        raise CommandError(str(error)) from error
+    if url is None:
         raise CommandError("MIGRATION_DATABASE_URL is not set (nor DATABASE_URL): nothing to migrate")
 
     async def open_connection() -> asyncpg.Connection:
         try:
             connection = await connect(url, application_name="partywall migrations")
         except DatabaseUnavailableError as error:
-            raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL: {error}") from error
+            raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL or else DATABASE_URL: {error}") from error
         await connection.execute(preamble.OWN_NAMES_ONLY)  # SQLAlchemy's first statements come before the preamble
         return connection
 

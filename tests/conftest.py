@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from urllib.parse import unquote, urlsplit
 
 import httpx2
 import psycopg
@@ -16,7 +15,7 @@ from pytest_postgresql import factories
 
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, set_up, url_to
+from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
@@ -28,6 +27,15 @@ pytest_plugins = ["pytester", "tests.support.node", "tests.support.reporting"]
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run tests. Each has a PostgreSQL of its own, unless one is given to all."""
     return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """End the run with one sentence, instead of an error for each test, if TEST_DATABASE_URL is wrong."""
+    if "TEST_DATABASE_URL" in os.environ and not hasattr(session.config, "workerinput"):
+        try:
+            prepare(given_server())
+        except WrongServerError as error:
+            pytest.exit(f"TEST_DATABASE_URL cannot be used: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -44,15 +52,9 @@ ROOM = 2**31  # bytes that the databases of one PostgreSQL never need
 def server() -> Iterator[SimpleNamespace]:
     """A PostgreSQL to make databases on: that of TEST_DATABASE_URL (a superuser's), or an embedded one."""
     options = {"options": "", "maintenance_dbname": "postgres", "template_dbname": "template1"}
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        url = urlsplit(given)
-        yield SimpleNamespace(
-            host=url.hostname,
-            port=url.port or 5432,
-            user=unquote(url.username or "postgres"),
-            password=unquote(url.password or ""),
-            **options,
-        )
+    if "TEST_DATABASE_URL" in os.environ:
+        given = given_server()
+        yield SimpleNamespace(**options | given | {"maintenance_dbname": given["dbname"], "options": AS_POSTGRES})
         return
     # In memory, where there is room: each test makes a database, which on a busy disk took ten times as long.
     in_memory = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a name of its own

@@ -13,7 +13,7 @@ from tests.support.database import ROOT
 
 SECRET = "neither-printed-nor-long-enough"  # 31 bytes  # noqa: S105
 DATABASE_URL = "postgresql://app_api:hunter2@localhost/partywall"
-GOOD = {"DATABASE_URL": DATABASE_URL, "JWT_SECRET": SECRET + "!"}
+GOOD = {"DATABASE_URL": DATABASE_URL, "JWT_SECRET": SECRET + "!", "JWT_AUDIENCE": "*"}
 JWKS_URL = "https://auth.example.com/jwks"
 IMPORT = ("-c", "import api.main; api.main.app")
 SERVE = ("-m", "uvicorn", "api.main:app", "--port", "0")
@@ -62,15 +62,48 @@ SPELLINGS = {
     "http://[0:0:0:0:0:0:0:1]:3000": "http://[::1]:3000",
     "http://[2001:DB8::1]": "http://[2001:db8::1]",
 }
+NO_SECRETS = (
+    (" " * 36, "is blank"),
+    ("\t \n" * 20, "is blank"),
+    ("a" * 36, "can be guessed"),
+    ("é" * 16, "can be guessed"),
+    ("secret12" * 4, "can be guessed"),
+    ("01" * 15 + "23", "can be guessed"),
+    ("changeme-" + SECRET, "is a placeholder"),
+    ("<your secret, of at least 32 bytes>", "is a placeholder"),
+    ("$(openssl rand -base64 32 | head -c 44)", "is a placeholder"),
+    (f"{SECRET}!\n", "white space"),
+    (f"  {SECRET}", "white space"),
+    (f'"{SECRET}"', "is in quotes"),
+    (f"'{SECRET}'", "is in quotes"),
+)
 REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"DATABASE_URL": None}, "DATABASE_URL", "must be set"),
     ({"DATABASE_URL": ""}, "DATABASE_URL", "must start with postgresql://"),
     ({"DATABASE_URL": DATABASE_URL.replace("postgresql", "mysql")}, "DATABASE_URL", "must start with postgresql://"),
     ({"DATABASE_URL": DATABASE_URL.replace("hunter2", "hun/ter2")}, "DATABASE_URL", "percent-encode"),
     ({"DATABASE_URL": DATABASE_URL.replace("localhost", "localhost:http")}, "DATABASE_URL", "cannot be parsed"),
-    ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE", "greater than or equal to 1"),
-    ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", "valid integer"),
-    ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "greater than or equal to 0"),
+    ({"DATABASE_URL": " \n"}, "DATABASE_URL", "must start with postgresql://"),
+    ({"DATABASE_URL": f"'{DATABASE_URL}'"}, "DATABASE_URL", "is in quotes"),
+    ({"DATABASE_URL": f"{DATABASE_URL}?colour=red"}, "DATABASE_URL", "has the parameter colour"),
+    ({"DATABASE_URL": f"{DATABASE_URL}?sslmode=full"}, "DATABASE_URL", "has sslmode=full; possible: disable, allow"),
+    ({"DATABASE_URL": f"{DATABASE_URL}?sslrootcert=/x&sslmode=require"}, "DATABASE_URL", "sslrootcert"),
+    ({"DATABASE_POOL_SIZE": "0"}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1, not '0'"),
+    ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1, not 'many'"),
+    ({"DATABASE_POOL_SIZE": "10.5"}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1, not '10.5'"),
+    ({"DATABASE_POOL_SIZE": "9" * 5000}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1, not"),
+    ({"DATABASE_POOL_SIZE": ""}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1; it is set, but empty"),
+    ({"DATABASE_POOL_SIZE": "'10'"}, "DATABASE_POOL_SIZE", "is in quotes"),
+    ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "whole number of at least 0, not '-1'"),
+    ({"ADMIN_PORT": "65536"}, "ADMIN_PORT", "must be a whole number from 1 to 65535, not '65536'"),
+    ({"ADMIN_PORT": "http"}, "ADMIN_PORT", "must be a whole number from 1 to 65535, not 'http'"),
+    ({"OPENTELEMETRY": "perhaps"}, "OPENTELEMETRY", "must be true or false, not 'perhaps'"),
+    ({"OPENTELEMETRY": ""}, "OPENTELEMETRY", "must be true or false; it is set, but empty"),
+    *(({"JWT_SECRET": secret}, "JWT_SECRET", reason) for secret, reason in NO_SECRETS),
+    *(
+        ({"JWT_SECRET_PREVIOUS": secret, "JWT_SECRET": GOOD["JWT_SECRET"]}, "JWT_SECRET_PREVIOUS", reason)
+        for secret, reason in NO_SECRETS
+    ),
     ({"JWT_SECRET": None}, "JWT_SECRET or JWT_JWKS_URL", "must be set"),
     ({"JWT_SECRET": SECRET}, "JWT_SECRET", "at least 32 bytes"),
     ({"JWT_SECRET": ""}, "JWT_SECRET", "at least 32 bytes"),
@@ -92,11 +125,13 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"JWT_JWKS_URL": "file:///etc/passwd"}, "JWT_JWKS_URL", "https://"),
     ({"JWT_JWKS_URL": "https://auth.example.com:jwks/"}, "JWT_JWKS_URL", "is not a URL"),
     ({"JWT_ISSUER": ""}, "JWT_ISSUER", "empty"),
+    ({"JWT_ISSUER": "  "}, "JWT_ISSUER", "empty"),
+    ({"JWT_ISSUER": '"https://login.example.com"'}, "JWT_ISSUER", "is in quotes"),
     ({"JWT_AUDIENCE": ""}, "JWT_AUDIENCE", "empty"),
-    ({"JWT_JWKS_URL": JWKS_URL}, "JWT_AUDIENCE", "must be set with JWT_JWKS_URL"),
-    ({"JWT_JWKS_URL": JWKS_URL, "JWT_SECRET": None}, "JWT_AUDIENCE", "another service"),
-    ({"JWT_LEEWAY": "-1"}, "JWT_LEEWAY", "greater than or equal to 0"),
-    ({"JWT_LEEWAY": "61"}, "JWT_LEEWAY", "less than or equal to 60"),
+    ({"JWT_JWKS_URL": JWKS_URL, "JWT_AUDIENCE": None}, "JWT_AUDIENCE", "must be set with JWT_JWKS_URL"),
+    ({"JWT_JWKS_URL": JWKS_URL, "JWT_SECRET": None, "JWT_AUDIENCE": None}, "JWT_AUDIENCE", "another service"),
+    ({"JWT_LEEWAY": "-1"}, "JWT_LEEWAY", "must be a whole number from 0 to 60, not '-1'"),
+    ({"JWT_LEEWAY": "61"}, "JWT_LEEWAY", "must be a whole number from 0 to 60, not '61'"),
     *(({"CORS_ORIGINS": origins}, "CORS_ORIGINS", "is not an origin") for origins in NOT_ORIGINS),
     *(
         ({"CORS_ORIGINS": f"http://localhost:3000, {typed}"}, "CORS_ORIGINS", f"write {sent}")
@@ -118,12 +153,41 @@ def test_a_setting_that_is_missing_or_unsafe_is_refused_in_a_sentence(
     assert "hunter2" not in sentence
 
 
-def test_each_bad_setting_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad: Variables = {"DATABASE_URL": None, "JWT_SECRET": SECRET, "JWT_ISSUER": "", "CORS_ORIGINS": "*"}
+def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting, and what they are together."""
+    bad: Variables = {
+        "DATABASE_URL": None,
+        "DATABASE_POOL_SIZE": "many",
+        "JWT_SECRET": None,
+        "JWT_SECRET_PREVIOUS": SECRET,
+        "JWT_JWKS_URL": "http://example.com",
+        "JWT_ISSUER": "",
+        "JWT_AUDIENCE": None,
+        "CORS_ORIGINS": "*",
+        "OPENTELEMETRY": "perhaps",
+    }
 
     sentences = refusal(monkeypatch, bad)
 
-    assert [sentence.removeprefix("Partywall does not start: ").split()[0] for sentence in sentences] == list(bad)
+    told = [sentence.removeprefix("Partywall does not start: ").split()[0] for sentence in sentences]
+    together = ["JWT_AUDIENCE", "JWT_SECRET_PREVIOUS"]
+    assert told == [*(name for name in bad if name not in {"JWT_SECRET", "JWT_AUDIENCE"}), *together]
+    assert all("Input should" not in sentence and "pydantic" not in sentence for sentence in sentences)
+
+
+def test_settings_of_which_none_is_set_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [sentence.partition(": ")[2] for sentence in refusal(monkeypatch, dict.fromkeys(GOOD))] == [
+        "DATABASE_URL must be set (see docs/settings.md)",
+        "JWT_SECRET or JWT_JWKS_URL must be set: without either, no token can be verified",
+    ]
+
+
+@pytest.mark.parametrize("name", ["JWT_SECRET", "DATABASE_URL", "JWT_ISSUER"])
+def test_bytes_that_are_not_utf_8_are_refused_in_a_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    [sentence] = refusal(monkeypatch, {name: os.fsdecode(SECRET.encode() + b"\xff")})
+
+    assert sentence.startswith(f"Partywall does not start: {name} ")
+    assert SECRET not in sentence
 
 
 def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +196,8 @@ def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> No
         "JWT_SECRET_PREVIOUS": SECRET + "?",
         "JWT_JWKS_URL": "http://127.0.0.1:1234/jwks",
         "JWT_AUDIENCE": "*",
+        "JWT_ISSUER": " https://login.example.com\n",
+        "JWT_LEEWAY": " 7 ",
         "CORS_ORIGINS": " https://app.example.com, http://localhost:3000,",
         "CORS_HEADERS": "X-Tenant, datadog-trace-id,",
     }
@@ -143,6 +209,8 @@ def test_settings_that_are_good_are_taken(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.database_url.get_secret_value() == DATABASE_URL
     assert settings.cors_origins == ("https://app.example.com", "http://localhost:3000")
     assert settings.cors_headers == ("X-Tenant", "datadog-trace-id")
+    assert settings.jwt_issuer == "https://login.example.com"
+    assert settings.jwt_leeway == 7
     assert SECRET not in repr(settings)
     assert "hunter2" not in repr(settings)
 
@@ -167,7 +235,7 @@ def test_keys_may_come_from_an_internal_http_address_if_that_is_said(monkeypatch
 
 def test_a_secret_is_measured_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", DATABASE_URL)
-    monkeypatch.setenv("JWT_SECRET", "é" * 16)
+    monkeypatch.setenv("JWT_SECRET", "äöüßéèêëàâîïôûùç")
 
     assert load_settings().jwt_secret is not None
 

@@ -15,6 +15,7 @@ from db.audit.attempts import Attempt
 from db.audit.prove import prove, prove_as_api
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.embedded import Cluster, EmbeddedPostgresError
+from db.libpq.url import InvalidUrlError
 
 LEVELS = ("error", "warning", "info")
 FORMATS = {"text": report.as_text, "json": report.as_json, "sarif": report.as_sarif}
@@ -57,10 +58,11 @@ def audit(
     if bool(keys) != bool(reason.strip()):
         raise click.UsageError("--accept KEY and --because REASON belong together: why is this finding accepted?")
     given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
-    url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
     try:
+        url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
         findings, attempts = asyncio.run(_run(url or _development_url(data_dir), proving=proving))
     except (
+        InvalidUrlError,
         DatabaseUnavailableError,
         OSError,
         asyncpg.PostgresError,

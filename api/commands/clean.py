@@ -7,6 +7,7 @@ import click
 
 from api.http.idempotency import EXPIRED
 from db.connect import OWN_NAMES_ONLY, DatabaseUnavailableError, connect, url_from_environment
+from db.libpq.url import InvalidUrlError
 
 
 @click.command()
@@ -16,12 +17,11 @@ def clean() -> None:
     On the database of MIGRATION_DATABASE_URL (in the environment or .env), as app_owner, to whom no other row is
     visible. Exit code 0: done. 1: not done; the reason is on stderr.
     """
-    url = url_from_environment("MIGRATION_DATABASE_URL")
-    if not url:
-        raise click.ClickException("cannot clean: set MIGRATION_DATABASE_URL, in the environment or in .env")
     try:
+        if (url := url_from_environment("MIGRATION_DATABASE_URL")) is None:
+            raise click.ClickException("cannot clean: set MIGRATION_DATABASE_URL, in the environment or in .env")
         deleted = asyncio.run(_delete_expired(url))
-    except (DatabaseUnavailableError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (InvalidUrlError, DatabaseUnavailableError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise click.ClickException(f"cannot clean: {str(error) or type(error).__name__}") from error
     click.echo(f"{deleted} expired idempotency {'key' if deleted == 1 else 'keys'} deleted")
 

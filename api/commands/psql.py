@@ -7,6 +7,7 @@ import click
 
 from api.commands.options import data_dir_option, line_to_paste
 from db.embedded import Cluster, binary
+from db.libpq.url import LIBPQ
 
 # app_owner does not log in: the login that may become it does.
 LOGINS = {
@@ -29,6 +30,8 @@ def psql(role: str, data_dir: Path, arguments: tuple[str, ...]) -> None:
     login, become = LOGINS[role]
     # A superuser too: what others created in public could hide PostgreSQL's own functions.
     options = "-c search_path=" + (f" -c role={become}" if become else "")
-    environment = os.environ | {"PGOPTIONS": options}
+    # PGHOSTADDR, PGSERVICE and the like are of other databases.
+    environment = {name: value for name, value in os.environ.items() if name not in LIBPQ.values()}
+    environment["PGOPTIONS"] = options
     program = binary("psql")
     os.execve(program, [program, cluster.url(login), *arguments], environment)  # noqa: S606

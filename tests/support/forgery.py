@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.support.refusals import assert_refused, untouched
-from tests.support.tokens import JWT_SECRET, bearer
+from tests.support.tokens import JWT_SECRET, LIFETIME, bearer
 
 
 def forge(
@@ -26,7 +26,7 @@ def forge(
 
 def claims(**changed: object) -> dict[str, object]:
     """Return good claims of Alice but for `changed`."""
-    return {"sub": "alice", "exp": int(time.time()) + 60} | changed
+    return {"sub": "alice", "exp": int(time.time() + LIFETIME)} | changed
 
 
 def base64url(raw: bytes) -> str:
