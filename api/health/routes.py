@@ -77,6 +77,8 @@ async def read_liveness(_request: Request) -> Response:
 
 
 HEALTH = Resource(
+    name="health",
+    description="For load balancers and people. They need no token.",
     routers=(router,),
     examples={
         "Health": {"status": "ok", "database": "ok", "revision": "0001"},

@@ -7,9 +7,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-# All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
-_BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_NOT_BLANK = rf"^[^\x00]*[^\x00{_BLANK}][^\x00]*$"  # NUL is the one character that PostgreSQL cannot hold
+# A text has a character that is neither NUL, which PostgreSQL cannot hold, nor white space, by which Rust, JavaScript and
+# Python understand different things: so this lists what it is, up to U+3000. Listing what it is not would need U+2028
+# and U+2029, which generators put into a literal of JavaScript as they are, where they end the line.
+_VISIBLE = (
+    r"[\x01-\x08\x0e-\x1f!-\x84\x86-\x9f\xa1-\u167f\u1681-\u1fff\u200b-\u2027\u202a-\u202e\u2030-\u205e\u2060-\u2fff]"
+)
+_NOT_BLANK = rf"^[^\x00]*({_VISIBLE}|[^\x00-\u3000])[^\x00]*$"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _RFC_3339 = rf"^{_DATE}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})$"
 

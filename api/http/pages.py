@@ -74,7 +74,7 @@ def as_in_json(value: object) -> object:
 Limit = Annotated[int, Field(ge=1, le=200, description="How many at most."), BeforeValidator(as_in_json)]
 Cursor = Annotated[
     str | None,
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema({"type": "string", "minLength": 1}),
     Field(description="`next_cursor` of the page before: of the same list."),
 ]
 Flag = Annotated[bool | None, BeforeValidator(as_in_json), WithJsonSchema({"type": "boolean"})]

@@ -5,6 +5,8 @@ from api.${plural}.examples import PROBLEMS, SCHEMAS
 from api.http.resource import Resource
 
 ${PLURAL} = Resource(
+    name="${plural}",
+    description="The ${human_plural} of a user, whom nobody else sees.",
     routers=(list.router, routes.router),
     examples=SCHEMAS,
     problems=PROBLEMS,
