@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-# A text has a character that is neither NUL, which PostgreSQL cannot hold, nor white space, by which Rust, JavaScript and
-# Python understand different things: so this lists what it is, up to U+3000. Listing what it is not would need U+2028
-# and U+2029, which generators put into a literal of JavaScript as they are, where they end the line.
+# A text has a character that is neither NUL, which PostgreSQL cannot hold, nor white space, which is not the same to
+# Rust, JavaScript and Python: so this lists what it is, up to U+3000. Listing what it is not would need U+2028 and
+# U+2029, which generators write into JavaScript as they are, where they end the line.
 _VISIBLE = (
     r"[\x01-\x08\x0e-\x1f!-\x84\x86-\x9f\xa1-\u167f\u1681-\u1fff\u200b-\u2027\u202a-\u202e\u2030-\u205e\u2060-\u2fff]"
 )
@@ -50,6 +50,16 @@ def _in_utc(value: datetime) -> datetime:
 Text = Annotated[
     str,
     Field(min_length=1, max_length=500, pattern=_NOT_BLANK, description="1 to 500 characters, not only white space."),
+]
+# U+FFFD is what is read where a URL is not UTF-8.
+SearchText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        pattern=rf"^[^\x00\ufffd]*({_VISIBLE}|[^\x00-\u3000\ufffd])[^\x00\ufffd]*$",
+        description="1 to 100 characters, not only white space.",
+    ),
 ]
 Integer = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_integral)]
 Timestamp = Annotated[

@@ -115,7 +115,10 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
             return app.openapi_schema
         document = generate()
         document["info"] |= INFO
-        document |= {"servers": SERVERS, "tags": [{"name": each.name, "description": each.description} for each in resources]}
+        document |= {
+            "servers": SERVERS,
+            "tags": [{"name": each.name, "description": each.description} for each in resources],
+        }
         for path in document["paths"].values():
             for operation in path.values():
                 _complete_operation(operation)

@@ -6,8 +6,9 @@ from fastapi import Query
 from starlette.responses import Response
 
 from api.auth.caller import CallerSession
-from api.http.pages import ID, Key, Listing, Sort, integer, page
+from api.http.pages import ID, Filter, Key, Listing, Sort, integer, page
 from api.http.routers import PAGE, new_router
+from api.http.search import in_any_case
 from api.tasks.models import TaskListQuery, TaskPage
 
 router = new_router("tasks")
@@ -23,7 +24,10 @@ TASKS = Listing(
         "created": Sort((ID,)),
         "-created": Sort((ID,), descending=True),
     },
-    filters={"completed": "boolean"},
+    filters={
+        "completed": Filter("t.completed = (select {}::boolean)"),
+        "q": Filter("t.text ~ (select {}::text)", in_any_case),
+    },
 )
 
 
