@@ -13,7 +13,7 @@ from api.http.problems import title
 from api.settings import Settings
 from tests.support.browser import window
 from tests.support.database import ROOT
-from tests.support.node import CODE, PASSWORD, PROJECT, run, sign_up, trusting
+from tests.support.node import PASSWORD, PROJECT, run, sign_up, trusting
 from tests.support.routes import ROUTES, operation
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET, bearer, make_token
@@ -96,7 +96,7 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
         expect(page.get_by_role("alert")).to_have_count(0)
         assert [task["text"] for task in elsewhere.get("/tasks").json()["items"]] == ["Call Charlie"]
 
-        # A second page of tasks is there, but not on the screen, when the last one of the first page is dragged to the top.
+        # The last task of the first page is dragged to the top, while a second page is there that is not loaded.
         for n in range(52):
             elsewhere.post("/tasks", json={"text": f"Task {n}", "order": 100})
         page.set_viewport_size({"width": 1280, "height": 2000})  # a drag that has to scroll lets go elsewhere
