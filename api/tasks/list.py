@@ -34,5 +34,8 @@ TASKS = Listing(
 
 @router.get("", response_model=TaskPage, responses=PAGE)
 async def list_tasks(query: Annotated[TaskListQuery, Query()], db: CallerSession) -> Response:
-    """List your tasks, a page at a time."""
+    """List your tasks, a page at a time.
+
+    Follow the header `Link`, or send `next_cursor` back as `cursor` with the same `sort` and filters, until it is null.
+    """
     return await page(db, "/tasks", TASKS, db.user_id, query)

@@ -31,7 +31,10 @@ returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
 
 @router.post("", status_code=201, response_model=Task, responses=CREATED, dependencies=[JsonBody])
 async def create_task(task: TaskCreate, db: CallerSession, idempotency_key: IdempotencyKey = None) -> Response:
-    """Add a task."""
+    """Add a task.
+
+    With an `Idempotency-Key` it is safe to send it again: there will be one task.
+    """
     values = (task.text, task.completed, task.order)
     return await idempotency.create(db, "/tasks", task, idempotency_key, INSERT, values)
 
@@ -43,14 +46,20 @@ select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t
 
 @router.get("/{task_id}", response_model=Task, responses=FOUND)
 async def read_task(task_id: TaskId, db: CallerSession, if_none_match: IfNoneMatch = None) -> Response:
-    """Read a task."""
+    """Read a task.
+
+    With `If-None-Match` the response is a 304 without a body if the task still has that `ETag`.
+    """
     body, etag = one_or_404(await db.fetch(READ, db.user_id, task_id), MISSING)
     return row_response(body, etag, if_none_match)
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
 async def replace_task(task_id: TaskId, task: TaskReplace, db: CallerSession, if_match: IfMatch = None) -> Response:
-    """Replace everything that you can set about a task."""
+    """Replace everything that you can set about a task.
+
+    With `If-Match` nothing is written if the task has changed since it had that `ETag`.
+    """
     return await _update(db, task_id, task, if_match)
 
 
@@ -62,7 +71,10 @@ async def replace_task(task_id: TaskId, task: TaskReplace, db: CallerSession, if
     openapi_extra=merge_patch("TaskUpdate"),
 )
 async def change_task(task_id: TaskId, task: TaskUpdate, db: CallerSession, if_match: IfMatch = None) -> Response:
-    """Change the fields of a task that are sent, and no others."""
+    """Change the fields of a task that are sent, and no others.
+
+    With `If-Match` nothing is written if the task has changed since it had that `ETag`.
+    """
     return await _update(db, task_id, task, if_match)
 
 
@@ -85,7 +97,10 @@ async def _update(db: CallerSession, task_id: TaskId, task: TaskReplace | TaskUp
 
 @router.delete("/{task_id}", status_code=204, responses=DELETED)
 async def delete_task(task_id: TaskId, db: CallerSession, if_match: IfMatch = None) -> Response:
-    """Delete a task."""
+    """Delete a task.
+
+    With `If-Match` it is not deleted if it has changed since it had that `ETag`.
+    """
     deleted = await db.fetch(
         """
         delete from app.tasks as t
