@@ -86,6 +86,8 @@ async def read_liveness(_request: Request) -> Response:
 
 
 HEALTH = Resource(
+    name="health",
+    description="For load balancers and people. They need no token.",
     routers=(router,),
     examples={
         "Health": {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"},

@@ -75,6 +75,13 @@ PROBLEMS: Mapping[int, Problems] = {
     },
 }
 
+# Before a route is chosen: what is no request as HTTP has it, or takes too long. The connection is closed.
+BEFORE_ROUTES: Mapping[int, Problems] = {
+    400: {"not HTTP": problem(400, "The request is not valid HTTP.")},
+    408: {"slow headers": problem(408, "The request line and the headers took too long.")},
+    431: {"large headers": problem(431, "The request line and the headers are larger than 16 KiB.")},
+}
+
 UNHEALTHY: Problems = {
     "database unavailable": problem(
         503, "The database does not respond.", database="unavailable", checked_seconds_ago=4.2

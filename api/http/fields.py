@@ -10,9 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from api.http.codes import ERRORS
 
-# All that Unicode calls white space. \s is something else to Rust, to JavaScript and to Python.
-_BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_NOT_BLANK = rf"^[^\x00]*[^\x00{_BLANK}][^\x00]*$"  # NUL is the one character that PostgreSQL cannot hold
+# A text has a character that is neither NUL, which PostgreSQL cannot hold, nor white space, which is not the same to
+# Rust, JavaScript and Python: so this lists what it is, up to U+3000. Listing what it is not would need U+2028 and
+# U+2029, which generators write into JavaScript as they are, where they end the line.
+_VISIBLE = (
+    r"[\x01-\x08\x0e-\x1f!-\x84\x86-\x9f\xa1-\u167f\u1681-\u1fff\u200b-\u2027\u202a-\u202e\u2030-\u205e\u2060-\u2fff]"
+)
+_NOT_BLANK = rf"^[^\x00]*({_VISIBLE}|[^\x00-\u3000])[^\x00]*$"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _RFC_3339 = rf"^{_DATE}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,6}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})$"
 
@@ -36,8 +40,15 @@ def _readable(value: str) -> str:
     """Return the text. Raises for one that nobody could read, and for one that PostgreSQL cannot hold."""
     if "\0" in value:
         raise refusal("nul_character")
-    if re.fullmatch(f"[{_BLANK}]*", value):
+    if not re.search(rf"{_VISIBLE}|[^\x00-\u3000]", value):
         raise refusal("blank")
+    return value
+
+
+def _decoded(value: str) -> str:
+    """Return the text. Raises where a URL was not UTF-8, which is read as U+FFFD."""
+    if "\ufffd" in value:
+        raise refusal("not_utf8")
     return value
 
 
@@ -68,6 +79,17 @@ Text = Annotated[
         description="1 to 500 characters, not only white space.",
         json_schema_extra={"pattern": _NOT_BLANK},
     ),
+    AfterValidator(_readable),
+]
+SearchText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="1 to 100 characters, not only white space.",
+        json_schema_extra={"pattern": rf"^[^\x00\ufffd]*({_VISIBLE}|[^\x00-\u3000\ufffd])[^\x00\ufffd]*$"},
+    ),
+    AfterValidator(_decoded),
     AfterValidator(_readable),
 ]
 Integer = Annotated[int, Field(ge=-(2**31), le=2**31 - 1), BeforeValidator(_integral)]

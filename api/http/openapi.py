@@ -1,5 +1,6 @@
 """The OpenAPI document: errors, headers and examples, which FastAPI would describe differently or not at all."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from api.http import examples
 from api.http.codes import ERRORS, PROBLEMS
 from api.http.problems import title
 from api.http.resource import Resource
-from api.http.routers import component_name, header_references, reference
+from api.http.routers import component_name, header_references, problems, reference
 
 # The models are never instantiated. A default_factory makes a member optional and says no more: it is absent where
 # it does not apply, never null.
@@ -105,6 +106,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
     },
 }
+# Of the API, whoever runs it: generators and linters ask for all three.
+INFO = {
+    "contact": {"name": "Whoever runs this server"},
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+SERVERS = [{"url": "/", "description": "The server that this document comes from."}]
 ERROR_HEADERS = {401: ["WWW-Authenticate"], 412: ["ETag"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 REQUEST_ID = {
@@ -123,9 +130,14 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
         if app.openapi_schema:
             return app.openapi_schema
         document = generate()
+        document["info"] |= INFO
+        document |= {
+            "servers": SERVERS,
+            "tags": [{"name": each.name, "description": each.description} for each in resources],
+        }
         for path in document["paths"].values():
-            for operation in path.values():  # a sentence, where FastAPI has the name of the function
-                operation["summary"] = operation.pop("description").rstrip(".")
+            for operation in path.values():
+                _complete_operation(operation)
             path["parameters"] = [reference("parameters", "X-Request-ID")]
         components = document["components"]
         components["schemas"] |= _schemas(FieldError, Problem, HealthProblem)
@@ -143,9 +155,17 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
+def _complete_operation(operation: dict[str, Any]) -> None:
+    # A sentence, where FastAPI has the name of the function.
+    operation["summary"] = re.split(r"\.(?:\s|$)", operation["description"], maxsplit=1)[0]
+    operation.setdefault("security", [])  # of an open route; else it would be up to the reader
+    before = {str(status): response for status, response in problems(*examples.BEFORE_ROUTES).items()}
+    operation["responses"] = dict(sorted((operation["responses"] | before).items()))
+
+
 def _problems(resources: Sequence[Resource]) -> Iterable[tuple[int, examples.Problems]]:
     """Return the examples of errors by status: those of every route, then those of each resource."""
-    found: dict[int, examples.Problems] = {**examples.PROBLEMS}
+    found: dict[int, examples.Problems] = {**examples.PROBLEMS, **examples.BEFORE_ROUTES}
     for resource in resources:
         for status, problems_ in resource.problems.items():
             found[status] = {**found.get(status, {}), **problems_}

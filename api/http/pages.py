@@ -44,14 +44,21 @@ class Sort(NamedTuple):
     descending: bool = False
 
 
+class Filter(NamedTuple):
+    """A condition on the rows of a list, named like the parameter of the query that it is for."""
+
+    condition: str  # SQL, with {} for the value
+    to_value: Callable[[Any], object] = lambda sent: sent
+
+
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """What can be listed: a table, its tenant column, its orders by name, and the types of what it is filtered by."""
+    """What can be listed: a table, its tenant column, and its orders and filters by name."""
 
     table: str
     tenant: str
     sorts: Mapping[str, Sort]
-    filters: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Filter] = field(default_factory=dict)
 
 
 def integer(value: object) -> int:
@@ -75,7 +82,7 @@ def as_in_json(value: object) -> object:
 Limit = Annotated[int, Field(ge=1, le=200, description="How many at most."), BeforeValidator(as_in_json)]
 Cursor = Annotated[
     str | None,
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema({"type": "string", "minLength": 1}),
     Field(description="`next_cursor` of the page before: of the same list."),
 ]
 Flag = Annotated[bool | None, BeforeValidator(as_in_json), WithJsonSchema({"type": "boolean"})]
@@ -104,14 +111,14 @@ async def page(db: Session, path: str, listing: Listing, tenant: object, query: 
     """
     sort = listing.sorts[query.sort]
     filters = {name: value for name in listing.filters if (value := getattr(query, name)) is not None}
-    name = "&".join([f"{path}?sort={query.sort}", *(f"{each}={value}" for each, value in _as_text(filters).items())])
+    name = "&".join([f"{path}?sort={query.sort}", *_in_url(filters)])
     position = start(sort) if query.cursor is None else decode_cursor(query.cursor, db.user_id, name, sort)
     rows = await db.fetchval(
         statement(listing, query.sort, (*filters,)),
         tenant,
         query.limit + 1,  # one more than asked for tells whether there is a next page
         *position,
-        *filters.values(),
+        *(listing.filters[each].to_value(sent) for each, sent in filters.items()),
     )
     rows = rows or []  # nothing, aggregated, is null
     items = ",".join(rows[: query.limit])
@@ -132,15 +139,14 @@ def statement(listing: Listing, sort_name: str, filters: tuple[str, ...]) -> str
     Returns one row, an array of rows as JSON: half the cost of a row per item. As text, because asyncpg would
     introspect json[] on each connection.
 
-    `(select $n)` hides the value from the planner, which could otherwise choose a custom plan that sorts the whole
-    list, or filters what another index returns.
+    `(select $n)`, here and in the filters, hides the value from the planner, which could otherwise choose a custom plan
+    that sorts the whole list, or filters what another index returns.
     """
     keys, descending = listing.sorts[sort_name]
     columns = [f't."{key.column}"' for key in keys]
     position = [f"${number}" for number in range(3, 3 + len(keys))]
     wanted = [
-        f't."{name}" = (select ${number}::{listing.filters[name]})'
-        for number, name in enumerate(filters, 3 + len(keys))
+        listing.filters[name].condition.format(f"${number}") for number, name in enumerate(filters, 3 + len(keys))
     ]
     conditions = [
         f"t.{listing.tenant} = $1",
@@ -163,14 +169,16 @@ def start(sort: Sort) -> list[object]:
     return [key.highest if sort.descending else key.lowest for key in sort.keys]
 
 
-def _as_text(values: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+def _in_url(values: Mapping[str, object]) -> list[str]:
+    """Return parameters as they stand in a URL."""
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return [f"{name}={quote_plus(text)}" for name, text in texts.items()]
 
 
 def _next(query: PageQuery, cursor: str) -> str:
     """Return the query of the next page: what was sent, and the cursor."""
     sent = {name: value for name, value in vars(query).items() if name in query.model_fields_set and name != "cursor"}
-    return "&".join([*(f"{name}={quote_plus(text)}" for name, text in _as_text(sent).items()), f"cursor={cursor}"])
+    return "&".join([*_in_url(sent), f"cursor={cursor}"])
 
 
 def encode_cursor(user_id: str, name: str, position: list[object]) -> str:

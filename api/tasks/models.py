@@ -74,6 +74,11 @@ class TaskListQuery(BaseModel):
     limit: Limit = 50
     cursor: Cursor = None
     completed: Flag = Field(default=None, description="Only those that are done, or are not.")
+    q: fields.SearchText = Field(
+        default_factory=absent,
+        description="Only those with this in their text, in upper or lower case: 1 to 100 characters.",
+        examples=["milk"],
+    )
     sort: Literal["order", "-order", "created", "-created"] = Field(
         default="order", description="By position or by age; `-` is the other way round. Ties go by age."
     )

@@ -6,6 +6,8 @@ from api.tasks import bulk, list, routes  # noqa: A004 - a module's name, as in 
 from api.tasks.examples import PROBLEMS, SCHEMAS
 
 TASKS = Resource(
+    name="tasks",
+    description="What its owner has to do. A task of somebody else's is one that does not exist.",
     routers=(list.router, routes.router, bulk.router),
     examples=SCHEMAS,
     problems=PROBLEMS,

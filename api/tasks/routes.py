@@ -32,7 +32,10 @@ returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
 
 @router.post("", status_code=201, response_model=Task, responses=CREATED, dependencies=[JsonBody])
 async def create_task(task: TaskCreate, db: CallerSession, idempotency_key: IdempotencyKey = None) -> Response:
-    """Add a task."""
+    """Add a task.
+
+    With an `Idempotency-Key` it is safe to send it again: there will be one task.
+    """
     values = (task.text, task.completed, task.order)
     return await idempotency.create(db, "/tasks", task, idempotency_key, INSERT, values)
 
@@ -46,7 +49,10 @@ select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t
 async def read_task(
     task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Read a task."""
+    """Read a task.
+
+    With `If-None-Match` the response is a 304 without a body if the task still has that `ETag`.
+    """
     body, etag = one_or_404(await db.fetch(READ, db.user_id, task_id), MISSING)
     return row_response(body, etag, if_match, if_none_match)
 
@@ -59,7 +65,10 @@ async def replace_task(
     if_match: IfMatch = None,
     if_none_match: UnlessMatch = None,
 ) -> Response:
-    """Replace everything that you can set about a task."""
+    """Replace everything that you can set about a task.
+
+    With `If-Match` nothing is written if the task has changed since it had that `ETag`.
+    """
     return await _update(db, task_id, task, if_match, if_none_match)
 
 
@@ -77,7 +86,10 @@ async def change_task(
     if_match: IfMatch = None,
     if_none_match: UnlessMatch = None,
 ) -> Response:
-    """Change the fields of a task that are sent, and no others."""
+    """Change the fields of a task that are sent, and no others.
+
+    With `If-Match` nothing is written if the task has changed since it had that `ETag`.
+    """
     return await _update(db, task_id, task, if_match, if_none_match)
 
 
@@ -111,7 +123,10 @@ async def _update(
 async def delete_task(
     task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
-    """Delete a task."""
+    """Delete a task.
+
+    With `If-Match` it is not deleted if it has changed since it had that `ETag`.
+    """
     deleted = await db.fetch(
         """
         delete from app.tasks as t

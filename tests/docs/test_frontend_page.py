@@ -1,4 +1,4 @@
-"""What a frontend is built of: the types of every route, and the code of docs/frontend.md, in Node and in a browser."""
+"""What a frontend is built of: the types of every route, and the code of docs/frontend/, in Node and in a browser."""
 
 import json
 import re
@@ -12,12 +12,13 @@ from playwright.sync_api import Page, expect
 from api.http.problems import title
 from api.settings import Settings
 from tests.support.browser import window
-from tests.support.node import PAGE, PASSWORD, PROJECT, run, sign_up, trusting
+from tests.support.database import ROOT
+from tests.support.node import PASSWORD, PROJECT, run, sign_up, trusting
 from tests.support.routes import ROUTES, operation
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET, bearer, make_token
 
-TEXT = PAGE.read_text()
+TEXT = (ROOT / "docs" / "frontend.md").read_text()
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 EXCHANGE = re.compile(r"(?:<!-- as (\w+) -->\n)?```http\n(.*?)\n\n(.*?)```\n", re.DOTALL)
 # What differs from run to run: a word that is cut short, a time. A lone … is anything.
@@ -47,6 +48,11 @@ def test_the_list_of_the_page_keeps_its_promises(frontend: Path, better_auth: st
     email = sign_up(better_auth, "alice")
     addresses = {"NEXT_PUBLIC_AUTH_URL": better_auth, "NEXT_PUBLIC_API_URL": api}
     run("node", "dist/story.js", email, PASSWORD, at=frontend, **addresses)
+
+
+@pytest.mark.slow("Node")
+def test_dragging_a_task_leaves_what_is_not_loaded_where_it_is(frontend: Path) -> None:
+    run("node", "dist/reorder.js", at=frontend)
 
 
 @pytest.fixture
@@ -90,9 +96,21 @@ def test_the_page_shows_every_change_and_every_conflict(page: Page, better_auth:
         expect(page.get_by_role("alert")).to_have_count(0)
         assert [task["text"] for task in elsewhere.get("/tasks").json()["items"]] == ["Call Charlie"]
 
-    page.reload()
-    page.evaluate("user => start(...user)", user)
-    expect(tasks).to_have_text(["Call CharlieDelete"])
+        # The last task of the first page is dragged to the top, while a second page is there that is not loaded.
+        for n in range(52):
+            elsewhere.post("/tasks", json={"text": f"Task {n}", "order": 100})
+        page.set_viewport_size({"width": 1280, "height": 2000})  # a drag that has to scroll lets go elsewhere
+        before = [task["text"] for task in elsewhere.get("/tasks?limit=200").json()["items"]]
+        page.reload()
+        page.evaluate("user => start(...user)", user)
+        expect(tasks).to_have_text([f"{text}Delete" for text in before[:50]])
+        tasks.last.drag_to(tasks.first)
+        after = [before[49], *before[:49], *before[50:]]
+        expect(tasks).to_have_text([f"{text}Delete" for text in after[:50]])
+        page.get_by_role("button", name="More").click()
+        expect(tasks).to_have_text([f"{text}Delete" for text in after])
+        expect(page.get_by_role("alert")).to_have_count(0)
+        assert [task["text"] for task in elsewhere.get("/tasks?limit=200").json()["items"]] == after
 
 
 # ---- the rest of docs/frontend.md --------------------------------------------------------------------

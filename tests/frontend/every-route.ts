@@ -15,7 +15,7 @@ const task: components["schemas"]["Task"] = created.data!;
 const finished: string | null = task.completed_at;
 assert.equal(finished, null);
 
-const page = await api.GET("/tasks", { params: { query: { sort: "-created", completed: false, limit: 10 } } });
+const page = await api.GET("/tasks", { params: { query: { sort: "-created", completed: false, q: "MILK", limit: 10 } } });
 assert.deepEqual(page.data, { items: [task], next_cursor: null });
 
 const path = { task_id: task.id };
@@ -69,9 +69,9 @@ export const refused = () => [
 // The name of each operation is that of a function, and its answers are by status.
 type Answers<Name extends keyof operations> = keyof operations[Name]["responses"];
 export const statuses: [Answers<"createTask">[], Answers<"readTask">[], Answers<"readLiveness">[]] = [
-  [201, 401, 413, 415, 422, 500, 503],
-  [200, 304, 401, 404, 422, 500, 503],
-  [200],
+  [201, 400, 401, 408, 413, 415, 422, 429, 431, 500, 503],
+  [200, 304, 400, 401, 404, 408, 422, 429, 431, 500, 503],
+  [200, 400, 408, 431],
 ];
 // @ts-expect-error: liveness has no other answer
 export const none: Answers<"readLiveness"> = 503;

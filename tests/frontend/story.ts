@@ -14,6 +14,16 @@ const elsewhere = {
   async remove(id: string) {
     unwrap(await api.DELETE("/tasks/{task_id}", { params: { path: { task_id: id } } }));
   },
+  async all() {
+    const ids: string[] = [];
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const query = { limit: 200, ...(cursor && { cursor }) };
+      const page = unwrap(await api.GET("/tasks", { params: { query } }));
+      ids.push(...page.items.map((task) => task.id));
+      cursor = page.next_cursor;
+    }
+    return ids;
+  },
   async texts() {
     return unwrap(await api.GET("/tasks")).items.map((task) => task.text);
   },
@@ -99,10 +109,30 @@ await assert.rejects(list.change(called("Call Bob at six").id, { completed: fals
 assert.deepEqual(texts(), ["Water the plants", "Sell the fence"]);
 assert.deepEqual(await elsewhere.texts(), texts());
 
-// More tasks than a page has come page by page.
-for (let n = 0; n < 60; n++) await list.add(`Task ${n}`);
+// More tasks than a page has come page by page, and dragging on one page leaves the others as they are. What is moved may be
+// more than can be sent at once.
+const create = (n: number) => api.POST("/tasks", { body: { text: `Task ${n}`, order: n % 100 } });
+for (let n = 0; n < 600; n += 4) await Promise.all([create(n), create(n + 1), create(n + 2), create(n + 3)]);
 const pages = new TaskList();
 assert.equal(await pages.load(), true);
 assert.equal(pages.snapshot().length, 50);
-assert.equal(await pages.load(), false);
-assert.deepEqual(pages.snapshot().map((task) => task.text), texts());
+const before = await elsewhere.all();
+const shown = pages.snapshot().map((task) => task.id);
+assert.deepEqual(before.slice(0, 50), shown);
+await pages.move([shown.at(-1)!, ...shown.slice(0, -1)]);
+assert.deepEqual(await elsewhere.all(), [shown.at(-1)!, ...shown.slice(0, -1), ...before.slice(50)]);
+while (await pages.load());
+assert.deepEqual(pages.snapshot().map((task) => task.id), await elsewhere.all());
+sent.length = 0;
+faults.push(lost);
+const turned = pages.snapshot().map((task) => task.id).reverse();
+await pages.move(turned);
+assert.deepEqual(sent, ["PATCH 200", "PATCH 200"]); // and one whose response was lost
+assert.deepEqual(await elsewhere.all(), turned);
+
+// A task that was deleted there is taken off when it is moved here; the move can be tried again.
+await elsewhere.remove(turned[0]!);
+const pair = [turned[1]!, turned[0]!];
+await assert.rejects(pages.move(pair), (error: ApiError) => error.problem.status === 404);
+assert.deepEqual(pages.snapshot().map((task) => task.id), turned.slice(1));
+assert.deepEqual(await elsewhere.all(), turned.slice(1));

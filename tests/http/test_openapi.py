@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,9 @@ import httpx2
 import pytest
 from pydantic.alias_generators import to_camel
 
+from api.http import examples
+from api.http.server import Protocol
+from api.settings import Settings
 from tests.support.database import ROOT
 from tests.support.routes import (
     APP,
@@ -28,6 +32,7 @@ from tests.support.routes import (
     resolve,
     values_of,
 )
+from tests.support.servers import serving
 
 COMMITTED = ROOT / "api" / "openapi.json"
 
@@ -71,6 +76,32 @@ def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
     assert "HTTPValidationError" not in json.dumps(DOCUMENT)
 
 
+def test_it_says_where_it_is_served_who_may_use_it_and_what_each_tag_means() -> None:
+    assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
+    assert DOCUMENT["info"]["license"]["identifier"] == "MIT"
+    tags = [tag["name"] for tag in DOCUMENT["tags"] if tag["description"]]
+    assert tags == [*dict.fromkeys(tag for route in APP.routes for tag in getattr(route, "tags", ()))]
+
+
+class Hasty(Protocol):
+    """The server's protocol, with a limit that a test can wait for."""
+
+    head_seconds = 0.2
+
+
+def test_what_is_refused_before_any_route_gets_the_example_of_its_problem(settings: Settings) -> None:
+    sent = {400: b"\r\n\x00", 408: b"GET /", 431: b"GET / HTTP/1.1\r\nA: " + b"a" * 17_000}
+    with serving(settings, http=Hasty) as address:
+        url = httpx2.URL(address)
+        for status, [shown] in ((status, each.values()) for status, each in examples.BEFORE_ROUTES.items()):
+            with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+                connection.sendall(sent[status])
+                _, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+
+            problem = json.loads(body)
+            assert problem == {**shown, "request_id": problem["request_id"]}
+
+
 # ---- routes ------------------------------------------------------------------------------------------
 
 
@@ -78,6 +109,7 @@ def test_every_route_has_a_sentence_for_people_and_a_function_name_for_programs(
     for route in ROUTES:
         described = operation(*route)
         assert re.fullmatch(r"[A-Z][a-z]+ .+[^.]", described["summary"]), route
+        assert described["description"].startswith(f"{described['summary']}.")
         assert described["operationId"] == to_camel(ENDPOINTS[route].name)
     assert len({operation(*route)["operationId"] for route in ROUTES}) == len(ROUTES)
 

@@ -1,4 +1,4 @@
-"""What docs/frontend.md shows, built and run as a frontend developer does it: under Node, with Better Auth.
+"""What docs/frontend/ has, built and run as a frontend developer does it: under Node, with Better Auth.
 
 tests/frontend/ has what belongs to it: the locked packages, a server for Better Auth, and programs that use it.
 """
@@ -16,9 +16,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "frontend.md"
+ROOT = Path(__file__).parent.parent.parent
+CODE = ROOT / "docs" / "frontend"
+DOCUMENT = ROOT / "api" / "openapi.json"
 PROJECT = Path(__file__).parent.parent / "frontend"
 INSTALLED = PROJECT / "node_modules" / ".installed"
+PROGRAMS = ("server.ts", "story.ts", "every-route.ts", "reorder.ts")
 OLDEST_NODE = (20, 19)
 AUDIENCE = "https://api.example.com"
 PASSWORD = secrets.token_urlsafe(16)
@@ -26,26 +29,18 @@ PASSWORD = secrets.token_urlsafe(16)
 
 @pytest.fixture(scope="session")
 def frontend(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the page's code beside ours, its types checked, in dist/ what can be run."""
+    """A directory with the code of docs/frontend/ beside ours, its types checked, in dist/ what can be run."""
     install()
     directory = tmp_path_factory.mktemp("frontend")
     shutil.copytree(PROJECT, directory, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
     (directory / "node_modules").symlink_to(PROJECT / "node_modules")
-    for name, code in snippets().items():
-        (directory / name).parent.mkdir(exist_ok=True)
-        (directory / name).write_text(code)
-    document = PAGE.parent.parent / "api" / "openapi.json"
-    run("openapi-typescript", str(document), "-o", "lib/schema.d.ts", at=directory)
+    shutil.copytree(CODE, directory, dirs_exist_ok=True)
+    run("openapi-typescript", str(DOCUMENT), "-o", "lib/schema.d.ts", at=directory)
     run("tsc", at=directory)
     bundle = ("esbuild", "--bundle", "--format=esm", "--outdir=dist", "--log-level=warning")
-    run(*bundle, "--platform=node", "--packages=external", "server.ts", "story.ts", "every-route.ts", at=directory)
+    run(*bundle, "--platform=node", "--packages=external", *PROGRAMS, at=directory)
     run(*bundle, "page.tsx", at=directory)
     return directory
-
-
-def snippets() -> dict[str, str]:
-    """Return the code on the page, by the name of its file."""
-    return dict(re.findall(r"```tsx?\n// (\S+)\n(.*?)```\n", PAGE.read_text(), re.DOTALL))
 
 
 def install() -> None:

@@ -303,7 +303,7 @@ def complaints(plan: dict[str, Any], index: str, limit: int) -> list[str]:
     return found
 
 
-def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
+def read_plans(url: Url, mode: str, **searched: str) -> dict[tuple[object, ...], list[str]]:
     """Explain the first and the second page of every list of every user; return the complaints."""
     wrong: dict[tuple[object, ...], list[str]] = {}
     users = [*(name for name, _, _ in USERS), "new", "new and done", "nobody", "other 7"]
@@ -312,11 +312,12 @@ def read_plans(url: Url, mode: str) -> dict[tuple[object, ...], list[str]]:
         for (sort, completed), user in itertools.product(LISTS, users):
             with api.transaction():
                 api.execute(sql.SQL("set local app.user_id = {}").format(user))
-                query = pages.statement(TASKS, sort, () if completed is None else ("completed",))
+                filters = ({} if completed is None else {"completed": completed}) | searched
+                query = pages.statement(TASKS, sort, (*filters,))
                 api.execute(f"prepare page as {query}".encode())
                 position = pages.start(TASKS.sorts[sort])
                 for number, limit in enumerate((51, 201, 2)):
-                    values = [user, limit, *position, *([] if completed is None else [completed])]
+                    values = [user, limit, *position, *filters.values()]
                     execute = sql.SQL("execute page ({})").format(sql.SQL(", ").join(map(sql.Literal, values)))
                     explain = sql.SQL("explain (analyze, format json) ") + execute
                     [[[explained]]] = api.execute(explain).fetchall()
@@ -338,6 +339,15 @@ MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_pla
 @pytest.mark.usefixtures("crowded")
 def test_every_page_is_one_range_of_its_index(url: Url, mode: str) -> None:
     assert read_plans(url, mode) == {}
+
+
+@MODES
+@pytest.mark.usefixtures("crowded")
+def test_every_page_of_a_search_reads_that_index_until_it_is_full(url: Url, mode: str) -> None:
+    plans = read_plans(url, mode, q="[xX]")
+    assert plans
+    for found in plans.values():
+        assert [each for each in found if not each.startswith("a filter removes 0 rows: regexp_like(")] == []
 
 
 @MODES

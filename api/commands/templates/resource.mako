@@ -8,6 +8,8 @@ from api.http.codes import field_error
 from api.http.resource import Resource
 
 ${PLURAL} = Resource(
+    name="${plural}",
+    description="The ${human_plural} of a user, whom nobody else sees.",
     routers=(list.router, routes.router),
     examples=SCHEMAS,
     problems=PROBLEMS,

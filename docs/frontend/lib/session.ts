@@ -1,0 +1,21 @@
+import { createAuthClient } from "better-auth/client";
+import { jwtClient } from "better-auth/client/plugins";
+
+const authClient = createAuthClient({ baseURL: process.env.NEXT_PUBLIC_AUTH_URL!, plugins: [jwtClient()] });
+let token: string | undefined;
+
+export const signIn = (email: string, password: string) => authClient.signIn.email({ email, password });
+
+export async function getToken({ renew = false } = {}): Promise<string> {
+  if (!token || renew) {
+    const { data, error } = await authClient.token();
+    if (error) throw new Error("Sign in again.", { cause: error });
+    token = data.token;
+  }
+  return token;
+}
+
+export function signOut() {
+  token = undefined;
+  return authClient.signOut();
+}
