@@ -81,7 +81,7 @@ def test_the_commands_of_the_page_print_what_it_shows(empty: Environment) -> Non
 
 
 def test_an_administrator_who_may_not_revoke_is_told_so_as_the_page_shows(empty: Environment) -> None:
-    url = make_conninfo(empty["ADMIN_DATABASE_URL"], user="app_migrator", password=PASSWORD)
+    url = make_conninfo(empty["ADMIN_DATABASE_URL"], user="app_migrator", password=PASSWORD, options="")
     notices: list[str] = []
     _, _, revokes = ROLES.read_text().rpartition("do $$")
     with psycopg.connect(url) as connection:

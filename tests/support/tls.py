@@ -91,7 +91,12 @@ def password_server(directory: Path) -> Iterator[Server]:
     with patch.dict(os.environ, {"PG_BIN": str(DEBIAN.parent)} if DEBIAN else {}):
         cluster.create()
         cluster.start(
-            "listen_addresses=127.0.0.1,::1", f"port={port}", "fsync=off", f"hba_file={directory}/hba", *_tls(directory)
+            "listen_addresses=127.0.0.1,::1",
+            f"port={port}",
+            "fsync=off",
+            "jit=off",
+            f"hba_file={directory}/hba",
+            *_tls(directory),
         )
         try:
             superuser = f"host={cluster.socket_directory} port={port} user=postgres"
