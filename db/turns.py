@@ -17,7 +17,7 @@ class TooManyRequestsError(Exception):
 class Turns:
     """Hands out places. A user may hold half of them, and users who wait take turns, each with a queue of their own.
 
-    So whoever sends a thousand requests at once waits for themselves, and nine places stay in use by others when one
+    So whoever sends a thousand requests at once waits for themselves, and half of the places serve others when one
     user's requests hang on a locked row.
     """
 
