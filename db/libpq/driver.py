@@ -53,7 +53,11 @@ async def open_connection(
             failures.append((host.name, TimeoutError(f"no connection within {share:.1f} seconds")))
         except _NEXT_HOST as error:
             failures.append((host.name, error))
-    raise _summary(failures) from failures[-1][1]
+    last = failures[-1][1]
+    if len(failures) == 1:
+        raise last
+    sentences = dict.fromkeys(f"{name}: {str(error) or type(error).__name__}" for name, error in failures)
+    raise ConnectionError("; ".join(sentences)) from last
 
 
 def _share(target: Target, until: float | None, hosts: int) -> float:
@@ -98,11 +102,3 @@ def _set_socket_options(connection: Connection, host: Host, target: Target) -> N
         tcp = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # noqa: SLF001
         for level, option, value in target.socket_options:
             tcp.setsockopt(level, option, value)
-
-
-def _summary(failures: list[tuple[str, Exception]]) -> Exception:
-    """Return the error if there is one, or one that says what each host said."""
-    if len(failures) == 1:
-        return failures[0][1]
-    sentences = dict.fromkeys(f"{name}: {str(error) or type(error).__name__}" for name, error in failures)
-    return ConnectionError("; ".join(sentences))
