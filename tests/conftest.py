@@ -67,9 +67,7 @@ def server() -> Iterator[SimpleNamespace]:
             "synchronous_commit=off",
             "full_page_writes=off",
             "max_connections=200",
-            "wal_level=minimal",
             "max_wal_size=128MB",
-            "max_wal_senders=0",
         )
         yield SimpleNamespace(host=str(cluster.socket_directory), port=5432, user="postgres", password=None, **options)
         cluster.stop()

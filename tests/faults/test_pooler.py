@@ -69,7 +69,8 @@ def test_the_api_works_behind_a_pooler_without_any_setting(
     with serving(settings) as address, caller(address, "alice") as client:
         with under_load(4, requests, lambda: caller(address, "alice")) as statuses:
             eventually(lambda: statuses[201] > 50)
-        assert wait_for_status(lambda: client.get("/health"), 200).json() == HEALTHY
+        health = wait_for_status(lambda: client.get("/health"), 200).json()
+        assert {name: health[name] for name in HEALTHY} == HEALTHY
     assert_no_internal_error(statuses)
     assert not statuses[503]
     assert len([message for message in caplog.messages if "pooler" in message]) <= 1

@@ -143,7 +143,7 @@ def test_the_wrong_login_is_not_served(role: str, url: Url, admin: psycopg.Conne
         login = admin.info.user
         address = url(quote(login)).replace(PASSWORD, quote(admin.info.password or PASSWORD, safe=""))
     if role.endswith("app_api"):
-        address += "&role=app_api"
+        address += "&options=-c%20role%3Dapp_api"
 
     with calling(address) as client:
         assert f"DATABASE_URL logs in as {login}" in assert_not_ready(client)
