@@ -24,7 +24,8 @@ async def open_caching(url: str, open_with: Callable[[int], Awaitable[Connection
         connection = await open_with(cache_size)
         if await _stays(connection):
             return connection
-        log.warning("a pooler that cannot hold prepared statements: none is cached")
+        if url not in _without_statements:  # by another connection, meanwhile
+            log.warning("a pooler that cannot hold prepared statements: none is cached")
         _without_statements.add(url)
     return await open_with(0)
 
