@@ -28,7 +28,7 @@ READY_INTERVAL = 5.0  # seconds between two checks, hence the longest life of a 
 NOT_READY_INTERVAL = 1.0  # the same while not ready
 CHECK_TIMEOUT = 10.0  # seconds until a check is dropped: as many as app_api has for a statement
 START_TIMEOUT = 10.0  # seconds that a start waits for the first check
-REQUEST_TIMEOUT = 1.0  # seconds that a request waits for it, if the database was unavailable at the start
+REQUEST_TIMEOUT = 1.0  # seconds that a request waits for a check: for the first one, or for one that it asked for
 
 NOT_CHECKED = ["The first check of the database is still under way."]
 
@@ -90,6 +90,11 @@ class Readiness:
             raise DatabaseUnavailableError("the readiness check could not run yet")
         if self.reasons:
             raise NotReadyError("Not ready: the database failed the readiness check. /health says why.")
+
+    async def require_again(self) -> None:
+        """Check now, because something that was there is not, and do what `require` does."""
+        await self._watch.ask_now(REQUEST_TIMEOUT)
+        await self.require()
 
     async def _check(self, connection: asyncpg.Connection) -> None:
         state = await _catalogs(connection)

@@ -2,16 +2,26 @@
 
 import asyncio
 
+import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import Constraints, UnavailableError, to_response
+from api.http.problems import Constraints, NotReadyError, UnavailableError, to_response
 from api.http.responses import keep_private, root_path
+from db.connect import DatabaseUnavailableError
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 30.0  # from when it is first read
+
+# A defect of a statement, unless the database has been dropped and created anew, or restored, since the last check.
+MISSING = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedTableError,
+)
 
 
 class CatchErrors:
@@ -46,7 +56,18 @@ class CatchErrors:
                 raise
             if isinstance(error, asyncio.CancelledError):  # by the server: the time for its shutdown is over
                 error = UnavailableError("The server is shutting down. Try again in a moment.")
+            elif isinstance(error, MISSING):
+                error = await _not_ready(scope) or error
             await to_response(Request(scope), error, self._constraints)(scope, receive, watch)
+
+
+async def _not_ready(scope: Scope) -> Exception | None:
+    """Return why nobody is served, if the schema is no longer the one that was checked."""
+    try:
+        await scope["state"]["readiness"].require_again()
+    except (NotReadyError, DatabaseUnavailableError) as error:
+        return error
+    return None
 
 
 class LimitBody:

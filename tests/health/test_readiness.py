@@ -249,6 +249,14 @@ def test_after_the_schema_was_dropped_the_api_is_ready_when_the_migrations_have_
         assert_ready_again(client)
 
 
+def test_what_is_missing_since_the_last_check_is_not_ready_rather_than_an_internal_error(url: Url, dba: Dba) -> None:
+    with calling(url("app_api")) as client:
+        assert add_task(client).status_code == 201
+
+        with broken(dba, "alter schema app rename to elsewhere", "alter schema elsewhere rename to app"):
+            assert {list_tasks(client).status_code, add_task(client).status_code} == {503}
+
+
 def test_the_first_request_after_the_database_has_started_is_served(url: Url) -> None:
     with closing(Wire(url("app_api"))) as wire, calling(wire.url) as client:
         response = list_tasks(client)
