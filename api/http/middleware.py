@@ -47,6 +47,8 @@ class CatchErrors:
             elif message["type"] == "lifespan.startup.failed":
                 # Of a traceback, the sentence of a SystemExit.
                 message["message"] = message["message"].rpartition("SystemExit: ")[2].rstrip()
+            elif message["type"] == "lifespan.shutdown.failed" and message["message"].endswith("CancelledError\n"):
+                message["message"] = ""  # it did not fail: a second Ctrl-C does not wait for it
             await send(message)
 
         try:

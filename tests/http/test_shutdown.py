@@ -94,6 +94,16 @@ def test_what_ends_in_time_is_served(url: Url, tmp_path: Path, admin: psycopg.Co
         process.wait(timeout=10)
 
 
+def test_a_second_ctrl_c_waits_for_nobody_and_is_no_error(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with starting_uvicorn(log, NO_DATABASE) as process, closing(send(address_of(process, log, 1), UNREAD_FILE)):
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: "Waiting for connections to close" in log.read_text())
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+    assert "Traceback" not in log.read_text()
+
+
 def test_the_end_is_bounded_by_default() -> None:
     settings = Settings(_env_file=None, database_url=NO_DATABASE, jwt_secret=JWT_SECRET)
     config = uvicorn.Config(UseProtocol(create_app(settings)), port=0, log_config=None)
