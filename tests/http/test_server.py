@@ -253,6 +253,17 @@ def test_the_second_head_of_a_connection_has_no_more_time(hasty_url: str) -> Non
     assert_refused(received[received.rindex(b"HTTP/1.1 ") :], 408, "too long")
 
 
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_internal_error(
+    settings: Settings, url: Url, access_log: AccessLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(settings.model_copy(update={"database_url": SecretStr(url("app_api"))})) as address:
+        with connected(address) as connection:
+            connection.sendall(POST + b"Content-Length: 100\r\n\r\n{")
+        httpx2.get(f"{address}/health/live")
+    assert sorted((line["route"], line["status"]) for line in access_log()) == [("/health/live", 200), ("/tasks", 400)]
+    assert "internal error" not in caplog.messages
+
+
 def test_a_body_that_never_ends_is_refused(settings: Settings, url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.http.middleware.BODY_SECONDS", 0.2)
     with serving(settings.model_copy(update={"database_url": SecretStr(url("app_api"))}), http=Hasty) as address:
