@@ -72,12 +72,17 @@ class Availability:
         self._watch.reconnect()
 
     async def _ask(self, connection: Connection) -> None:
-        self.read_only = await connection.fetchval(READ_ONLY)
+        self._tell_read_only(read_only=await connection.fetchval(READ_ONLY))
         self._tell_success()
         self.revision = str(await read_schema(connection)) or None
         self._responded_at = self._loop.time()
         if self.read_only:  # until it moves, or is allowed to write: both are seen on a new connection only
             await connection.close()
+
+    def _tell_read_only(self, *, read_only: bool) -> None:
+        if read_only != self.read_only:
+            log.warning("the database is read only" if read_only else "the database takes writes again")
+        self.read_only = read_only
 
     def _tell_success(self) -> None:
         self._responded_at = self._loop.time()

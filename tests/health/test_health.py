@@ -185,6 +185,8 @@ def test_a_database_that_is_read_only_is_ready_for_reads(
         alter("reset default_transaction_read_only")
         eventually(lambda: state_of(client.get("/health")) == HEALTHY)
     assert "not ready" not in caplog.messages
+    told = [line for line in caplog.messages if line.startswith("the database ")]
+    assert told == ["the database is read only", "the database takes writes again"]
 
 
 @pytest.fixture
