@@ -395,7 +395,7 @@ def test_without_configured_origins_no_page_may_call(settings: Settings) -> None
 def test_a_preflight_needs_no_token_and_allows_what_the_api_uses(anonymous: httpx2.Client) -> None:
     asked = "authorization,content-type,idempotency-key,if-match,if-none-match,x-request-id"
     asked += ",baggage,sentry-trace,traceparent,tracestate"
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
         headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
         response = anonymous.options("/tasks", headers=PREFLIGHT | headers)
 
