@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.http.parser import Parser
 from api.http.problems import PROBLEM, problem_content
 from api.http.responses import PRIVATE, root_path
 from api.http.workers import end_parent, end_with_parent
@@ -95,6 +96,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         """Take what uvicorn gives to a protocol."""
         super().__init__(*args, **kwargs)
+        self.parser: Parser = Parser(self)
         self.ws_protocol_class = None  # no route is a WebSocket
         self._part: Part = None  # of a message that is incomplete: what is still to come
         self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
@@ -136,6 +138,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, and begin a body. Raises ValueError for what is refused."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self.parser.head_again = self._head_without_upgrade()
+            return
         if len(self.headers) > self.max_headers:
             self._refusal = 431, f"There are more than {self.max_headers} headers."
         elif self._unparsed > self.max_head_bytes and self._head_bytes() > self.max_head_bytes:
@@ -154,6 +159,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a message."""
+        if self.parser.head_again:  # it has not begun
+            return
         super().on_message_complete()
         self._enter(None)
 
@@ -184,6 +191,11 @@ class Protocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
         return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        return b"".join([line, *(b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"), b"\r\n"])
 
     def _enter(self, part: Part) -> None:
         self._part = part
