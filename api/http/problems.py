@@ -10,6 +10,7 @@ ApiError                        raised by our own code, with a detail for the ca
 ├── NotReadyError               503
 └── UnavailableError            503: something that we depend on does not respond; the log has the cause
 HTTPException                   Starlette's: 404 for an unknown path, 405, 413
+ClientDisconnect                Starlette's: 400, which nobody reads but the log
 RequestValidationError          FastAPI's: 422, with every field that is wrong
 asyncpg.PostgresError           by constraint name, then by SQLSTATE
 TooManyRequestsError            429: one user has too many at the same time
@@ -26,7 +27,7 @@ from typing import Any
 import asyncpg
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.http.codes import BY_STATUS
@@ -159,6 +160,8 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             return problem(request, 422, INVALID, errors=[translate(each) for each in error.errors()[:MOST_ERRORS]])
         case HTTPException():
             return _http_error(request, error)
+        case ClientDisconnect():
+            return problem(request, 400, "The connection was closed before the end of the body.")
         case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
             request.state["cause"] = cause_of(error)
             return problem(request, 503, told.detail, code=told.code, headers=RETRY)

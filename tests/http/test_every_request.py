@@ -21,6 +21,7 @@ from tests.support.database import Url
 from tests.support.refusals import assert_refused
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
 from tests.support.tokens import bearer, make_token
+from tests.support.waiting import eventually
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"
@@ -282,6 +283,24 @@ def test_every_request_is_one_line_in_the_log(alice: httpx2.Client, access_log: 
         for response, ((method, _, _), status, route) in zip(responses, ALL.values(), strict=True)
     ]
     assert all(0 < line["duration_ms"] < 10_000 for line in lines)
+
+
+def test_whoever_leaves_in_the_middle_of_a_body_is_no_internal_error(
+    base_url: str, access_log: AccessLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx2.URL(base_url)
+    lines: list[dict[str, Any]] = []
+    head = ["POST /tasks HTTP/1.1", "Host: x", f"Authorization: Bearer {make_token('alice')}", "Content-Length: 20"]
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "Content-Type: application/json", "", '{"text":']).encode())
+
+    def is_logged() -> bool:
+        lines.extend(access_log())
+        return bool(lines)
+
+    eventually(is_logged)
+    assert [(line["route"], line["status"]) for line in lines] == [("/tasks", 400)]
+    assert caplog.records == []
 
 
 def test_requests_are_served_while_the_log_cannot_be_written(
