@@ -27,6 +27,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app, allow_origins=origins, allow_methods=METHODS, allow_headers=headers, expose_headers=EXPOSED
         )
+        self.allow_headers = [*self.allow_headers, ""]  # an empty element of a list is none (RFC 9110, 5.6.1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -425,6 +425,14 @@ def test_a_preflight_needs_no_token_and_allows_what_the_api_uses(anonymous: http
         assert "access-control-allow-credentials" not in cors(response)
 
 
+@pytest.mark.parametrize("asked", ["", "if-match, ,authorization", ",Authorization"])
+def test_an_empty_element_of_what_a_preflight_asks_for_is_none(asked: str, anonymous: httpx2.Client) -> None:
+    response = anonymous.options("/tasks", headers=PREFLIGHT | {"Access-Control-Request-Headers": asked})
+
+    assert response.status_code == 200
+    assert "" not in names(cors(response)["access-control-allow-headers"])
+
+
 def test_a_preflight_refuses_other_methods_and_headers(anonymous: httpx2.Client) -> None:
     for header, value in (("Method", "TRACE"), ("Headers", "Authorization, X-Evil")):
         response = anonymous.options("/tasks", headers=PREFLIGHT | {f"Access-Control-Request-{header}": value})
