@@ -216,6 +216,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, detail: str) -> None:
         # A second response would be taken for the one to the next request.
         has_response = self._part == "body" or self._is_responding()
+        if has_response and status == 400:  # noqa: PLR2004 - after a body without end nothing more is read
+            has_response = not self._take_response()
         self._enter(None)
         self._refused = True
         request_id = new_request_id()
@@ -227,6 +229,16 @@ class Protocol(HttpToolsProtocol):
         if self.transport.can_write_eof():  # not with TLS
             self.transport.write_eof()
         self._wait(self.linger_seconds)
+
+    def _take_response(self) -> bool:
+        """Keep the app from responding to a body that cannot be parsed; return whether that was in time."""
+        cycle: RequestResponseCycle = self.cycle
+        waits_for_body = cycle.scope["method"] in {"POST", "PUT", "PATCH"}  # others may have done what they do
+        if self._part != "body" or self.pipeline or cycle.response_started or not waits_for_body:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return True
 
     def _problem(self, status: int, detail: str, request_id: str) -> bytes:
         root = root_path({"root_path": self.root_path})
