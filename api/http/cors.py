@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.http.codes import PROBLEMS
 from api.http.problems import problem
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
     *("baggage", "sentry-trace", "traceparent", "tracestate"),  # a page whose requests are traced sends them with each
@@ -27,6 +27,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app, allow_origins=origins, allow_methods=METHODS, allow_headers=headers, expose_headers=EXPOSED
         )
+        self.allow_headers = [*self.allow_headers, ""]  # an empty element of a list is none (RFC 9110, 5.6.1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

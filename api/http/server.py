@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.http.parser import Parser
 from api.http.problems import PROBLEM, problem_content
 from api.http.responses import PRIVATE, root_path
 from api.http.workers import end_parent, end_with_parent
@@ -95,6 +96,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         """Take what uvicorn gives to a protocol."""
         super().__init__(*args, **kwargs)
+        self.parser: Parser = Parser(self)
         self.ws_protocol_class = None  # no route is a WebSocket
         self._part: Part = None  # of a message that is incomplete: what is still to come
         self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
@@ -136,6 +138,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, and begin a body. Raises ValueError for what is refused."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self.parser.head_again = self._head_without_upgrade()
+            return
         if len(self.headers) > self.max_headers:
             self._refusal = 431, f"There are more than {self.max_headers} headers."
         elif self._unparsed > self.max_head_bytes and self._head_bytes() > self.max_head_bytes:
@@ -154,6 +159,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a message."""
+        if self.parser.head_again:  # it has not begun
+            return
         super().on_message_complete()
         self._enter(None)
 
@@ -185,6 +192,11 @@ class Protocol(HttpToolsProtocol):
         line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
         return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        return b"".join([line, *(b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"), b"\r\n"])
+
     def _enter(self, part: Part) -> None:
         self._part = part
         if self._timer:
@@ -204,6 +216,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, detail: str) -> None:
         # A second response would be taken for the one to the next request.
         has_response = self._part == "body" or self._is_responding()
+        if has_response and status == 400:  # noqa: PLR2004 - after a body without end nothing more is read
+            has_response = not self._take_response()
         self._enter(None)
         self._refused = True
         request_id = new_request_id()
@@ -215,6 +229,16 @@ class Protocol(HttpToolsProtocol):
         if self.transport.can_write_eof():  # not with TLS
             self.transport.write_eof()
         self._wait(self.linger_seconds)
+
+    def _take_response(self) -> bool:
+        """Keep the app from responding to a body that cannot be parsed; return whether that was in time."""
+        cycle: RequestResponseCycle = self.cycle
+        waits_for_body = cycle.scope["method"] in {"POST", "PUT", "PATCH"}  # others may have done what they do
+        if self._part != "body" or self.pipeline or cycle.response_started or not waits_for_body:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return True
 
     def _problem(self, status: int, detail: str, request_id: str) -> bytes:
         root = root_path({"root_path": self.root_path})

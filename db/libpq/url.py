@@ -65,8 +65,10 @@ _OTHERS = {
     *("pgbouncer", "connection_limit", "pool_timeout", "socket_timeout", "schema", "sslaccept"),  # Prisma
     *("statement_cache_size", "prepared_statement_cache_size"),  # asyncpg, SQLAlchemy
     *("supa", "workaround"),  # Supabase, for Vercel
+    "uselibpqcompat",  # node-postgres: sslmode means what it means here
 }
 _SYNONYMS = {"database": "dbname", "ssl": "sslmode"}
+_NAMES = {*LIBPQ, *_OTHERS, *_SYNONYMS}
 _SSL = {"true": "require", "1": "require", "false": "disable", "0": "disable"}  # JDBC's, which libpq takes too
 
 _PREFIX = re.compile(r"(postgresql|postgres)(\+\w+)?://")  # SQLAlchemy's has the driver in it
@@ -121,8 +123,10 @@ def _from_uri(text: str) -> Iterator[tuple[str, str]]:
     for name in ("user", "password", "dbname"):
         yield name, _decode(parts[name] or "")
     for pair in filter(None, (parts["query"] or "").split("&")):
-        name, _, value = pair.partition("=")
-        yield _decode(name), _decode(value)
+        name, sign, value = map(_decode, pair.partition("="))
+        if not sign and name in _NAMES:
+            raise InvalidUrlError(f"has the parameter {name} without a value: write {name}=…, or remove it")
+        yield name, value
 
 
 def _decode(text: str) -> str:
@@ -148,7 +152,7 @@ def _known(pairs: Iterable[tuple[str, str]]) -> Parameters:
     """Return those that are not empty, the last of each name. Raises InvalidUrlError for a name that is not known."""
     known = {}
     for name, value in pairs:
-        if name not in LIBPQ.keys() | _OTHERS | _SYNONYMS.keys():
+        if name not in _NAMES:
             shown = f"the parameter {name}" if re.fullmatch(r"[A-Za-z_]{1,40}", name) else "a parameter"
             raise InvalidUrlError(
                 f"has {shown} that Partywall does not know: remove it"

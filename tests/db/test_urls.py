@@ -177,7 +177,7 @@ WORK: tuple[tuple[str, Environment, Mapping[str, object]], ...] = (
     # ---- what other clients add
     (f"{API}?pgbouncer=true&connection_limit=1&pool_timeout=20&socket_timeout=5&schema=public", {}, {}),
     (f"{API}?statement_cache_size=0&prepared_statement_cache_size=0&sslaccept=accept_invalid_certs", {}, {}),
-    (f"{API}?supa=base-pooler.x&workaround=supabase-pooler.vercel", {}, {}),
+    (f"{API}?supa=base-pooler.x&workaround=supabase-pooler.vercel&uselibpqcompat=true", {}, {}),
     # ---- TLS, as far as a server without it can be asked
     (f"{API}?sslmode=disable", {}, PLAIN),
     (f"{API}?ssl=false", {}, PLAIN),
@@ -299,6 +299,7 @@ REFUSED: tuple[tuple[str, Environment, str], ...] = (
     # ---- names and values that are not known
     ("postgresql://app_api:hunter2@a/x?colour=red", {}, "colour"),
     ("postgresql://app_api:hunter2@a/x?SSLMODE=require", {}, "SSLMODE"),
+    ("postgresql://app_api:hunter2@a/x?sslmode", {}, "sslmode without a value"),
     ("postgresql://app_api:hunter2@a/x?statement_timeout=5s", {}, "statement_timeout"),
     ("postgresql://app_api:hunter2@a/x?search_path=app", {}, "options=-c"),
     ("host=a passwort=hunter2", {}, "passwort"),

@@ -21,6 +21,7 @@ from tests.support.database import Url
 from tests.support.refusals import assert_refused
 from tests.support.servers import AccessLog, serving, uvicorn_printing_to
 from tests.support.tokens import bearer, make_token
+from tests.support.waiting import eventually
 
 ORIGIN = "https://app.example.com"
 PRIVATE_TEXT = "the surprise party is on Friday"
@@ -284,6 +285,24 @@ def test_every_request_is_one_line_in_the_log(alice: httpx2.Client, access_log: 
     assert all(0 < line["duration_ms"] < 10_000 for line in lines)
 
 
+def test_whoever_leaves_in_the_middle_of_a_body_is_no_internal_error(
+    base_url: str, access_log: AccessLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx2.URL(base_url)
+    lines: list[dict[str, Any]] = []
+    head = ["POST /tasks HTTP/1.1", "Host: x", f"Authorization: Bearer {make_token('alice')}", "Content-Length: 20"]
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "Content-Type: application/json", "", '{"text":']).encode())
+
+    def is_logged() -> bool:
+        lines.extend(access_log())
+        return bool(lines)
+
+    eventually(is_logged)
+    assert [(line["route"], line["status"]) for line in lines] == [("/tasks", 400)]
+    assert caplog.records == []
+
+
 def test_requests_are_served_while_the_log_cannot_be_written(
     alice: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,7 +414,7 @@ def test_without_configured_origins_no_page_may_call(settings: Settings) -> None
 def test_a_preflight_needs_no_token_and_allows_what_the_api_uses(anonymous: httpx2.Client) -> None:
     asked = "authorization,content-type,idempotency-key,if-match,if-none-match,x-request-id"
     asked += ",baggage,sentry-trace,traceparent,tracestate"
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
         headers = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": asked}
         response = anonymous.options("/tasks", headers=PREFLIGHT | headers)
 
@@ -404,6 +423,14 @@ def test_a_preflight_needs_no_token_and_allows_what_the_api_uses(anonymous: http
         assert method.lower() in names(cors(response)["access-control-allow-methods"])
         assert names(asked) <= names(cors(response)["access-control-allow-headers"])
         assert "access-control-allow-credentials" not in cors(response)
+
+
+@pytest.mark.parametrize("asked", ["", "if-match, ,authorization", ",Authorization"])
+def test_an_empty_element_of_what_a_preflight_asks_for_is_none(asked: str, anonymous: httpx2.Client) -> None:
+    response = anonymous.options("/tasks", headers=PREFLIGHT | {"Access-Control-Request-Headers": asked})
+
+    assert response.status_code == 200
+    assert "" not in names(cors(response)["access-control-allow-headers"])
 
 
 def test_a_preflight_refuses_other_methods_and_headers(anonymous: httpx2.Client) -> None:

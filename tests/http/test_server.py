@@ -335,6 +335,13 @@ def test_what_is_no_http_is_refused_like_everything_else(base_url: str, sent: by
     assert_refused(received, 400, "not valid HTTP")
 
 
+@pytest.mark.parametrize("encoding", [b"gzip", b"chunked\r\n\r\nzz"])
+def test_a_body_that_cannot_be_parsed_is_refused(encoding: bytes, base_url: str) -> None:
+    with connected(base_url) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: " + encoding + b"\r\n\r\n")
+        assert_refused(read_all(connection), 400, "not valid HTTP")
+
+
 def test_a_refused_head_is_a_line_in_the_log_and_a_request_in_the_metrics(base_url: str, access_log: AccessLog) -> None:
     with connected(base_url) as connection:
         connection.sendall(LINE + b"a: b\r\n" * 200 + b"\r\n")
