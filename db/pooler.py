@@ -13,7 +13,9 @@ from asyncpg import Connection
 log = logging.getLogger("partywall.connect")
 
 _NAME = "partywall_probe"
-_HAS_SAME_NAME = "select exists (select from pg_catalog.pg_prepared_statements where name = 'partywall_probe')"
+_HAS_SAME_NAME = (
+    "select exists (select from pg_catalog.pg_prepared_statements where name operator(pg_catalog.=) 'partywall_probe')"
+)
 
 _without_statements: set[str] = set()  # URLs of poolers that cannot hold prepared statements, found out once
 
@@ -47,7 +49,7 @@ async def holds_prepared_statements(connection: Connection) -> bool:
     Of a pooler that keeps no track, this is false in session mode too: the two modes look the same.
     """
     # A pooler makes up the number by which it cancels for a client. This is no prepared statement, so it always works.
-    same_process = f"select where pg_catalog.pg_backend_pid() = {connection.get_server_pid()}"
+    same_process = f"select where pg_catalog.pg_backend_pid() operator(pg_catalog.=) {connection.get_server_pid()}"
     if await connection.execute(same_process) == "SELECT 1":
         return True
     await connection.execute("begin")  # one server connection until the end

@@ -18,7 +18,7 @@ CHECK_INTERVAL = 1.0  # seconds between two checks
 START_TIMEOUT = 5.0  # seconds that a start waits for the first one
 
 # On a standby, and where a DBA has set default_transaction_read_only.
-READ_ONLY = "select pg_catalog.current_setting('transaction_read_only') = 'on'"
+READ_ONLY = "show transaction_read_only"
 
 
 class Availability:
@@ -72,7 +72,7 @@ class Availability:
         self._watch.reconnect()
 
     async def _ask(self, connection: Connection) -> None:
-        self._tell_read_only(read_only=await connection.fetchval(READ_ONLY))
+        self._tell_read_only(read_only=await connection.fetchval(READ_ONLY) == "on")
         self._tell_success()
         self.revision = str(await read_schema(connection)) or None
         self._responded_at = self._loop.time()

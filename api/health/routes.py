@@ -66,12 +66,12 @@ async def read_database_health(request: Request) -> Response:
 
 def _database(request: Request) -> dict[str, object]:
     database = request.state["database"]
-    return {"database": "read only" if database.read_only else "ok", "checked_seconds_ago": round(database.age, 3)}
+    return {"database": "read only" if database.read_only else "ok", "checked_seconds_ago": round(database.age, 1)}
 
 
 def _unavailable(request: Request) -> Response:
     age = request.state["database"].age
-    return _problem(request, DATABASE_UNAVAILABLE, database="unavailable", checked_seconds_ago=age and round(age, 3))
+    return _problem(request, DATABASE_UNAVAILABLE, database="unavailable", checked_seconds_ago=age and round(age, 1))
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:

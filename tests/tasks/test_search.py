@@ -113,7 +113,7 @@ def test_a_cursor_is_of_one_search(alice: httpx2.Client) -> None:
     for other in ({}, {"q": "% & M"}, {"q": "more"}, {"q": "% & m", "completed": "false"}):
         response = alice.get("/tasks", params={"cursor": cursor, **other})
         assert_refused(response, 422, "cursor")
-        assert response.json()["errors"][0]["detail"] == "is of the list /tasks?sort=order&q=%25+%26+m"
+        assert response.json()["errors"][0]["of"] == "/tasks?sort=order&q=%25+%26+m"
     assert_refused(
         alice.get("/tasks", params={"q": "more", "cursor": page(alice, limit=1)["next_cursor"]}), 422, "cursor"
     )
