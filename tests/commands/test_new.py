@@ -78,11 +78,9 @@ def command_of_the_page() -> list[str]:
 UNRELATED = (
     *(f"audit/{each}" for each in ("test_*_checks.py", "test_surface.py", "test_proof*.py", "test_remediations.py")),
     *(f"db/test_{each}.py" for each in ("pool", "session", "turns", "urls", "uuidv7", "forgery", "injection")),
-    *(
-        f"http/test_{each}.py"
-        for each in ("server", "shutdown", "concurrency", "cors_in_a_browser", "fastapi_internals")
-    ),
-    *("auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*", "test_*.py"),
+    *(f"http/test_{each}.py" for each in ("server", "parser", "shutdown", "concurrency", "fastapi_internals")),
+    *("http/test_cors_in_a_browser.py", "auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*"),
+    "test_*.py",
 )
 
 
