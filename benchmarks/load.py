@@ -97,7 +97,7 @@ TRANSACTIONS = {
     "list_50": _transaction(LIST, _USER, "51", f"'{ID.highest}'"),
     "read_one": _transaction(READ, _USER, _ID),
     "create": _transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
-    "patch": _transaction(UPDATE, _USER, _ID, "null", _TEXT, "null::boolean", "null::int", mode="read write"),
+    "patch": _transaction(UPDATE, _USER, _ID, "null", "null", _TEXT, "null::boolean", "null::int", mode="read write"),
 }
 
 

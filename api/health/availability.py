@@ -75,7 +75,6 @@ class Availability:
         self._tell_read_only(read_only=await connection.fetchval(READ_ONLY) == "on")
         self._tell_success()
         self.revision = str(await read_schema(connection)) or None
-        self._responded_at = self._loop.time()
         if self.read_only:  # until it moves, or is allowed to write: both are seen on a new connection only
             await connection.close()
 

@@ -4,6 +4,7 @@ import json
 import re
 
 from benchmarks.figures import figures, table
+from benchmarks.load import TRANSACTIONS
 from tests.support.database import ROOT
 
 PAGE = (ROOT / "docs" / "performance.md").read_text()
@@ -29,3 +30,7 @@ def test_the_readme_repeats_what_was_measured() -> None:
         f"{page:.1f}{TIMES} the requests per second for a page of 50, {row:.1f}{TIMES} for one task, "
         f"{new:.1f}{TIMES} for a new task" in readme
     )
+
+
+def test_every_parameter_of_the_apis_statements_has_a_value_in_pgbench() -> None:
+    assert {name for name, script in TRANSACTIONS.items() if re.search(r"\$\d", script)} == set()
