@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from api.http.parser import Parser
 from api.http.problems import PROBLEM, problem_content
 from api.http.responses import PRIVATE, root_path
+from api.http.transport import HeadWithBody
 from api.http.workers import end_parent, end_with_parent
 from api.observability.requests import NOSNIFF, new_request_id, record
 
@@ -106,7 +107,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's, too
         """Wait for the first request; have the kernel drop a client that takes nothing of a response."""
-        super().connection_made(transport)
+        super().connection_made(HeadWithBody(transport, self.loop))  # type: ignore[arg-type]  # it has all that uvicorn calls
         connection = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.unread_seconds * 1000))
