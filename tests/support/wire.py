@@ -8,8 +8,6 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-READY_FOR_QUERY = b"Z"  # the message that ends a round trip
-
 
 class Wire(socketserver.ThreadingTCPServer):
     """Passes on connections to the server of a URL; `url` leads through it. Refuses them until it is opened."""
@@ -32,6 +30,8 @@ class Wire(socketserver.ThreadingTCPServer):
         self._clients: list[socket.socket] = []
         self._broken = False
         self._withholds_ends = False
+        self._refuses_several = False
+        self._remaining: int | None = None
         self.replace()
 
     def open(self) -> None:
@@ -57,6 +57,14 @@ class Wire(socketserver.ThreadingTCPServer):
     def withhold_ends(self) -> None:
         """Pass on the server's last words, but not yet that it has closed a connection."""
         self._withholds_ends = True
+
+    def refuse_several(self) -> None:
+        """Break connections on which a client sends more than one message at once, as a simple proxy may."""
+        self._refuses_several = True
+
+    def cut_after(self, number: int | None) -> None:
+        """Break the connection on which the server says so many bytes more, after them; None: do not."""
+        self._remaining = number
 
     def lead_to(self, url: str) -> None:
         """Connect new connections to the server of another URL."""
@@ -89,9 +97,9 @@ class Wire(socketserver.ThreadingTCPServer):
         self.connections += 1
         self._clients.append(request)
         network = self._networks[-1]
-        received = b""
         with closing(self._connect()) as server, suppress(OSError):
             other = {request: server, server: request}
+            last = server
             while True:
                 readable, _, _ = select.select([*other], [], [])
                 for one in readable:
@@ -101,9 +109,16 @@ class Wire(socketserver.ThreadingTCPServer):
                             return
                         del other[server]
                         break
-                    if one is server:
-                        received = self._count(received + data)
+                    self.round_trips += one is request and last is server  # whatever it says at once
+                    last = one
+                    if one is request and self._refuses_several and _is_query_and_more(data):
+                        return
+                    if one is server and self._remaining is not None:
+                        data = data[: self._remaining]
+                        self._remaining -= len(data)
                     other[one].sendall(data)
+                    if one is server and self._remaining == 0:
+                        return
 
     def _connect(self) -> socket.socket:
         [host], [port] = self._upstream["host"], self._upstream["port"]
@@ -113,9 +128,7 @@ class Wire(socketserver.ThreadingTCPServer):
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
 
-    def _count(self, data: bytes) -> bytes:
-        """Count the messages that end a round trip; return what is incomplete (a type, a length, a body)."""
-        while len(data) >= 5 and len(data) > (length := int.from_bytes(data[1:5], "big")):
-            self.round_trips += data[:1] == READY_FOR_QUERY
-            data = data[1 + length :]
-        return data
+
+def _is_query_and_more(data: bytes) -> bool:
+    """Return whether this is a Query message (a type, a length, a body) and another message."""
+    return data[:1] == b"Q" and len(data) > 1 + int.from_bytes(data[1:5], "big")
