@@ -19,10 +19,10 @@ import asyncpg
 
 # Messages: a type, a length that includes itself, a body.
 # https://www.postgresql.org/docs/18/protocol-message-formats.html
-HEADER = 5
+HEADER = struct.Struct(">ci")
 BIND, PARSE, QUERY = b"BPQ"
 SYNC = b"S\0\0\0\4"
-COMPLETE, ERROR, READY = b"CEZ"
+ERROR, READY = b"E", b"Z"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
 COMMITTED = b"COMMIT\0"
 ENDED_BY_SERVER = b"\0C57P0"  # in an error: the session was ended (administrator, crash, idle for too long)
@@ -177,11 +177,12 @@ class Pipeline(asyncio.Protocol):
         received = self._incomplete
         received += data
         passed, at = bytearray(), 0
-        while self._expected and len(received) - at >= HEADER:
-            end = at + 1 + int.from_bytes(received[at + 1 : at + HEADER], "big")
+        while self._expected and len(received) >= at + HEADER.size:
+            kind, length = HEADER.unpack_from(received, at)
+            end = at + 1 + length
             if end > len(received):
                 break
-            passed += self._receive(received[at:end])
+            passed += self._receive(kind, received, at, end)
             at = end
         if not self._expected:
             passed += received[at:]
@@ -190,35 +191,34 @@ class Pipeline(asyncio.Protocol):
         if passed:
             self.driver.data_received(bytes(passed))
 
-    def _receive(self, message: bytearray) -> bytes | bytearray:
+    def _receive(self, kind: bytes, received: bytearray, start: int, end: int) -> bytes | bytearray:
         """Return what asyncpg gets of a message: it, nothing, or an error instead."""
-        kind = message[0]
-        if kind in ASYNCHRONOUS:
-            return message
+        expected = self._expected
         if kind == READY:
-            return self._end(message)
+            return received[start:end] if self._end() else b""
+        if kind in ASYNCHRONOUS:
+            return received[start:end]
         if self._has_failed:
             return b""
         if kind == ERROR:
             self._has_failed = True
-            self.was_ended = self._expected == "begin" and ENDED_BY_SERVER in message
-            return message
-        if self._expected == "commit" and not message.endswith(COMMITTED):
+            self.was_ended = expected == "begin" and received.find(ENDED_BY_SERVER, start, end) >= 0
+            return received[start:end]
+        if expected == "commit" and not received.endswith(COMMITTED, start, end):
             self._has_failed = True
             return NOT_COMMITTED
-        return message if self._expected == "statement" else b""
+        return received[start:end] if expected == "statement" else b""
 
-    def _end(self, ready: bytearray) -> bytes | bytearray:
-        """Expect the next response, if there is one. asyncpg gets the end of the last."""
+    def _end(self) -> bool:
+        """Expect the next response. Return whether there is none, and asyncpg gets the end of this one."""
         if self._expected == "begin":
             self.has_begun = not self._has_failed
             self._expected = "statement"
-            return b""
-        if self._expected == "statement" and not self.is_open:
+        elif self._expected == "statement" and not self.is_open:
             self._expected = "commit"
-            return b""
-        self._expected = None
-        return ready
+        else:
+            self._expected = None
+        return not self._expected
 
 
 class Loop:
