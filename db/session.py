@@ -1,6 +1,6 @@
 """Sessions: how one user's tenant rows are read and written.
 
-Each call of a `Session` is one transaction in three round trips:
+Each call of a `Session` is one transaction, sent at once if that can be (`db.pipeline`):
 
     begin read only; set local …      one simple-protocol message: app.user_id, search_path
     the query                         its plan is cached on the connection
