@@ -286,6 +286,39 @@ async def test_the_server_ends_a_session_amid_a_statement(url: Url, admin: psyco
             assert await session.fetchval(WHO) == "alice"
 
 
+async def test_the_end_of_a_session_in_place_of_its_begin_fails_no_write_and_saves_it_once(
+    url: Url, admin: psycopg.Connection
+) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            session = Session(pool, "alice", read_only=False)
+            await session.fetchval(ADD, "x")
+            connection = await next_of(pool)
+            wire.freeze()
+            admin.execute("select pg_terminate_backend(%s, 5000)", [connection.get_server_pid()])
+            adding = asyncio.create_task(session.fetchval(ADD, "y"))
+            await asyncio.sleep(0.1)
+            wire.thaw()
+            assert await adding == "y"
+    admin.commit()
+    assert texts(admin) == ["x", "y"]
+
+
+async def test_a_connection_whose_response_is_to_come_is_not_used_again_whatever_is_said(url: Url) -> None:
+    async with Pool(url("app_api"), size=1) as pool:
+        connection = await next_of(pool)
+        sleeping = asyncio.create_task(at_once(connection, "select 1 from pg_sleep(0.3)"))
+        assert await sleeping == 1
+        connection = await pool.acquire("alice")
+        sleeping = asyncio.create_task(at_once(connection, "select 1 from pg_sleep(0.3)"))
+        await asyncio.sleep(0.1)
+        pool.release(connection, clean=True)
+        assert connection.is_closed()
+        await asyncio.gather(sleeping, return_exceptions=True)
+        assert await next_of(pool) is not connection
+
+
 async def test_a_write_on_a_connection_that_was_idle_for_long_begins_first_and_is_not_lost_with_it(
     url: Url, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -307,6 +307,17 @@ async def test_a_server_that_hangs_is_not_waited_for(url: Url, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("frequent_checks")
+async def test_a_statement_may_take_longer_than_its_begin(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.pool.BEGIN_TIMEOUT", 0.2)
+    session = Session(pool, "alice", read_only=True)
+    for _ in range(2):
+        assert await session.fetchval(f"{WHO} from pg_sleep(0.5)") == "alice"
+    async with session.transaction() as transaction:
+        await asyncio.sleep(0.5)  # nothing is sent, so nothing is waited for
+        assert await transaction.fetchval(WHO) == "alice"
+
+
+@pytest.mark.usefixtures("frequent_checks")
 async def test_after_a_silent_failover_one_caller_waits_for_an_old_connection_and_no_other(
     url: Url, monkeypatch: pytest.MonkeyPatch
 ) -> None:
