@@ -23,7 +23,10 @@ from tests.support.waiting import eventually
 
 PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not on this machine")
+pytestmark = [
+    pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not on this machine"),
+    pytest.mark.usefixtures("way"),
+]
 
 # Connections of PgBouncer's to the server: in transaction mode fewer than the API has to PgBouncer.
 SERVERS = {"transaction": 3, "session": 10}
@@ -61,11 +64,18 @@ def bouncer(admin: psycopg.Connection) -> Iterator[Bouncer]:
         yield start
 
 
+@pytest.mark.parametrize("cache_size", [100, 0])
 @pytest.mark.parametrize("mode", SERVERS)
 def test_the_api_works_behind_a_pooler_without_any_setting(
-    bouncer: Bouncer, mode: str, caplog: pytest.LogCaptureFixture
+    bouncer: Bouncer, mode: str, cache_size: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = Settings(_env_file=None, database_url=bouncer(mode), jwt_secret=JWT_SECRET, database_pool_size=5)
+    settings = Settings(
+        _env_file=None,
+        database_url=bouncer(mode),
+        jwt_secret=JWT_SECRET,
+        database_pool_size=5,
+        database_statement_cache_size=cache_size,
+    )
     with serving(settings) as address, caller(address, "alice") as client:
         with under_load(4, requests, lambda: caller(address, "alice")) as statuses:
             eventually(lambda: statuses[201] > 50)
@@ -74,3 +84,4 @@ def test_the_api_works_behind_a_pooler_without_any_setting(
     assert_no_internal_error(statuses)
     assert not statuses[503]
     assert len([message for message in caplog.messages if "pooler" in message]) <= 1
+    assert not [message for message in caplog.messages if "at once" in message]
