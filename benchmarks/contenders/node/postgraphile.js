@@ -12,6 +12,13 @@ import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 
 const POOL_SIZE = 10;
 
+// All that PostGraphile misses in Node 20.
+Promise.withResolvers ??= function withResolvers() {
+  const deferred = {};
+  deferred.promise = new this((resolve, reject) => Object.assign(deferred, { resolve, reject }));
+  return deferred;
+};
+
 function userId(authorization) {
   try {
     return jwt.verify(authorization?.replace(/^Bearer /, ""), process.env.JWT_SECRET, { algorithms: ["HS256"] }).sub;
