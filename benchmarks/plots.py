@@ -52,7 +52,7 @@ def _throughput(throughput: Part, file: Path) -> None:
     with _panels(file, len(scenarios), width=11, height=2.4) as panels:
         for axes, (scenario, measured) in zip(panels, scenarios.items(), strict=True):
             axes.set_title(scenario)
-            _bars(axes, {name: each["requests_per_second"] for name, each in measured.items()}, "{:,.0f}")
+            _bars(axes, {name: each["requests_per_second"] for name, each in measured["contenders"].items()}, "{:,.0f}")
             axes.set_xlabel("requests/s")
 
 
@@ -62,7 +62,11 @@ def _latency(latency: Part, file: Path) -> None:
     with _panels(file, len(cases), width=11, height=1.8) as panels:
         for axes, (scenario, time) in zip(panels, cases, strict=True):
             axes.set_title(f"{scenario}, {time.removesuffix('_ms')}")
-            _bars(axes, {name: each[time] for name, each in latency["scenarios"][scenario].items()}, "{:.1f}")
+            _bars(
+                axes,
+                {name: each[time] for name, each in latency["scenarios"][scenario]["contenders"].items()},
+                "{:.1f}",
+            )
             axes.set_xlabel("ms; the database is 1 ms away")
 
 
