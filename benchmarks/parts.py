@@ -58,8 +58,8 @@ def throughput(stage: Stage, size: Size, peers: Sequence[Contender]) -> Part:
         )
     if cores() > 1:
         with all_serving(stage, EVERYWHERE, workers=cores()) as servers:
-            runs = _runs(stage, servers, size)
-            result[str(cores())] = in_turns(stage, f"{cores()} workers", dict.fromkeys(READS, runs), size)
+            many = dict.fromkeys(READS, _runs(stage, servers, size))
+            result[str(cores())] = in_turns(stage, f"{cores()} workers", many, size)
     return result
 
 
