@@ -38,7 +38,7 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
             CONTROL: run_wrk(stage, control, CONTROL, first, callers=1),
             GROWING: run_wrk(stage, growing, GROWING, rows, callers=1),
         }
-        measured = in_turns(stage, f"{rows.total:,} rows", dict.fromkeys(READS, runs), size)
+        measured = in_turns(stage.processes, f"{rows.total:,} rows", dict.fromkeys(READS, runs), size)
     newest = f"'bench-0', 51, '{ID.highest}'"
     one = f"'bench-0', '{rows.task_id(0, rows.tasks // 2)}'"
     for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", READ, one)):

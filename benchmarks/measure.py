@@ -65,11 +65,11 @@ class Round:
         return self.others is not None and self.others > TOO_MUCH
 
 
-def in_turns(stage: Stage, title: str, runs: Mapping[str, Runs], size: Size) -> Part:
+def in_turns(processes: Sequence[int], title: str, runs: Mapping[str, Runs], size: Size) -> Part:
     """Run each contender in each scenario: A B C, C B A, … Return summaries by scenario.
 
-    A round that was disturbed is repeated, for each scenario half as often as there are rounds; the least disturbed
-    attempt is kept.
+    A round that others than `processes` disturbed is repeated, for each scenario half as often as there are rounds.
+    Then the least disturbed attempt is kept.
     """
     kept: dict[str, list[Round]] = {scenario: [] for scenario in runs}
     repeated = dict.fromkeys(runs, 0)
@@ -80,24 +80,24 @@ def in_turns(stage: Stage, title: str, runs: Mapping[str, Runs], size: Size) -> 
         where = f"{title}, round {number + 1} of {size.rounds}"
         for scenario, contenders in runs.items():
             order = [*contenders] if number % 2 == 0 else [*reversed([*contenders])]
-            attempts = [_round(stage, where, scenario, {name: contenders[name] for name in order}, size)]
+            attempts = [_round(processes, where, scenario, {name: contenders[name] for name in order}, size)]
             while attempts[-1].is_disturbed and repeated[scenario] < size.rounds // 2:
                 repeated[scenario] += 1
                 attempts.append(
-                    _round(stage, f"{where}, again", scenario, {name: contenders[name] for name in order}, size)
+                    _round(processes, f"{where}, again", scenario, {name: contenders[name] for name in order}, size)
                 )
             kept[scenario].append(min(attempts, key=lambda attempt: attempt.others or 0.0))
     return {scenario: _summaries(runs[scenario], rounds, repeated[scenario]) for scenario, rounds in kept.items()}
 
 
-def _round(stage: Stage, where: str, scenario: str, contenders: Runs, size: Size) -> Round:
+def _round(processes: Sequence[int], where: str, scenario: str, contenders: Runs, size: Size) -> Round:
     """Run each contender once, and observe the other processes meanwhile."""
-    before = Sample.take(stage.processes)
+    before = Sample.take(processes)
     loads = {}
     for name, run in contenders.items():
         loads[name] = run(scenario, size.seconds)
         click.echo(f"{where}: {scenario:9} {name:18} {loads[name].per_second:9,.0f}/s")
-    after = Sample.take(stage.processes)
+    after = Sample.take(processes)
     done = Round(loads, before.others_until(after) if before and after else None)
     if done.is_disturbed:
         click.echo(f"{where}: {scenario:9} was disturbed: other processes used {done.others:.2f} cores")

@@ -54,12 +54,15 @@ def throughput(stage: Stage, size: Size, peers: Sequence[Contender]) -> Part:
         runs = {**_runs(stage, servers, size), "pgbench": run_pgbench(stage, DATABASE, size.rows)}
         few = {name: runs[name] for name in (*(each.name for each in EVERYWHERE), "pgbench")}
         result["1"] = in_turns(
-            stage, "1 worker", {scenario: runs if scenario in COMPARED else few for scenario in SCENARIOS}, size
+            stage.processes,
+            "1 worker",
+            {scenario: runs if scenario in COMPARED else few for scenario in SCENARIOS},
+            size,
         )
     if cores() > 1:
         with all_serving(stage, EVERYWHERE, workers=cores()) as servers:
             many = dict.fromkeys(READS, _runs(stage, servers, size))
-            result[str(cores())] = in_turns(stage, f"{cores()} workers", many, size)
+            result[str(cores())] = in_turns(stage.processes, f"{cores()} workers", many, size)
     return result
 
 
@@ -70,7 +73,9 @@ def latency(stage: Stage, size: Size, peers: Sequence[Contender]) -> Part:
     with networks(stage, contenders, delay=DELAY) as network, all_serving(stage, contenders, network) as servers:
         return {
             "round_trip_ms": _ping(network[PARTYWALL.name].url(PARTYWALL.role, DATABASE)),
-            "scenarios": in_turns(stage, "database 1 ms away", dict.fromkeys(READS, _runs(stage, servers, size)), size),
+            "scenarios": in_turns(
+                stage.processes, "database 1 ms away", dict.fromkeys(READS, _runs(stage, servers, size)), size
+            ),
         }
 
 

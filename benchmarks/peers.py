@@ -11,6 +11,7 @@ import click
 from benchmarks.servers import Contender
 from benchmarks.stage import ROOT, BenchmarkError
 
+OLDEST_NODE = 20
 NODE = ROOT / "benchmarks" / "contenders" / "node"
 GO = ROOT / "benchmarks" / "contenders" / "go"
 BINARY = ROOT / ".bench" / "go_pgx"
@@ -32,6 +33,10 @@ GO_PGX = Contender("go_pgx", (str(BINARY),))
 
 def install_node() -> None:
     """Install the packages as the lock file says, unless they are. Raises BenchmarkError."""
+    _require("node", "npm")
+    version = _run("node", "-p", "process.versions.node", at=NODE).strip()
+    if int(version.partition(".")[0]) < OLDEST_NODE:
+        raise BenchmarkError(f"Fastify needs Node {OLDEST_NODE}, and this is {version}")
     lock = (NODE / "package-lock.json").read_text()
     installed = NODE / "node_modules" / ".installed"
     if not installed.exists() or installed.read_text() != lock:
@@ -42,6 +47,7 @@ def install_node() -> None:
 
 def install_go() -> None:
     """Build the contender in Go. Raises BenchmarkError."""
+    _require("go")
     BINARY.parent.mkdir(exist_ok=True)
     _run("go", "build", "-o", str(BINARY), "main.go", at=GO, environment=GO_ENVIRONMENT)
 
@@ -65,9 +71,14 @@ def install() -> tuple[list[Contender], dict[str, str]]:
     return ready, left_out
 
 
-def _run(program: str, *arguments: str, at: Path, environment: Mapping[str, str] | None = None) -> None:
-    if shutil.which(program) is None:
-        raise BenchmarkError(f"there is no {program} on this machine")
+def _require(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            raise BenchmarkError(f"there is no {program} on this machine")
+
+
+def _run(program: str, *arguments: str, at: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Return what a program prints. Raises BenchmarkError if it fails."""
     done = subprocess.run(
         [program, *arguments],
         cwd=at,
@@ -78,3 +89,4 @@ def _run(program: str, *arguments: str, at: Path, environment: Mapping[str, str]
     )
     if done.returncode:
         raise BenchmarkError(f"{program} {arguments[0]} failed: {(done.stderr.strip() or done.stdout.strip())[:500]}")
+    return done.stdout

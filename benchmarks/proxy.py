@@ -30,7 +30,7 @@ class Proxy:
         self._upstream = upstream
         self._delay = delay
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = self._listener.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
         self._wake, self._woken = socket.socketpair()
         self._clients: dict[socket.socket, socket.socket] = {}  # each with its connection to PostgreSQL
         self._servers: dict[socket.socket, socket.socket] = {}
@@ -39,7 +39,7 @@ class Proxy:
 
     def url(self, role: str, database: str) -> str:
         """Return the URL by which `role` reaches `database` through the proxy."""
-        return f"postgresql://{role}@127.0.0.1:{self._port}/{database}"
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
 
     def serve(self) -> None:
         """Pass on until `stop` is called."""
