@@ -27,6 +27,7 @@ class Size:
     """How much is measured."""
 
     rounds: int
+    repeats: int  # in all, of the disturbed rounds of a scenario
     seconds: int  # of one run
     rows: Rows
     tables: Sequence[Rows]  # while the table grows
@@ -36,6 +37,7 @@ class Size:
 
 FULL = Size(
     rounds=13,  # many short ones, so that what is compared runs within seconds of each other
+    repeats=6,
     seconds=1,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],
@@ -44,6 +46,7 @@ FULL = Size(
 )
 QUICK = Size(
     rounds=2,
+    repeats=0,
     seconds=1,
     rows=Rows(users=20, tasks=200),
     tables=[Rows(users, 1000) for users in (10, 100)],
@@ -68,8 +71,7 @@ class Round:
 def in_turns(processes: Sequence[int], title: str, runs: Mapping[str, Runs], size: Size) -> Part:
     """Run each contender in each scenario: A B C, C B A, … Return summaries by scenario.
 
-    A round that others than `processes` disturbed is repeated, for each scenario half as often as there are rounds.
-    Then the least disturbed attempt is kept.
+    A round that others than `processes` disturbed is repeated, but not for ever; the least disturbed attempt is kept.
     """
     kept: dict[str, list[Round]] = {scenario: [] for scenario in runs}
     repeated = dict.fromkeys(runs, 0)
@@ -81,7 +83,7 @@ def in_turns(processes: Sequence[int], title: str, runs: Mapping[str, Runs], siz
         for scenario, contenders in runs.items():
             order = [*contenders] if number % 2 == 0 else [*reversed([*contenders])]
             attempts = [_round(processes, where, scenario, {name: contenders[name] for name in order}, size)]
-            while attempts[-1].is_disturbed and repeated[scenario] < size.rounds // 2:
+            while attempts[-1].is_disturbed and repeated[scenario] < size.repeats:
                 repeated[scenario] += 1
                 attempts.append(
                     _round(processes, f"{where}, again", scenario, {name: contenders[name] for name in order}, size)
