@@ -11,41 +11,33 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/golang-jwt/jwt"
 	"github.com/jackc/pgx/v4"
 	"github.com/jackc/pgx/v4/pgxpool"
 )
 
+// PostgreSQL builds the JSON: each statement returns one row with the body of the response, or none.
 const (
 	poolSize = 10
-	columns  = `id::text, user_id, text, completed, "order", created_at, updated_at, completed_at`
-	list     = `select ` + columns + ` from app.tasks order by id desc limit $1`
-	read     = `select ` + columns + ` from app.tasks where id = $1`
-	create   = `insert into app.tasks (text, completed, "order") values ($1, $2, $3) returning ` + columns
-	change   = `
-		update app.tasks
-		set text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
-		where id = $1
-		returning ` + columns
+	columns  = `id, user_id, text, completed, "order", created_at, updated_at, completed_at`
+	list     = `
+		select '{"items":' || coalesce(json_agg(task)::text, '[]') || ',"next_cursor":'
+			|| case when count(*) = $1 then to_json((array_agg(task.id))[$1])::text else 'null' end || '}'
+		from (select ` + columns + ` from app.tasks order by id desc limit $1::int) as task`
+	read   = `select to_json(task)::text from (select ` + columns + ` from app.tasks where id = $1) as task`
+	create = `
+		with task as (insert into app.tasks (text, completed, "order") values ($1, $2, $3) returning ` + columns + `)
+		select to_json(task)::text from task`
+	change = `
+		with task as (
+			update app.tasks
+			set text = coalesce($2, text), completed = coalesce($3, completed), "order" = coalesce($4, "order")
+			where id = $1
+			returning ` + columns + `
+		)
+		select to_json(task)::text from task`
 )
-
-type task struct {
-	ID          string     `json:"id"`
-	UserID      string     `json:"user_id"`
-	Text        string     `json:"text"`
-	Completed   bool       `json:"completed"`
-	Order       int32      `json:"order"`
-	CreatedAt   time.Time  `json:"created_at"`
-	UpdatedAt   time.Time  `json:"updated_at"`
-	CompletedAt *time.Time `json:"completed_at"`
-}
-
-type page struct {
-	Items      []task  `json:"items"`
-	NextCursor *string `json:"next_cursor"`
-}
 
 type newTask struct {
 	Text      string `json:"text"`
@@ -64,44 +56,30 @@ type api struct {
 	secret []byte
 }
 
-// tasks returns the rows of a statement, in a transaction of the user.
-func (a *api) tasks(ctx context.Context, userID, statement string, arguments ...interface{}) ([]task, error) {
+// run returns the body that a statement makes, in a transaction of the user; pgx.ErrNoRows if there is none.
+func (a *api) run(ctx context.Context, userID, statement string, arguments ...interface{}) ([]byte, error) {
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
 	batch.Queue("select set_config('app.user_id', $1, true)", userID)
 	batch.Queue(statement, arguments...)
 	batch.Queue("commit")
 	results := a.pool.SendBatch(ctx, batch)
-	found, err := readAll(results)
-	if closed := results.Close(); err == nil { // reads the commit's result, and releases the connection
+	body, err := third(results)
+	if closed := results.Close(); closed != nil { // reads the commit's result, and releases the connection
 		err = closed
 	}
-	return found, err
+	return body, err
 }
 
-// readAll skips what begin and set_config return, and returns the rows of the statement.
-func readAll(results pgx.BatchResults) ([]task, error) {
-	if _, err := results.Exec(); err != nil {
-		return nil, err
-	}
-	if _, err := results.Exec(); err != nil {
-		return nil, err
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	found := []task{}
-	for rows.Next() {
-		var t task
-		err := rows.Scan(&t.ID, &t.UserID, &t.Text, &t.Completed, &t.Order, &t.CreatedAt, &t.UpdatedAt, &t.CompletedAt)
-		if err != nil {
+// third skips what begin and set_config return.
+func third(results pgx.BatchResults) (body []byte, err error) {
+	for skipped := 0; skipped < 2; skipped++ {
+		if _, err = results.Exec(); err != nil {
 			return nil, err
 		}
-		found = append(found, t)
 	}
-	return found, rows.Err()
+	err = results.QueryRow().Scan(&body)
+	return body, err
 }
 
 func (a *api) userID(r *http.Request) (string, error) {
@@ -118,80 +96,62 @@ func (a *api) userID(r *http.Request) (string, error) {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	userID, err := a.userID(r)
 	if err != nil {
-		respond(w, http.StatusUnauthorized, map[string]string{"message": "Could not validate credentials"})
+		write(w, http.StatusUnauthorized, []byte(`{"message":"Could not validate credentials"}`))
 		return
 	}
 	switch id := strings.TrimPrefix(r.URL.Path, "/tasks/"); {
 	case r.URL.Path == "/tasks" && r.Method == http.MethodGet:
-		a.list(w, r, userID)
+		a.respond(w, r, http.StatusOK, userID, list, limit(r))
 	case r.URL.Path == "/tasks" && r.Method == http.MethodPost:
 		var body newTask
 		if decode(w, r, &body) {
-			a.one(w, r, http.StatusCreated, userID, create, body.Text, body.Completed, body.Order)
+			a.respond(w, r, http.StatusCreated, userID, create, body.Text, body.Completed, body.Order)
 		}
 	case id != r.URL.Path && r.Method == http.MethodGet:
-		a.one(w, r, http.StatusOK, userID, read, id)
+		a.respond(w, r, http.StatusOK, userID, read, id)
 	case id != r.URL.Path && r.Method == http.MethodPatch:
 		var body taskChange
 		if decode(w, r, &body) {
-			a.one(w, r, http.StatusOK, userID, change, id, body.Text, body.Completed, body.Order)
+			a.respond(w, r, http.StatusOK, userID, change, id, body.Text, body.Completed, body.Order)
 		}
 	default:
-		respond(w, http.StatusNotFound, map[string]string{"message": "Not found"})
+		write(w, http.StatusNotFound, []byte(`{"message":"Not found"}`))
 	}
 }
 
-func (a *api) list(w http.ResponseWriter, r *http.Request, userID string) {
+func limit(r *http.Request) int {
 	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
 	if err != nil || limit < 1 || limit > 200 {
-		limit = 50
+		return 50
 	}
-	found, err := a.tasks(r.Context(), userID, list, limit)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	body := page{Items: found}
-	if len(found) == limit {
-		body.NextCursor = &found[limit-1].ID
-	}
-	respond(w, http.StatusOK, body)
-}
-
-func (a *api) one(w http.ResponseWriter, r *http.Request, status int, userID, statement string, arguments ...interface{}) {
-	found, err := a.tasks(r.Context(), userID, statement, arguments...)
-	switch {
-	case err != nil:
-		fail(w, err)
-	case len(found) == 0:
-		respond(w, http.StatusNotFound, map[string]string{"message": "Task not found"})
-	default:
-		respond(w, status, found[0])
-	}
+	return limit
 }
 
 func decode(w http.ResponseWriter, r *http.Request, body interface{}) bool {
 	err := json.NewDecoder(r.Body).Decode(body)
 	if err != nil {
-		respond(w, http.StatusUnprocessableEntity, map[string]string{"message": err.Error()})
+		write(w, http.StatusUnprocessableEntity, []byte(`{"message":"Not what is expected"}`))
 	}
 	return err == nil
 }
 
-func respond(w http.ResponseWriter, status int, body interface{}) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
+func (a *api) respond(w http.ResponseWriter, r *http.Request, status int, userID, statement string, arguments ...interface{}) {
+	body, err := a.run(r.Context(), userID, statement, arguments...)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		write(w, http.StatusNotFound, []byte(`{"message":"Task not found"}`))
+	case err != nil:
 		log.Print(err)
-		status = http.StatusInternalServerError
+		write(w, http.StatusInternalServerError, []byte(`{"message":"Internal server error"}`))
+	default:
+		write(w, status, body)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(encoded)
 }
 
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	respond(w, http.StatusInternalServerError, map[string]string{"message": "Internal server error"})
+func write(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
 }
 
 func main() {

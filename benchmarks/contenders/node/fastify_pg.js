@@ -17,7 +17,7 @@ async function inTurn(client, userId, query) {
     await client.query(beginning(userId));
     const { rows } = await client.query(query);
     await client.query("commit");
-    return rows;
+    return rows[0];
   } catch (error) {
     await client.query("rollback");
     throw error;
@@ -29,7 +29,7 @@ async function atOnce(client, userId, query) {
   const sent = [client.query(beginning(userId)), client.query(query), client.query("commit")];
   await Promise.allSettled(sent);
   const [, { rows }] = await Promise.all(sent);
-  return rows;
+  return rows[0];
 }
 
 const transaction = pipeline ? atOnce : inTurn;

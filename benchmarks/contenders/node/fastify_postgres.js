@@ -7,9 +7,9 @@ import { POOL_SIZE, STATEMENTS, serve } from "./fastify.js";
 const database = postgres({ max: POOL_SIZE });
 
 await serve(async (userId, statement, values) => {
-  const [, rows] = await database.begin((sql) => [
+  const [, [row]] = await database.begin((sql) => [
     sql`select set_config('app.user_id', ${userId}, true)`,
     sql.unsafe(STATEMENTS[statement], values, { prepare: true }),
   ]);
-  return rows;
+  return row;
 });
