@@ -69,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
                 url,
                 size=settings.database_pool_size,
                 statement_cache_size=cache_size,
+                pipelining=settings.database_pipelining,
                 idle_lifetime=settings.database_pool_idle_lifetime,
                 max_lifetime=settings.database_pool_max_lifetime,
             ) as pool,

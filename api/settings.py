@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     database_statement_cache_size: int = Field(default=100, ge=0)
     """Prepared statements cached per connection; none behind a pooler that cannot hold them. Default: 100."""
 
+    database_pipelining: bool = True
+    """Whether a transaction of one statement is sent at once, where that works: one round trip. Default: True."""
+
     database_unavailable_after: int = Field(default=3, ge=2, le=60)
     """Seconds without a response of the database until `/health` is 503; 2 to 60. Default: 3."""
 

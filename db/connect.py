@@ -1,16 +1,19 @@
 """The one place where a URL becomes a connection, and where it is said what an unavailable database is."""
 
 import asyncio
+import logging
 import os
 
 import asyncpg
-from asyncpg import Connection
 from dotenv import dotenv_values
 
 from db.libpq.driver import open_connection
 from db.libpq.target import read_target
 from db.libpq.url import InvalidUrlError, plain_url
+from db.pipeline import BROKEN, Connection, works
 from db.pooler import open_caching
+
+log = logging.getLogger("partywall.connect")
 
 # No name is looked up where another role could have created what hides PostgreSQL's own. Temporary objects come last:
 # an empty search_path would find them first. https://www.postgresql.org/docs/18/runtime-config-client.html#GUC-SEARCH-PATH
@@ -31,8 +34,7 @@ UNAVAILABLE = (
     asyncpg.TransactionTimeoutError,
 )
 
-# What asyncpg or uvloop (RuntimeError) raise on a connection that has ended.
-BROKEN = (OSError, RuntimeError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
+_without_pipelines: set[str] = set()  # URLs of which the log says so
 
 
 class DatabaseUnavailableError(Exception):
@@ -93,13 +95,19 @@ def sqlstate(error: BaseException | None) -> str:
 
 
 async def connect(
-    url: str, *, application_name: str, statement_cache_size: int = 0, seconds: float | None = None
+    url: str,
+    *,
+    application_name: str,
+    statement_cache_size: int = 0,
+    pipelining: bool = False,
+    seconds: float | None = None,
 ) -> Connection:
     """Return a connection to `url`, which means what it means to libpq: `db.libpq.target` says how far.
 
     Timestamps come in UTC. `statement_cache_size` counts prepared statements; the URL can say 0 itself, and behind a
-    pooler that cannot hold any it is 0. Raises DatabaseUnavailableError when there is no connection within `seconds`,
-    whatever the reason. If they are not given, each host has the URL's connect_timeout, or 10 seconds.
+    pooler that cannot hold any it is 0. With `pipelining` it has a pipeline, if that works. Raises
+    DatabaseUnavailableError when there is no connection within `seconds`, whatever the reason. If they are not given,
+    each host has the URL's connect_timeout, or 10 seconds.
     """
 
     async def open_with(cache_size: int) -> Connection:
@@ -109,7 +117,22 @@ async def connect(
 
     try:
         target = read_target(url)
+        cache_size = statement_cache_size if target.caches_statements else 0
         async with asyncio.timeout(seconds):
-            return await open_caching(url, open_with, statement_cache_size if target.caches_statements else 0)
+            connection = await open_caching(url, open_with, cache_size)
+            if pipelining and await works(connection):
+                return connection
+            if pipelining:
+                connection.terminate()
+                connection = await open_caching(url, open_with, cache_size)
+                _tell_once(url)
+            connection.pipeline = None
+            return connection
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+
+
+def _tell_once(url: str) -> None:
+    if url not in _without_pipelines:
+        log.warning("a transaction cannot be sent at once: it takes three round trips")
+        _without_pipelines.add(url)

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from asyncpg import Connection
-
 from db.connect import DatabaseUnavailableError, connect
+from db.pipeline import Connection
 from db.turns import Turns
 
 log = logging.getLogger("partywall.pool")
@@ -27,6 +26,7 @@ BEGIN_TIMEOUT = 3.0  # until a checked out one is closed on which no transaction
 CHECKOUT_TIMEOUT = 14.0  # until a transaction is over, with all of this: longer than statement_timeout
 CHECK_INTERVAL = 0.5  # between two checks of these deadlines. A timer for each of them was a tenth of a request
 READ_FIRST = 0.01  # before a check, to read what came while this process was busy: uvloop runs timers before it reads
+USED_LATELY = 30.0  # how long a connection can be idle in any network: the shortest timeouts known are 60 seconds
 CANCEL_TIMEOUT = 1.0  # for asyncpg to cancel on the server what nobody waits for any more, before its connection closes
 EXPIRY_INTERVAL = 1.0  # between two expiries because of what single connections met, so that they are no flood
 JITTER = 0.1  # the part of its lifetime by which a connection may end earlier, so that they do not end all at once
@@ -43,6 +43,7 @@ class _Member:
     since: float = 0  # when it was checked out, or became idle
     deadline: float = math.inf  # of its transaction
     is_new: bool = True  # opened for the caller who has it
+    was_idle: float = 0  # for how long, when it was checked out
     has_begun: bool = False  # its transaction, as a check of the deadlines has seen
     is_hung: bool = False  # closed, because it did not respond
 
@@ -56,6 +57,7 @@ class Pool:
         *,
         size: int,
         statement_cache_size: int = 100,
+        pipelining: bool = True,
         checkout_timeout: float | None = None,
         idle_lifetime: float = math.inf,
         max_lifetime: float = math.inf,
@@ -71,7 +73,13 @@ class Pool:
         self._checkout_timeout = checkout_timeout
         self._idle_lifetime = idle_lifetime
         self._max_lifetime = max_lifetime
-        self._connect = partial(connect, url, application_name="partywall", statement_cache_size=statement_cache_size)
+        self._connect = partial(
+            connect,
+            url,
+            application_name="partywall",
+            statement_cache_size=statement_cache_size,
+            pipelining=pipelining,
+        )
         self._loop = asyncio.get_running_loop()
         self._turns = Turns(size)
         self._generation = 0  # of the connections that are opened now: those of earlier ones have expired
@@ -109,6 +117,10 @@ class Pool:
             self._turns.give_back(user)
             raise
 
+    def was_used_lately(self, connection: Connection) -> bool:
+        """Return whether this checked out connection is new, or was used so lately that it will not have ended."""
+        return self._checked_out[connection].was_idle < USED_LATELY
+
     async def replace(self, connection: Connection, error: Exception) -> Connection:
         """Check another connection out instead of one on which `error` was raised before anything was done.
 
@@ -134,7 +146,7 @@ class Pool:
         if not clean:
             self._closing.add(connection)
             self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)
-        elif member.generation < self._generation or connection.is_closed() or connection.is_in_transaction():
+        elif member.generation < self._generation or connection.is_closed() or not connection.is_idle():
             connection.terminate()
         else:
             member.since = self.responded_at = self._loop.time()
@@ -160,7 +172,9 @@ class Pool:
     async def _check_out(self, user: str, deadline: float) -> Connection:
         member = self._last_used() or await self._open(deadline)
         member.user = user
-        member.since = self._loop.time()
+        now = self._loop.time()
+        member.was_idle = 0 if member.is_new else now - member.since
+        member.since = now
         member.deadline = deadline
         member.has_begun = False
         self._checked_out[member.connection] = member
@@ -199,7 +213,7 @@ class Pool:
             member.connection.terminate()
 
     def _is_overdue(self, member: _Member, now: float) -> bool:
-        member.has_begun = member.has_begun or member.connection.is_in_transaction()
+        member.has_begun = member.has_begun or not member.connection.awaits_begin()
         return now > (member.deadline if member.has_begun else min(member.deadline, member.since + BEGIN_TIMEOUT))
 
     def _hang_up(self, member: _Member) -> None:

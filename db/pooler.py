@@ -8,7 +8,7 @@ not 0.
 import logging
 from collections.abc import Awaitable, Callable
 
-from asyncpg import Connection
+from db.pipeline import Connection
 
 log = logging.getLogger("partywall.connect")
 

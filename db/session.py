@@ -16,16 +16,9 @@ from contextlib import suppress
 from typing import Any, Literal, Self, TypeGuard
 
 import asyncpg
-from asyncpg import Connection
 
-from db.connect import (
-    BROKEN,
-    OWN_NAMES_ONLY,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    is_lost,
-    is_unavailable,
-)
+from db.connect import OWN_NAMES_ONLY, DatabaseReadOnlyError, DatabaseUnavailableError, is_lost, is_unavailable
+from db.pipeline import BROKEN, Connection, query
 from db.pool import Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
@@ -82,35 +75,38 @@ def caller_statement(user_id: str) -> str:
 class Transaction:
     """A user's transaction: committed at the end of the block, rolled back on any exception.
 
-    It cannot be used after the block: by then another user may have the connection.
+    It begins with its first statement. It cannot be used after the block: by then another user may have the connection.
     """
 
-    __slots__ = ("_begin", "_connection", "_deadline", "_pool", "_read_only", "_user_id")
+    __slots__ = ("_begin", "_connection", "_deadline", "_is_single", "_pool", "_read_only", "_user_id")
 
-    def __init__(self, pool: Pool, user_id: str, begin: str, *, read_only: bool, deadline: float | None = None) -> None:
-        """Check a connection of `pool` out for the user when it is entered, and run `begin`."""
+    def __init__(
+        self,
+        pool: Pool,
+        user_id: str,
+        begin: str,
+        *,
+        read_only: bool,
+        is_single: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """Check a connection of `pool` out for the user when it is entered, and run `begin`.
+
+        A single statement is committed with it, if that can be.
+        """
         self._pool = pool
         self._user_id = user_id
         self._begin = begin
         self._read_only = read_only
+        self._is_single = is_single
         self._deadline = deadline
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin: on another connection, if one breaks before anything was done. Raises DatabaseUnavailableError."""
+        """Begin. Raises DatabaseUnavailableError."""
         if self._connection:
             raise asyncpg.InterfaceError("the transaction has begun already")
-        connection = await self._pool.acquire(self._user_id, self._deadline)
-        while True:
-            try:
-                await connection.execute(self._begin)
-                break
-            except BaseException as error:
-                if not isinstance(error, Exception) or not is_lost(error, connection):
-                    await self._end(connection, error)
-                    raise
-                connection = await self._pool.replace(connection, error)
-        self._connection = connection
+        await self._begin_on(await self._pool.acquire(self._user_id, self._deadline))
         return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
@@ -119,19 +115,64 @@ class Transaction:
         Raises DatabaseUnavailableError if that, or `error`, means it; InFailedSQLTransactionError if there is nothing
         to commit, because the block went on after an error of PostgreSQL's.
         """
-        await self._end(self._open_connection(), error)
+        if self._connection or not error:
+            await self._end(self._open_connection(), error)
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""
-        return await self._open_connection().fetch(query, *arguments)
+        rows: list[asyncpg.Record] = await self._run("fetch", query, arguments)
+        return rows
 
     async def fetchval(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the column holds
         """Return the first column of the first row of `query`, or None."""
-        return await self._open_connection().fetchval(query, *arguments)
+        return await self._run("fetchval", query, arguments)
 
     async def execute(self, statement: str, *arguments: object) -> str:
         """Return what PostgreSQL reports of `statement`, such as "DELETE 1"."""
-        return await self._open_connection().execute(statement, *arguments)
+        status: str = await self._run("execute", statement, arguments)
+        return status
+
+    async def _run(
+        self, method: Literal["fetch", "fetchval", "execute"], query: str, arguments: Sequence[object]
+    ) -> Any:  # noqa: ANN401 - what `method` returns
+        """Run a statement: on another connection, if this one breaks before anything was done."""
+        while True:
+            connection = self._open_connection()
+            try:
+                return await getattr(connection, method)(query, *arguments)
+            except Exception as error:
+                if not self._can_be_repeated(error, connection):
+                    raise
+                self._connection = None
+                await self._begin_on(await self._pool.replace(connection, error))
+
+    def _can_be_repeated(self, error: Exception, connection: Connection) -> bool:
+        """Return whether `connection` was lost, and `begin` with it; what was to be written has not been, certainly."""
+        pipeline = connection.pipeline
+        if pipeline is None or not pipeline.is_used or not is_lost(error, connection):
+            return False
+        return not pipeline.has_begun if self._read_only else pipeline.did_nothing
+
+    async def _begin_on(self, connection: Connection) -> None:
+        """Send `begin` with the first statement, or now: on another connection, if this one breaks.
+
+        A connection that was idle for long may have been forgotten by a firewall. With a write, it would stay unknown
+        whether that has been done.
+        """
+        pipeline = connection.pipeline
+        while not pipeline or not (self._read_only or self._pool.was_used_lately(connection)):
+            try:
+                await connection.execute(self._begin)
+                break
+            except BaseException as error:
+                if not isinstance(error, Exception) or not is_lost(error, connection):
+                    await self._end(connection, error)
+                    raise
+                connection = await self._pool.replace(connection, error)
+                pipeline = connection.pipeline
+        else:
+            pipeline.start(query(self._begin), commits=self._is_single)
+        self._connection = connection
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -141,14 +182,18 @@ class Transaction:
     async def _end(self, connection: Connection, error: BaseException | None) -> None:
         """End the transaction and release the connection: clean, if the server has confirmed the end."""
         self._connection = None
+        pipeline = connection.pipeline
+        is_open = pipeline.stop() if pipeline and pipeline.is_used else True
         clean = False
         try:
             if error is None:
-                await _commit(connection)
+                if is_open:
+                    await _commit(connection)
                 clean = True
             elif isinstance(error, Exception) and not is_lost(error, connection):
                 with suppress(*BROKEN):
-                    await connection.execute("rollback")
+                    if is_open:
+                        await connection.execute("rollback")
                     clean = True
         except Exception as failure:
             # The server has rolled back instead.
@@ -201,17 +246,19 @@ class Session:
 
     def transaction(self) -> Transaction:
         """Return a transaction of the user, for `async with`."""
-        return self._transaction()
+        return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only)
 
-    def _transaction(self, deadline: float | None = None) -> Transaction:
-        return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only, deadline=deadline)
+    def _single(self, deadline: float) -> Transaction:
+        return Transaction(
+            self._pool, self.user_id, self._begin, read_only=self._read_only, is_single=True, deadline=deadline
+        )
 
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
         """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""
         deadline = self._pool.deadline()  # of both
         try:
-            async with self._transaction(deadline) as transaction:
+            async with self._single(deadline) as transaction:
                 return await getattr(transaction, method)(query, *arguments)
         except RETRYABLE:
-            async with self._transaction(deadline) as transaction:
+            async with self._single(deadline) as transaction:
                 return await getattr(transaction, method)(query, *arguments)

@@ -15,6 +15,8 @@ from pytest_postgresql import factories
 
 from api.settings import Settings
 from db.embedded import Cluster
+from db.pipeline import Connection
+from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
@@ -87,6 +89,20 @@ def url(admin: psycopg.Connection) -> Url:
 def settings(url: Url) -> Settings:
     """Return the settings of the app under test."""
     return Settings(_env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pool_size=10)
+
+
+@pytest.fixture(params=[AT_ONCE, STEP_BY_STEP])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Send a transaction of one statement at once, or step by step, as where that does not work. Return which."""
+
+    async def works(connection: Connection) -> bool:
+        connection.pipeline = None
+        return True
+
+    if request.param == STEP_BY_STEP:
+        monkeypatch.setattr("db.connect.works", works)
+    way: str = request.param
+    return way
 
 
 @pytest.fixture

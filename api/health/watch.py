@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
-from asyncpg import Connection
-
 from db.connect import DatabaseUnavailableError
+from db.pipeline import Connection
 from db.pool import Pool
 from db.turns import TooManyRequestsError
 

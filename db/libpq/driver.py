@@ -3,13 +3,13 @@
 import asyncio
 import socket
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
-from asyncpg import Connection
 
 from db.libpq.hosts import Host
 from db.libpq.target import Target
+from db.pipeline import Connection, Loop
 
 SECONDS_PER_HOST = 10.0
 
@@ -71,6 +71,7 @@ def _share(target: Target, until: float | None, hosts: int) -> float:
 async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Connection:
     refusals: list[Exception] = []
     for tls in target.encryptions(host):
+        loop = Loop()
         try:
             connection: Connection = await asyncpg.connect(
                 host=host.address,
@@ -78,6 +79,8 @@ async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Co
                 password=host.password,
                 ssl=tls,
                 direct_tls=bool(tls) and target.given.get("sslnegotiation") == "direct",
+                loop=cast("asyncio.AbstractEventLoop", loop),
+                connection_class=Connection,
                 **arguments,
             )
         except _UNREACHED:
@@ -90,6 +93,8 @@ async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Co
         except _OTHER_ENCRYPTION as error:
             refusals.append(error)
         else:
+            connection.pipeline = loop.pipeline
+            connection.caches_statements = bool(arguments["statement_cache_size"])
             _set_socket_options(connection, host, target)
             return connection
     # Without TLS the server says "no pg_hba.conf entry", which hides that the password was wrong.
@@ -97,8 +102,7 @@ async def _open_one(target: Target, host: Host, arguments: dict[str, Any]) -> Co
 
 
 def _set_socket_options(connection: Connection, host: Host, target: Target) -> None:
-    if not host.is_socket:
-        # asyncpg has no other way to its socket.
-        tcp = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # noqa: SLF001
+    if not host.is_socket and connection.pipeline:
+        tcp = connection.pipeline.get_extra_info("socket")
         for level, option, value in target.socket_options:
             tcp.setsockopt(level, option, value)

@@ -5,18 +5,18 @@ import math
 import time
 from contextlib import closing
 
-import asyncpg
 import psycopg
 import pytest
 
 from db.connect import DatabaseUnavailableError
+from db.pipeline import Connection
 from db.pool import Pool
 from db.session import Session
 from tests.support.connections import BACKEND, WHO, check_in, check_out, freeze_at, kill, next_of, until_closed
 from tests.support.database import Url
 from tests.support.wire import Wire
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("way")]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 async def available(pool: Pool) -> int:
     """Return how many connections can be checked out at once. It should be exactly the pool's size."""
     found = await asyncio.gather(*(pool.acquire(f"user {n}") for n in range(pool.size + 1)), return_exceptions=True)
-    connections = [one for one in found if isinstance(one, asyncpg.Connection)]
+    connections = [one for one in found if isinstance(one, Connection)]
     check_in(pool, connections)
     return len(connections)
 
@@ -351,7 +351,8 @@ async def test_a_caller_who_keeps_a_connection_for_too_long_loses_it(url: Url, m
     monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.05)
 
     async def dawdle(pool: Pool) -> None:
-        async with Session(pool, "alice", read_only=True).transaction():
+        async with Session(pool, "alice", read_only=True).transaction() as transaction:
+            await transaction.fetchval(WHO)
             await asyncio.sleep(0.5)
 
     async with Pool(url("app_api"), size=1) as pool:

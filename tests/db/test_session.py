@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable, sqlstate
+from db.pipeline import Connection
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
-from tests.support.connections import BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
+from tests.support.connections import AT_ONCE, BACKEND, WHO, check_in, check_out, kill, next_of, until_closed
 from tests.support.database import Url
 from tests.support.wire import Wire
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("way")]
 
 
 @pytest.fixture
@@ -131,15 +132,24 @@ async def test_what_cannot_be_a_user_id_never_reaches_the_server(pool: Pool, val
 # ---- the transaction ---------------------------------------------------------------------------------
 
 
-async def test_one_statement_is_three_round_trips(url: Url) -> None:
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_statement_is_one_round_trip_and_a_transaction_of_two_is_three(
+    url: Url,
+    way: str,
+    read_only: bool,  # noqa: FBT001 - a test parameter
+) -> None:
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         async with Pool(wire.url, size=1) as pool:
-            session = Session(pool, "alice", read_only=True)
+            session = Session(pool, "alice", read_only=read_only)
             await session.fetchval(WHO)  # connects, and prepares the statement
             before = wire.round_trips
             await session.fetchval(WHO)
-            assert wire.round_trips - before == 3
+            single = wire.round_trips - before
+            async with session.transaction() as transaction:
+                await transaction.fetchval(WHO)
+                await transaction.fetch(WHO)
+            assert (single, wire.round_trips - before - single) == ((1, 3) if way == AT_ONCE else (3, 4))
 
 
 async def test_a_session_for_reading_cannot_write(pool: Pool) -> None:
@@ -358,6 +368,7 @@ async def test_a_connection_that_breaks_between_two_statements_is_unavailability
 
     async def call() -> None:
         async with session.transaction() as transaction:
+            await transaction.fetchval(WHO)
             await kill(admin, connection)
             if moment == "query":
                 await transaction.fetchval(WHO)
@@ -449,9 +460,9 @@ async def test_a_session_that_a_timeout_of_the_server_ends_is_unavailability(
 async def test_a_new_session_that_ends_at_once_is_unavailability_and_not_tried_for_ever(
     url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[asyncpg.Connection] = []
+    opened: list[Connection] = []
 
-    async def connect_and_lose(*arguments: Any, **keywords: Any) -> asyncpg.Connection:
+    async def connect_and_lose(*arguments: Any, **keywords: Any) -> Connection:
         opened.append(await connect(*arguments, **keywords))
         await end_sessions(admin, opened[-1])
         return opened[-1]

@@ -15,6 +15,8 @@ import pytest
 from tests.support.health import wait_for_status
 from tests.support.tasks import add
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

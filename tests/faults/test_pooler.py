@@ -23,7 +23,10 @@ from tests.support.waiting import eventually
 
 PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not on this machine")
+pytestmark = [
+    pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not on this machine"),
+    pytest.mark.usefixtures("way"),
+]
 
 # Connections of PgBouncer's to the server: in transaction mode fewer than the API has to PgBouncer.
 SERVERS = {"transaction": 3, "session": 10}

@@ -20,6 +20,8 @@ from tests.support.tokens import JWT_SECRET
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
+pytestmark = pytest.mark.usefixtures("way")
+
 WRITES: dict[str, Callable[[httpx2.Client, str], httpx2.Response]] = {
     "create": lambda client, _: client.post("/tasks", json={"text": "Buy milk"}),
     "create once": lambda client, _: client.post("/tasks", json={"text": "x"}, headers={"Idempotency-Key": "key"}),

@@ -18,6 +18,8 @@ from tests.support.servers import caller, serving
 from tests.support.tokens import JWT_SECRET
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("way")
+
 TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'"
 
 

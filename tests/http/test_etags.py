@@ -175,6 +175,7 @@ def test_a_row_of_another_user_is_not_found_whatever_if_match_says(
             assert "etag" not in response.headers
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("others", WRITES, ids=lambda write: write.method)
 @EVERY_WRITE
 def test_of_writers_at_once_who_have_seen_the_same_exactly_one_wins(

@@ -116,6 +116,7 @@ def test_the_key_of_another_user_is_another_key(
 NOBODY_WRITES = "lock table app.idempotency_keys in share mode"
 
 
+@pytest.mark.usefixtures("way")
 def test_the_same_sent_at_once_creates_one_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     responses = at_once(admin, NOBODY_WRITES, [partial(create, alice, "the-key")] * 4)
 
@@ -124,6 +125,7 @@ def test_the_same_sent_at_once_creates_one_task(alice: httpx2.Client, admin: psy
     assert len(page(alice)["items"]) == 1
 
 
+@pytest.mark.usefixtures("way")
 def test_two_bodies_sent_at_once_with_one_key_create_one_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     calls = [partial(create, alice, "the-key", {"text": text}) for text in ("milk", "bread", "beer")]
 
@@ -134,6 +136,7 @@ def test_two_bodies_sent_at_once_with_one_key_create_one_task(alice: httpx2.Clie
     assert page(alice)["items"] == [created.json()]
 
 
+@pytest.mark.usefixtures("way")
 def test_an_expired_key_sent_at_once_creates_one_new_task(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     """All of them meet the old key, and one of them deletes it: the others meet its new owner."""
     for number in range(5):

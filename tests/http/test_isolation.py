@@ -15,7 +15,7 @@ from tests.support.statements import STATEMENTS, WITHOUT_TENANT
 from tests.support.tables import insert_examples, rows_of
 from tests.support.tokens import bearer, make_token
 
-pytestmark = pytest.mark.parametrize("statements", STATEMENTS, indirect=True)
+pytestmark = [pytest.mark.parametrize("statements", STATEMENTS, indirect=True), pytest.mark.usefixtures("way")]
 
 # Those that respond with 404 to an id that does not exist, be it in the path or in the body.
 BY_ID = [route for route in NEEDS_TOKEN if "404" in operation(*route)["responses"]]

@@ -3,42 +3,46 @@
 import asyncio
 from collections.abc import Sequence
 
-import asyncpg
 import psycopg
 
+from db.pipeline import Connection
 from db.pool import Pool
 from db.session import Session
 from tests.support.wire import Wire
+
+# How a transaction is sent: see the fixture `way`.
+AT_ONCE = "at once"
+STEP_BY_STEP = "step by step"
 
 WHO = "select app.current_user_id()"
 BACKEND = "select pg_backend_pid()"
 
 
-async def check_out(pool: Pool, number: int) -> list[asyncpg.Connection]:
+async def check_out(pool: Pool, number: int) -> list[Connection]:
     """Return so many connections at once, each for another user: one alone may not have them all."""
     return [await pool.acquire(f"user {n}") for n in range(number)]
 
 
-def check_in(pool: Pool, connections: Sequence[asyncpg.Connection]) -> None:
+def check_in(pool: Pool, connections: Sequence[Connection]) -> None:
     """Release connections, the last one last."""
     for connection in connections:
         pool.release(connection, clean=True)
 
 
-async def next_of(pool: Pool) -> asyncpg.Connection:
+async def next_of(pool: Pool) -> Connection:
     """Return the connection that the pool will check out next."""
     [connection] = connections = await check_out(pool, 1)
     check_in(pool, connections)
     return connection
 
 
-async def kill(admin: psycopg.Connection, connection: asyncpg.Connection) -> None:
+async def kill(admin: psycopg.Connection, connection: Connection) -> None:
     """Let the server close a connection; wait until the connection knows."""
     admin.execute("select pg_terminate_backend(%s)", [connection.get_server_pid()])
     await until_closed(connection)
 
 
-async def until_closed(connection: asyncpg.Connection) -> None:
+async def until_closed(connection: Connection) -> None:
     """Return when the connection is closed."""
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _: closed.set())
@@ -47,10 +51,11 @@ async def until_closed(connection: asyncpg.Connection) -> None:
 
 
 async def freeze_at(moment: str, wire: Wire, session: Session) -> None:
-    """Run a transaction; the network freezes before one of its three messages: begin, query, commit."""
+    """Run a transaction; the network freezes before it begins, before its second query or before its commit."""
     if moment == "begin":
         wire.freeze()
     async with session.transaction() as transaction:
+        await transaction.fetchval(WHO)
         if moment == "query":
             wire.freeze()
         await transaction.fetchval(WHO)

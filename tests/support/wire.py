@@ -3,12 +3,12 @@
 import select
 import socket
 import socketserver
+import ssl
 import threading
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-
-READY_FOR_QUERY = b"Z"  # the message that ends a round trip
 
 
 class Wire(socketserver.ThreadingTCPServer):
@@ -22,8 +22,9 @@ class Wire(socketserver.ThreadingTCPServer):
         self.server_bind()  # the port is ours, but nobody listens
         parts = urlsplit(url)
         login = parts.netloc.rpartition("@")[0]
-        # Without TLS, whose handshake is not made of messages.
-        self.url = f"postgresql://{login}@127.0.0.1:{self.server_address[1]}{parts.path}?sslmode=disable"
+        self._address = f"postgresql://{login}@127.0.0.1:{self.server_address[1]}{parts.path}"
+        self.url = f"{self._address}?sslmode=disable"
+        self._start_tls: Any = None
         self.connections = 0
         self.round_trips = 0
         self._upstream = parse_qs(parts.query)
@@ -32,6 +33,8 @@ class Wire(socketserver.ThreadingTCPServer):
         self._clients: list[socket.socket] = []
         self._broken = False
         self._withholds_ends = False
+        self._refuses_several = False
+        self._remaining: int | None = None
         self.replace()
 
     def open(self) -> None:
@@ -57,6 +60,29 @@ class Wire(socketserver.ThreadingTCPServer):
     def withhold_ends(self) -> None:
         """Pass on the server's last words, but not yet that it has closed a connection."""
         self._withholds_ends = True
+
+    def encrypt(self, certificate: Path, key: Path, *, direct: bool) -> None:
+        """Speak TLS with clients: at once, or when they ask for it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        context.set_alpn_protocols(["postgresql"])
+        self.url = f"{self._address}?sslmode=require&sslnegotiation={'direct' if direct else 'postgres'}"
+
+        def start_tls(client: socket.socket) -> socket.socket:
+            if not direct:
+                client.recv(8)  # SSLRequest
+                client.sendall(b"S")
+            return context.wrap_socket(client, server_side=True)
+
+        self._start_tls = start_tls
+
+    def refuse_several(self) -> None:
+        """Break connections on which a client sends more than one message at once, as a simple proxy may."""
+        self._refuses_several = True
+
+    def cut_after(self, number: int | None) -> None:
+        """Break the connection on which the server says so many bytes more, after them; None: do not."""
+        self._remaining = number
 
     def lead_to(self, url: str) -> None:
         """Connect new connections to the server of another URL."""
@@ -89,21 +115,31 @@ class Wire(socketserver.ThreadingTCPServer):
         self.connections += 1
         self._clients.append(request)
         network = self._networks[-1]
-        received = b""
-        with closing(self._connect()) as server, suppress(OSError):
+        if self._start_tls:
+            request = self._start_tls(request)
+        with closing(request), closing(self._connect()) as server, suppress(OSError):
             other = {request: server, server: request}
+            last = server
             while True:
                 readable, _, _ = select.select([*other], [], [])
                 for one in readable:
                     network.wait()
-                    if not (data := one.recv(65536)):
+                    if not (data := _received(one)):
                         if one is request or not self._withholds_ends:
                             return
                         del other[server]
                         break
-                    if one is server:
-                        received = self._count(received + data)
+                    self.round_trips += one is request and last is server  # whatever it says at once
+                    last = one
+                    if one is request and self._refuses_several and _is_query_and_more(data):
+                        return
+                    if one is server and self._remaining is not None:
+                        data = data[: self._remaining]
+                        self._remaining -= len(data)
                     other[one].sendall(data)
+                    if one is server and self._remaining == 0:
+                        self._remaining = None
+                        return
 
     def _connect(self) -> socket.socket:
         [host], [port] = self._upstream["host"], self._upstream["port"]
@@ -113,9 +149,15 @@ class Wire(socketserver.ThreadingTCPServer):
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
 
-    def _count(self, data: bytes) -> bytes:
-        """Count the messages that end a round trip; return what is incomplete (a type, a length, a body)."""
-        while len(data) >= 5 and len(data) > (length := int.from_bytes(data[1:5], "big")):
-            self.round_trips += data[:1] == READY_FOR_QUERY
-            data = data[1 + length :]
-        return data
+
+def _received(one: socket.socket) -> bytes:
+    """Return what came, all that select does not see."""
+    data = one.recv(65536)
+    while isinstance(one, ssl.SSLSocket) and one.pending():
+        data += one.recv(65536)
+    return data
+
+
+def _is_query_and_more(data: bytes) -> bool:
+    """Return whether this is a Query message (a type, a length, a body) and another message."""
+    return data[:1] == b"Q" and len(data) > 1 + int.from_bytes(data[1:5], "big")

@@ -1,7 +1,6 @@
 """Several tasks at once: all or none, in one statement, also when others write to them at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -10,13 +9,11 @@ import httpx2
 import psycopg
 import pytest
 
-from api.settings import Settings
 from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
-from tests.support.servers import caller, serving
+from tests.support.servers import caller
 from tests.support.tasks import Json, add, page, path
 from tests.support.waiting import at_once, held, wait_for
-from tests.support.wire import Wire
 
 
 def change(client: httpx2.Client, *tasks: Json) -> httpx2.Response:
@@ -204,6 +201,7 @@ def test_both_bulk_writes_lock_tasks_in_the_order_of_their_ids(
             assert sorted(number for (number,) in free) == [*range(11, 20)]
 
 
+@pytest.mark.usefixtures("way")
 def test_of_two_at_once_the_second_changes_the_result_of_the_first(
     alice: httpx2.Client, admin: psycopg.Connection
 ) -> None:
@@ -240,22 +238,6 @@ def test_what_is_deleted_while_the_request_waits_is_missing_and_the_rest_is_unch
 
 
 # ---- one statement -----------------------------------------------------------------------------------
-
-
-def test_a_change_of_many_is_one_statement_in_one_transaction(url: Url, settings: Settings) -> None:
-    with closing(Wire(url("app_api"))) as wire:
-        wire.open()
-        through = settings.model_copy(update={"database_url": type(settings.database_url)(wire.url)})
-        with serving(through) as address, caller(address, "alice") as alice:
-            tasks = [{"id": add(alice)["id"], "order": n} for n in range(20)]
-            change(alice, *tasks)  # prepares the statement
-            before = wire.round_trips
-            assert change(alice, *tasks).status_code == 200
-            assert wire.round_trips - before == 3
-            alice.delete("/tasks?completed=true")
-            before = wire.round_trips
-            assert alice.delete("/tasks?completed=true").status_code == 200
-            assert wire.round_trips - before == 3
 
 
 def test_a_migration_in_between_is_no_error(alice: httpx2.Client, admin: psycopg.Connection) -> None:
