@@ -38,9 +38,9 @@ class Sample:
 
 
 def _busy() -> float:
-    """Return the busy time of the cores that this process may use. Raises OSError or IndexError."""
-    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    """Return the busy time of the cores that this process may use. Raises OSError or ValueError."""
     lines = [line.split() for line in (PROC / "stat").read_text().splitlines()]
+    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     times = [[int(time) for time in times] for name, *times in lines if name in cores]
     if not times:
         raise ValueError("no core is listed")

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.proxy import Proxy, proxy
 from tests.support.database import PASSWORD
 
-DELAY = 0.02  # longer than a client takes to send what it sends without waiting
+DELAY = 0.1  # seconds, longer than a client takes to send what it sends without waiting, on a busy machine, too
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ def test_a_request_in_many_pieces_is_one_round_trip(network: Proxy, admin: psyco
 
 def test_each_connection_counts_by_itself(network: Proxy, admin: psycopg.Connection) -> None:
     url = network.url(f"app_api:{PASSWORD}", admin.info.dbname)
-    connections = [psycopg.connect(url, sslmode="disable", autocommit=True) for _ in range(8)]
+    connections = [psycopg.connect(url, sslmode="disable", autocommit=True) for _ in range(3)]
     network.round_trips = 0
-    with ThreadPoolExecutor(8) as threads:
-        [*threads.map(lambda connection: [connection.execute("select 1") for _ in range(5)], connections)]
+    with ThreadPoolExecutor(3) as threads:
+        [*threads.map(lambda connection: [connection.execute("select 1") for _ in range(4)], connections)]
 
-    assert network.round_trips == 40
+    assert network.round_trips == 12
     for connection in connections:
         connection.close()
 

@@ -1,5 +1,5 @@
 // The API on net/http and pgx v4, with Debian's packages: a pool, and one batch per request, so that begin, the caller,
-// the statement and commit are one round trip (https://pkg.go.dev/github.com/jackc/pgx/v4#Batch).
+// the statement and commit are one round trip (pgx.Batch).
 package main
 
 import (
