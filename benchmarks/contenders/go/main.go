@@ -17,13 +17,12 @@ import (
 	"github.com/jackc/pgx/v4/pgxpool"
 )
 
-// PostgreSQL builds the JSON: each statement returns one row with the body of the response, or none.
+// PostgreSQL builds the JSON: each statement returns one row, or none.
 const (
 	poolSize = 10
 	columns  = `id, user_id, text, completed, "order", created_at, updated_at, completed_at`
 	list     = `
-		select '{"items":' || coalesce(json_agg(task)::text, '[]') || ',"next_cursor":'
-			|| case when count(*) = $1 then to_json((array_agg(task.id))[$1])::text else 'null' end || '}'
+		select coalesce(json_agg(task)::text, '[]'), coalesce(to_json((array_agg(task.id))[$1])::text, 'null')
 		from (select ` + columns + ` from app.tasks order by id desc limit $1::int) as task`
 	read   = `select to_json(task)::text from (select ` + columns + ` from app.tasks where id = $1) as task`
 	create = `
@@ -56,30 +55,36 @@ type api struct {
 	secret []byte
 }
 
-// run returns the body that a statement makes, in a transaction of the user; pgx.ErrNoRows if there is none.
-func (a *api) run(ctx context.Context, userID, statement string, arguments ...interface{}) ([]byte, error) {
+// a statement with its arguments, and where the columns of its row go
+type query struct {
+	statement string
+	arguments []interface{}
+	columns   []interface{}
+}
+
+// run runs a statement in a transaction of the user. It returns pgx.ErrNoRows if the statement has no row.
+func (a *api) run(ctx context.Context, userID string, q query) error {
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
 	batch.Queue("select set_config('app.user_id', $1, true)", userID)
-	batch.Queue(statement, arguments...)
+	batch.Queue(q.statement, q.arguments...)
 	batch.Queue("commit")
 	results := a.pool.SendBatch(ctx, batch)
-	body, err := third(results)
+	err := scanThird(results, q.columns)
 	if closed := results.Close(); closed != nil { // reads the commit's result, and releases the connection
-		err = closed
+		return closed
 	}
-	return body, err
+	return err
 }
 
-// third skips what begin and set_config return.
-func third(results pgx.BatchResults) (body []byte, err error) {
+// scanThird skips what begin and set_config return.
+func scanThird(results pgx.BatchResults, columns []interface{}) error {
 	for skipped := 0; skipped < 2; skipped++ {
-		if _, err = results.Exec(); err != nil {
-			return nil, err
+		if _, err := results.Exec(); err != nil {
+			return err
 		}
 	}
-	err = results.QueryRow().Scan(&body)
-	return body, err
+	return results.QueryRow().Scan(columns...)
 }
 
 func (a *api) userID(r *http.Request) (string, error) {
@@ -101,18 +106,18 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch id := strings.TrimPrefix(r.URL.Path, "/tasks/"); {
 	case r.URL.Path == "/tasks" && r.Method == http.MethodGet:
-		a.respond(w, r, http.StatusOK, userID, list, limit(r))
+		a.list(w, r, userID, limit(r))
 	case r.URL.Path == "/tasks" && r.Method == http.MethodPost:
 		var body newTask
 		if decode(w, r, &body) {
-			a.respond(w, r, http.StatusCreated, userID, create, body.Text, body.Completed, body.Order)
+			a.one(w, r, http.StatusCreated, userID, create, body.Text, body.Completed, body.Order)
 		}
 	case id != r.URL.Path && r.Method == http.MethodGet:
-		a.respond(w, r, http.StatusOK, userID, read, id)
+		a.one(w, r, http.StatusOK, userID, read, id)
 	case id != r.URL.Path && r.Method == http.MethodPatch:
 		var body taskChange
 		if decode(w, r, &body) {
-			a.respond(w, r, http.StatusOK, userID, change, id, body.Text, body.Completed, body.Order)
+			a.one(w, r, http.StatusOK, userID, change, id, body.Text, body.Completed, body.Order)
 		}
 	default:
 		write(w, http.StatusNotFound, []byte(`{"message":"Not found"}`))
@@ -127,6 +132,18 @@ func limit(r *http.Request) int {
 	return limit
 }
 
+func (a *api) list(w http.ResponseWriter, r *http.Request, userID string, limit int) {
+	var items, nextCursor string
+	err := a.run(r.Context(), userID, query{list, []interface{}{limit}, []interface{}{&items, &nextCursor}})
+	respond(w, http.StatusOK, []byte(`{"items":`+items+`,"next_cursor":`+nextCursor+`}`), err)
+}
+
+func (a *api) one(w http.ResponseWriter, r *http.Request, status int, userID, statement string, arguments ...interface{}) {
+	var body []byte
+	err := a.run(r.Context(), userID, query{statement, arguments, []interface{}{&body}})
+	respond(w, status, body, err)
+}
+
 func decode(w http.ResponseWriter, r *http.Request, body interface{}) bool {
 	err := json.NewDecoder(r.Body).Decode(body)
 	if err != nil {
@@ -135,8 +152,7 @@ func decode(w http.ResponseWriter, r *http.Request, body interface{}) bool {
 	return err == nil
 }
 
-func (a *api) respond(w http.ResponseWriter, r *http.Request, status int, userID, statement string, arguments ...interface{}) {
-	body, err := a.run(r.Context(), userID, statement, arguments...)
+func respond(w http.ResponseWriter, status int, body []byte, err error) {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		write(w, http.StatusNotFound, []byte(`{"message":"Task not found"}`))

@@ -10,11 +10,10 @@ import jwt from "@fastify/jwt";
 export const POOL_SIZE = 10;
 
 const COLUMNS = 'id, user_id, text, completed, "order", created_at, updated_at, completed_at';
-// Each returns one row with the body of the response, or none. node-postgres prepares a statement that has a name.
+// Each returns one row with JSON, or none. node-postgres prepares a statement that has a name.
 export const STATEMENTS = {
   list: `
-    select '{"items":' || coalesce(json_agg(task)::text, '[]') || ',"next_cursor":'
-      || case when count(*) = $1 then to_json((array_agg(task.id))[$1])::text else 'null' end || '}' as body
+    select coalesce(json_agg(task)::text, '[]') as items, to_json((array_agg(task.id))[$1])::text as next_cursor
     from (select ${COLUMNS} from app.tasks order by id desc limit $1::int) as task`,
   read: `select to_json(task)::text as body from (select ${COLUMNS} from app.tasks where id = $1) as task`,
   create: `
@@ -45,8 +44,10 @@ export async function serve(run) {
   await app.register(jwt, { secret: process.env.JWT_SECRET, verify: { algorithms: ["HS256"], cache: true } });
   app.addHook("onRequest", (request) => request.jwtVerify());
 
-  app.get("/tasks", { schema: { querystring } }, async (request, reply) =>
-    respond(reply, 200, await run(request.user.sub, "list", [request.query.limit])));
+  app.get("/tasks", { schema: { querystring } }, async (request, reply) => {
+    const { items, next_cursor } = await run(request.user.sub, "list", [request.query.limit]);
+    return respond(reply, 200, { body: `{"items":${items},"next_cursor":${next_cursor}}` });
+  });
 
   app.get("/tasks/:id", { schema: { params } }, async (request, reply) =>
     respond(reply, 200, await run(request.user.sub, "read", [request.params.id])));
