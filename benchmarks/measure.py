@@ -71,25 +71,21 @@ class Round:
 def in_turns(processes: Sequence[int], title: str, runs: Mapping[str, Runs], size: Size) -> Part:
     """Run each contender in each scenario: A B C, C B A, … Return summaries by scenario.
 
-    A round that others than `processes` disturbed is repeated, but not for ever; the least disturbed attempt is kept.
+    For each round that others than `processes` disturbed there is another one at the end, when they may have finished,
+    but not for ever. The least disturbed rounds are kept.
     """
-    kept: dict[str, list[Round]] = {scenario: [] for scenario in runs}
-    repeated = dict.fromkeys(runs, 0)
     for scenario, contenders in runs.items():
         for run in contenders.values():
             run(scenario, WARM_UP)
-    for number in range(size.rounds):
-        where = f"{title}, round {number + 1} of {size.rounds}"
+    done: dict[str, list[Round]] = {scenario: [] for scenario in runs}
+    for number in range(size.rounds + size.repeats):
+        again = "" if number < size.rounds else ", to repeat one that was disturbed"
         for scenario, contenders in runs.items():
-            order = [*contenders] if number % 2 == 0 else [*reversed([*contenders])]
-            attempts = [_round(processes, where, scenario, {name: contenders[name] for name in order}, size)]
-            while attempts[-1].is_disturbed and repeated[scenario] < size.repeats:
-                repeated[scenario] += 1
-                attempts.append(
-                    _round(processes, f"{where}, again", scenario, {name: contenders[name] for name in order}, size)
-                )
-            kept[scenario].append(min(attempts, key=lambda attempt: attempt.others or 0.0))
-    return {scenario: _summaries(runs[scenario], rounds, repeated[scenario]) for scenario, rounds in kept.items()}
+            if sum(not each.is_disturbed for each in done[scenario]) < size.rounds:
+                where = f"{title}, round {number + 1}{again}"
+                order = dict(contenders.items() if number % 2 == 0 else reversed([*contenders.items()]))
+                done[scenario].append(_round(processes, where, scenario, order, size))
+    return {scenario: _summaries(runs[scenario], rounds, size) for scenario, rounds in done.items()}
 
 
 def _round(processes: Sequence[int], where: str, scenario: str, contenders: Runs, size: Size) -> Round:
@@ -106,13 +102,16 @@ def _round(processes: Sequence[int], where: str, scenario: str, contenders: Runs
     return done
 
 
-def _summaries(names: Iterable[str], rounds: Sequence[Round], repeated: int) -> Part:
-    """Return the summary of each contender, and what there was of other processes in each round."""
-    others = [None if each.others is None else round(each.others, 3) for each in rounds]
-    disturbed = sum(each.is_disturbed for each in rounds)
+def _summaries(names: Iterable[str], rounds: Sequence[Round], size: Size) -> Part:
+    """Return the summary of each contender, and what there was of other processes in each round that is kept."""
+    kept = sorted(rounds, key=lambda each: each.others if each.others and each.is_disturbed else 0.0)[: size.rounds]
     return {
-        "contenders": {name: summary([each.loads[name] for each in rounds]) for name in names},
-        "other_processes": {"cores": others, "rounds_repeated": repeated, "disturbed_rounds_kept": disturbed},
+        "contenders": {name: summary([each.loads[name] for each in kept]) for name in names},
+        "other_processes": {
+            "cores": [None if each.others is None else round(each.others, 3) for each in kept],
+            "rounds_repeated": len(rounds) - len(kept),
+            "disturbed_rounds_kept": sum(each.is_disturbed for each in kept),
+        },
     }
 
 
