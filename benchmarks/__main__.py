@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 
 from benchmarks import parts
-from benchmarks.figures import figures, table
+from benchmarks.figures import figures
 from benchmarks.growth import growth
 from benchmarks.load import check_wrk
 from benchmarks.machine import machine, settings
 from benchmarks.measure import FULL, QUICK, Part
+from benchmarks.peers import install
 from benchmarks.plots import plot
 from benchmarks.stage import ROOT, BenchmarkError, stage
+from benchmarks.tables import table
 from db.embedded import EmbeddedPostgresError
 
 PARTS = {
@@ -47,14 +49,18 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
     started = time.monotonic()
     try:
         check_wrk()
+        peers, left_out = install()
+        for name, reason in left_out.items():
+            click.echo(f"left out: {name}, because {reason}")
         results: Part = {
             "date": datetime.now(UTC).date().isoformat(),
             "machine": machine(),
             "settings": settings(size),
+            "left_out": left_out,
         }
         with stage() as made:
             for name in names or PARTS:
-                results[name] = PARTS[name](made, size)
+                results[name] = PARTS[name](made, size, peers)
                 results["figures"] = figures(results)
                 save(results, directory)
     except (BenchmarkError, EmbeddedPostgresError) as error:

@@ -4,6 +4,8 @@ Two runs that are ten minutes apart differ by more than what is measured here. S
 control, a database that keeps the first step's size, and what is reported is the ratio of the two.
 """
 
+from collections.abc import Sequence
+
 import click
 import psycopg
 
@@ -11,14 +13,14 @@ from api.http.pages import ID
 from api.tasks.routes import READ
 from benchmarks.load import LIST, READS
 from benchmarks.measure import Part, Size, in_turns, run_wrk, spread
-from benchmarks.servers import PARTYWALL, serving
+from benchmarks.servers import PARTYWALL, Contender, serving
 from benchmarks.stage import Rows, Stage
 
 CONTROL, GROWING = "control", "growing"
 UNTIL_GENERIC = 6  # PostgreSQL plans the first five executions for their parameters
 
 
-def growth(stage: Stage, size: Size) -> Part:
+def growth(stage: Stage, size: Size, _peers: Sequence[Contender]) -> Part:
     """Measure one user's reads at each size; return times, plans and buffers."""
     return {
         "table": [_step(stage, size, rows, size.tables[0]) for rows in size.tables],
@@ -36,11 +38,12 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
             CONTROL: run_wrk(stage, control, CONTROL, first, callers=1),
             GROWING: run_wrk(stage, growing, GROWING, rows, callers=1),
         }
-        measured = in_turns(f"{rows.total:,} rows", runs, READS, size)
+        measured = in_turns(stage.processes, f"{rows.total:,} rows", dict.fromkeys(READS, runs), size)
     newest = f"'bench-0', 51, '{ID.highest}'"
     one = f"'bench-0', '{rows.task_id(0, rows.tasks // 2)}'"
     for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", READ, one)):
-        pace = {name: measured[scenario][name]["requests_per_second"]["rounds"] for name in runs}
+        contenders = measured[scenario]["contenders"]
+        pace = {name: contenders[name]["requests_per_second"]["rounds"] for name in runs}
         measured[scenario]["time_ratio"] = spread(
             [before / now for before, now in zip(pace[CONTROL], pace[GROWING], strict=True)], digits=3
         )

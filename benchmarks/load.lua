@@ -1,7 +1,7 @@
 -- Makes the requests of a scenario, as many users, and checks every response.
---   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS
+--   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS [DOCUMENT]
 -- USERS have TASKS each: task n of all belongs to user n % USERS. TOKENS is a file with one token per line, of user 0,
--- user 1 and so on; requests are made as these users.
+-- user 1 and so on; requests are made as these users. DOCUMENT is the scenario's request in GraphQL.
 
 local threads = {}
 
@@ -16,16 +16,15 @@ local allowed = {
   patch = { task = { [200] = true } },
   mixed = { page = 200, task = { [200] = true, [201] = true } },
 }
-local make, tokens, users, tasks, expected, checked
+local make, tokens, users, tasks, expected, starts, document, checked
 
 local function caller()
   return math.random(0, #tokens - 1)
 end
 
-local function path()
+local function task()
   local user = caller()
-  local task = math.random(0, tasks - 1) * users + user
-  return user, string.format("/tasks/01900000-0000-7000-8000-%012x", task)
+  return user, string.format("01900000-0000-7000-8000-%012x", math.random(0, tasks - 1) * users + user)
 end
 
 local function message(method, user, target, body)
@@ -42,17 +41,26 @@ end
 local makers = {
   list_50 = function() return message("GET", caller(), "/tasks?sort=-created") end,
   read_one = function()
-    local user, target = path()
-    return message("GET", user, target)
+    local user, id = task()
+    return message("GET", user, "/tasks/" .. id)
   end,
   create = function()
     return message("POST", caller(), "/tasks", '{"text": "' .. text() .. '", "order": 1000}')
   end,
   patch = function()
-    local user, target = path()
-    return message("PATCH", user, target, '{"text": "' .. text() .. '"}')
+    local user, id = task()
+    return message("PATCH", user, "/tasks/" .. id, '{"text": "' .. text() .. '"}')
   end,
 }
+
+-- The variables of DOCUMENT: those that it does not have are ignored.
+local function graphql()
+  local user, id = task()
+  return message("POST", user, "/graphql", string.format(
+    '{"query": "%s", "variables": {"user": "bench-%d", "id": "%s", "text": "%s", "order": 1000}}',
+    document, user, id, text()
+  ))
+end
 
 function makers.mixed()
   local dice = math.random(100)
@@ -65,6 +73,13 @@ function init(arguments)
   users, tasks, tokens = tonumber(arguments[2]), tonumber(arguments[3]), {}
   for line in io.lines(arguments[4]) do table.insert(tokens, line) end
   make, expected = makers[scenario], allowed[scenario]
+  starts = { page = '{"items":[', task = '{"id":"' }
+  document = arguments[5]
+  if document then -- what is found is below its name, and there is one status
+    local name = scenario == "read_one" and '"task":{' or '"written":{"task":{'
+    starts = { page = '{"data":{"page":{"items":[', task = '{"data":{' .. name .. '"id":"' }
+    make, expected = graphql, { page = expected.page, task = expected.task and { [200] = true } }
+  end
   math.randomseed(50)
   checked, failures, failure = 0, 0, ""
 end
@@ -84,12 +99,12 @@ end
 
 local function correct(status, body)
   checked = checked + 1
-  if body:sub(1, 10) == '{"items":[' then
+  if body:sub(1, #starts.page) == starts.page then
     -- Counting is slow, so only one page in sixteen.
     return status == expected.page and #body > 10000 and #body < 20000 and body:sub(-1) == "}"
       and (checked % 16 > 0 or count(body, '"completed_at"') == 50)
   end
-  return expected.task and expected.task[status] and body:sub(1, 7) == '{"id":"'
+  return expected.task and expected.task[status] and body:sub(1, #starts.task) == starts.task
     and #body > 200 and #body < 400 and body:sub(-1) == "}"
 end
 

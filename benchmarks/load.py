@@ -10,6 +10,7 @@ from pathlib import Path
 from api.http.pages import ID, statement
 from api.tasks.list import TASKS
 from api.tasks.routes import INSERT, READ, UPDATE
+from benchmarks.calls import DOCUMENTS
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
 from db.embedded import binary
@@ -38,6 +39,7 @@ def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int
     command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s", "--timeout=10s"]
     command += [f"--script={script}", server.url, "--", scenario]
     command += [str(rows.users), str(rows.tasks), str(stage.tokens(callers or rows.users))]
+    command += [DOCUMENTS[scenario]] if server.contender.graphql else []
     output = _run(command)
     result = json.loads(output.splitlines()[-1])
     if result["failures"] or not result["requests"]:

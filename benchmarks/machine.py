@@ -1,7 +1,9 @@
 """The machine and the settings of a run, recorded in results.json."""
 
+import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,6 +12,7 @@ from pathlib import Path
 from benchmarks.load import CONNECTIONS
 from benchmarks.measure import Part, Size
 from benchmarks.parts import cores
+from benchmarks.peers import NODE
 from benchmarks.servers import UVICORN
 from benchmarks.stage import SERVER
 from db.embedded import binary
@@ -31,7 +34,10 @@ def machine() -> Part:
         "python": platform.python_version(),
         "postgresql": _version_line([binary("postgres"), "--version"]),
         "wrk": _version_line(["wrk", "--version"]),
+        "node": _version_line(["node", "--version"]),
+        "go": _version_line(["go", "version"]),
         "packages": {package: version(package) for package in PACKAGES},
+        "packages_under_node": json.loads((NODE / "package.json").read_text())["dependencies"],
     }
 
 
@@ -56,6 +62,8 @@ def _cpu() -> str:
     return platform.machine()
 
 
-def _version_line(command: Sequence[str]) -> str:
+def _version_line(command: Sequence[str]) -> str | None:
+    if shutil.which(command[0]) is None:
+        return None
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return output.partition("\n")[0].partition(" [")[0].strip()

@@ -20,11 +20,28 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "partywall",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 10,
+    "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-OURS, OTHERS = "#1f6f5c", "#b9c4c0"
+WIDTH = 9.0  # inches: about as many pixels as a page on GitHub is wide, so that the text keeps its size
+BAR = 0.27  # inches
+OURS, VARIANTS, OTHERS = "#1f6f5c", "#7fb3a5", "#b9c4c0"
+TITLES = {"list_50": "a page of 50", "read_one": "one row", "create": "a new row"}
+LABELS = {  # of what is compared, from top to bottom
+    "partywall": "Partywall",
+    "three_trips": "… in three round trips",
+    "no_rls": "… without policies",
+    "go_pgx": "Go + pgx",
+    "fastify_pipelined": "Fastify + pg, pipelined",
+    "fastify_pg": "Fastify + pg",
+    "fastify_postgres": "Fastify + postgres.js",
+    "postgraphile": "PostGraphile",
+    "naive_rls": "FastAPI + asyncpg",
+    "sqlmodel": "FastAPI + SQLModel",
+}
+YARDSTICKS = {"pgbench": "pgbench: no API", "ceiling": "ceiling: no database"}
 LINES = {
     ("table", "list_50"): "-",
     ("table", "read_one"): "--",
@@ -37,38 +54,36 @@ def plot(results: Part, directory: Path) -> None:
     """Write a plot of each part that was measured and has one."""
     with mpl.rc_context(STYLE):
         if "throughput" in results:
-            _throughput(results["throughput"], directory / "throughput.svg")
+            _bars(results["throughput"]["1"], directory / "throughput.svg")
         if "growth" in results:
             _growth(results["growth"], directory / "growth.svg")
         if "latency" in results:
-            _latency(results["latency"], directory / "latency.svg")
+            _bars(results["latency"]["scenarios"], directory / "latency.svg")
         if "memory" in results:
             _memory(results["memory"], directory / "memory.svg")
 
 
-def _throughput(throughput: Part, file: Path) -> None:
-    """One panel per scenario: requests per second with one worker."""
-    scenarios = throughput["1"]
-    with _panels(file, len(scenarios), width=11, height=2.4) as panels:
-        for axes, (scenario, measured) in zip(panels, scenarios.items(), strict=True):
-            axes.set_title(scenario)
-            _bars(axes, {name: each["requests_per_second"] for name, each in measured.items()}, "{:,.0f}")
-            axes.set_xlabel("requests/s")
-
-
-def _latency(latency: Part, file: Path) -> None:
-    """One panel per scenario and percentile: milliseconds."""
-    cases = [(scenario, time) for scenario in latency["scenarios"] for time in ("p50_ms", "p99_ms")]
-    with _panels(file, len(cases), width=11, height=1.8) as panels:
-        for axes, (scenario, time) in zip(panels, cases, strict=True):
-            axes.set_title(f"{scenario}, {time.removesuffix('_ms')}")
-            _bars(axes, {name: each[time] for name, each in latency["scenarios"][scenario].items()}, "{:.1f}")
-            axes.set_xlabel("ms; the database is 1 ms away")
+def _bars(scenarios: Part, file: Path) -> None:
+    """One column per scenario that all were measured in; below, the yardsticks, which have a scale of their own."""
+    columns = [scenario for scenario in TITLES if scenario in scenarios]
+    measured = {name for scenario in columns for name in scenarios[scenario]["contenders"]}
+    groups = [[name for name in labels if name in measured] for labels in (LABELS, YARDSTICKS)]
+    groups = [group for group in groups if group]
+    with _panels(file, [len(group) for group in groups], len(columns), WIDTH) as rows:
+        for group, row in zip(groups, rows, strict=True):
+            for scenario, axes in zip(columns, row, strict=True):
+                contenders = scenarios[scenario]["contenders"]
+                _bar_chart(axes, {name: contenders[name]["requests_per_second"] for name in group})
+            row[0].set_yticks(range(len(group)), [(LABELS | YARDSTICKS)[name] for name in group])
+        for scenario, axes in zip(columns, rows[0], strict=True):
+            axes.set_title(f"{TITLES[scenario]}, requests/s")
+        for row in rows[1:]:
+            row[0].set_title("yardsticks, on another scale", loc="left")
 
 
 def _growth(growth: Part, file: Path) -> None:
     """Time per request against the control, by rows."""
-    with _panels(file, 1, width=7, height=3.2) as [axes]:
+    with _panels(file, [11], 1, width=7) as [[axes]]:
         for kind, steps in growth.items():
             for scenario in READS:
                 ratios = [step[scenario]["time_ratio"] for step in steps]
@@ -90,34 +105,42 @@ def _growth(growth: Part, file: Path) -> None:
 def _memory(memory: Part, file: Path) -> None:
     """MiB of a worker, by requests."""
     requests, mib = zip(*memory["mib_after_requests"], strict=True)
-    with _panels(file, 1, width=7, height=2.4) as [axes]:
+    with _panels(file, [8], 1, width=7) as [[axes]]:
         axes.plot(requests, mib, color=OURS)
         axes.set_ylim(0, max(100, *mib) * 1.1)
         axes.set_xlabel("requests")
         axes.set_ylabel("MiB per worker")
 
 
-def _bars(axes: Axes, spreads: dict[str, Part], number: str) -> None:
+def _bar_chart(axes: Axes, spreads: dict[str, Part]) -> None:
     """Draw a bar of the median for each contender, first on top, with the spread as a whisker."""
-    names = [*spreads]
     medians = [each["median"] for each in spreads.values()]
     below = [each["median"] - each["min"] for each in spreads.values()]
     above = [each["max"] - each["median"] for each in spreads.values()]
-    colours = [OURS if name == "partywall" else OTHERS for name in names]
-    bars = axes.barh(names, medians, xerr=[below, above], color=colours, error_kw={"linewidth": 0.8})
-    axes.bar_label(bars, [number.format(median) for median in medians], padding=3, fontsize=8)
+    variants = dict.fromkeys(("three_trips", "no_rls"), VARIANTS) | {"partywall": OURS}
+    colours = [variants.get(name, OTHERS) for name in spreads]
+    bars = axes.barh([*range(len(medians))], medians, xerr=[below, above], color=colours, error_kw={"linewidth": 0.8})
+    axes.bar_label(bars, [f"{median:,.0f}" for median in medians], padding=4)
     axes.yaxis.set_inverted(True)  # shared: to invert it once per panel would be back and forth
+    axes.tick_params(length=0)
     axes.margins(x=0.35)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 @contextmanager
-def _panels(file: Path, number: int, *, width: float, height: float) -> Iterator[Sequence[Axes]]:
-    """Give axes side by side, to be saved as `file`."""
+def _panels(file: Path, heights: Sequence[int], columns: int, width: float) -> Iterator[Sequence[Sequence[Axes]]]:
+    """Give rows of axes, each row as high as so many bars, to be saved as `file`."""
     figure, axes = plt.subplots(
-        1, number, figsize=(width, height), sharey=number > 1, squeeze=False, layout="constrained"
+        len(heights),
+        columns,
+        figsize=(width, (sum(heights) + 2 * len(heights)) * BAR),
+        height_ratios=[height + 1 for height in heights],
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
     )
-    yield [*axes[0]]
+    yield axes.tolist()
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)

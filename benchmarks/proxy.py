@@ -1,117 +1,142 @@
-"""A proxy between an app and PostgreSQL: it counts round trips, and delays them if asked to."""
+"""A proxy between an app and PostgreSQL: it counts round trips, and makes each take longer if asked to.
 
-import asyncio
-import selectors
+A round trip is counted when the app sends something after it has received something, or for the first time: whatever it
+sends without waiting belongs to the same one. (PostgreSQL's messages would not tell: `begin`, a statement and `commit`
+that are sent at once get three ReadyForQuery.) The count is exact with a delay, during which the proxy receives all
+that the app sends without waiting for a response.
+
+The whole delay is on the way to PostgreSQL, which makes a round trip as long as a half of it in each direction would,
+for half of the work. Blocking sockets and select(2) carry more than an event loop, and wait with microseconds.
+"""
+
+import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from select import select
 
-READY_FOR_QUERY = b"Z"  # the message that ends a round trip
-HEADER = 5  # bytes of a message's type and length
+CHUNK = 1 << 16  # bytes; malloc takes more than twice as much from the kernel, each time
 
 
 class Proxy:
-    """Passes on connections to a unix socket, everything `delay` seconds later, in each direction."""
+    """Passes on connections to a unix socket, what goes there `delay` seconds later."""
 
     def __init__(self, upstream: Path, delay: float) -> None:
-        """Name both ends."""
-        self.upstream = upstream
-        self.delay = delay
+        """Listen on a free port for connections to `upstream`."""
         self.round_trips = 0
-        self.port = 0
-        self.started = threading.Event()
-        self.stop = asyncio.Event()
+        self._upstream = upstream
+        self._delay = delay
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._wake, self._woken = socket.socketpair()
+        self._clients: dict[socket.socket, socket.socket] = {}  # each with its connection to PostgreSQL
+        self._servers: dict[socket.socket, socket.socket] = {}
+        self._waiting: deque[tuple[float, socket.socket, bytes]] = deque()  # when, where to and what to send
+        self._has_response: set[socket.socket] = set()  # clients that have received something since they sent anything
 
     def url(self, role: str, database: str) -> str:
         """Return the URL by which `role` reaches `database` through the proxy."""
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
 
-    async def serve(self) -> None:
-        """Pass on until `stop` is set."""
-        loop = asyncio.get_running_loop()
-        self.loop = loop
-        server = await loop.create_server(lambda: _Client(self), "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self.started.set()
-        await self.stop.wait()
+    def serve(self) -> None:
+        """Pass on until `stop` is called."""
+        ends = (self._listener, self._woken)
+        while True:
+            timeout = max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
+            readable, _, _ = select([*ends, *self._clients, *self._servers], (), (), timeout)
+            if self._woken in readable:
+                break
+            # What clients have sent comes first: it was sent before they could receive what comes now.
+            for end in readable:
+                if end in self._clients:
+                    self._receive_request(end)
+            for end in readable:
+                if end in self._servers:
+                    self._receive_response(end)
+            self._send_requests()
+            if self._listener in readable:
+                self._accept()
+        for end in (*ends, self._wake, *self._clients, *self._servers):
+            end.close()
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._wake.send(b".")
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.connect(str(self._upstream))
+        except OSError:  # PostgreSQL is not running
+            client.close()
+            server.close()
+            return
+        self._clients[client] = server
+        self._servers[server] = client
+        self._has_response.add(client)
+
+    def _receive_request(self, client: socket.socket) -> None:
+        server = self._clients[client]
+        data = _receive(client)
+        if not data:
+            self._close(client, server)
+            return
+        if client in self._has_response:
+            self._has_response.remove(client)
+            self.round_trips += 1
+        self._waiting.append((time.monotonic() + self._delay, server, data))
+
+    def _receive_response(self, server: socket.socket) -> None:
+        client = self._servers[server]
+        data = _receive(server)
+        if not data or not _send(client, data):
+            self._close(client, server)
+            return
+        self._has_response.add(client)
+
+    def _send_requests(self) -> None:
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            _, server, data = self._waiting.popleft()
+            if server in self._servers and not _send(server, data):
+                self._close(self._servers[server], server)
+
+    def _close(self, client: socket.socket, server: socket.socket) -> None:
+        del self._clients[client], self._servers[server]
+        self._has_response.discard(client)
+        client.close()
         server.close()
 
 
-class _End(asyncio.Protocol):
-    """One end of a connection. What it receives, it sends to the other end."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
-        self.other: _End | None = None
-        self.waiting: deque[bytes] = deque()  # for the delay, or for the other end
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.waiting.append(data)
-        if self.proxy.delay:
-            self.proxy.loop.call_later(self.proxy.delay, self.pass_on)
-        else:
-            self.pass_on()
-
-    def pass_on(self) -> None:
-        if self.other and self.waiting:
-            self.other.transport.write(self.waiting.popleft())
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if self.other:
-            self.other.transport.close()
+def _receive(end: socket.socket) -> bytes:
+    """Return what there is to read; nothing if the connection has ended."""
+    try:
+        return end.recv(CHUNK)
+    except OSError:
+        return b""
 
 
-class _Client(_End):
-    """The end towards the app."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.connecting = self.proxy.loop.create_task(self.connect())
-
-    async def connect(self) -> None:
-        path = str(self.proxy.upstream)
-        _, server = await self.proxy.loop.create_unix_connection(lambda: _Server(self.proxy), path)
-        self.other, server.other = server, self
-        while self.waiting:
-            self.pass_on()
-
-
-class _Server(_End):
-    """The end towards PostgreSQL, whose messages are a type, a length and a body."""
-
-    incomplete = b""
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        data = self.incomplete + data
-        while len(data) >= HEADER and len(data) > (length := int.from_bytes(data[1:HEADER], "big")):
-            self.proxy.round_trips += data[:1] == READY_FOR_QUERY
-            data = data[1 + length :]
-        self.incomplete = data
+def _send(end: socket.socket, data: bytes) -> bool:
+    """Return whether the connection is still there."""
+    try:
+        end.sendall(data)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
 def proxy(socket_directory: Path, *, delay: float = 0.0) -> Iterator[Proxy]:
-    """Run a proxy in a thread. Its loop waits with select(2), whose clock is finer than epoll's milliseconds."""
+    """Run a proxy in a thread. A round trip takes `delay` seconds longer."""
     made = Proxy(socket_directory / ".s.PGSQL.5432", delay)
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-            runner.run(made.serve())
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=made.serve, daemon=True)
     thread.start()
-    made.started.wait()
     try:
         yield made
     finally:
-        made.loop.call_soon_threadsafe(made.stop.set)
+        made.stop()
         thread.join()

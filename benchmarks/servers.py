@@ -1,4 +1,4 @@
-"""The contenders, and how each is served: by uvicorn, all with the same settings."""
+"""The contenders in Python, and how each contender is served."""
 
 import os
 import socket
@@ -14,29 +14,35 @@ import httpx2
 
 from benchmarks.stage import ROOT, BenchmarkError, Stage
 
-
-@dataclass(frozen=True)
-class Contender:
-    """An ASGI app and the role that it logs in as."""
-
-    name: str
-    app: str
-    role: str
-
-
-PARTYWALL = Contender("partywall", "api.main:app", "app_api")
-NO_RLS = Contender("no_rls", "benchmarks.contenders.no_rls:app", "bench_bypass")
-NAIVE_RLS = Contender("naive_rls", "benchmarks.contenders.naive_rls:app", "app_api")
-SQLMODEL = Contender("sqlmodel", "benchmarks.contenders.sqlmodel_orm:app", "bench_bypass")
-CEILING = Contender("ceiling", "benchmarks.contenders.ceiling:app", "app_api")
-
-# What is compared most closely is adjacent here, because it then runs right after each other.
-CONTENDERS = (PARTYWALL, NO_RLS, NAIVE_RLS, SQLMODEL, CEILING)
-
 # Partywall logs each request itself, the others log nothing; uvicorn's own log would be the same for all.
 UVICORN = ("--host", "127.0.0.1", "--no-server-header", "--no-access-log", "--log-level", "warning")
 
 STARTS_WITHIN = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class Contender:
+    """The command that serves a design on a port, the role that it logs in as, and its own settings."""
+
+    name: str
+    command: tuple[str, ...]
+    role: str = "app_api"
+    settings: tuple[tuple[str, str], ...] = ()
+    graphql: bool = False
+
+
+def asgi(name: str, app: str, role: str = "app_api", **settings: str) -> Contender:
+    """Return a contender that uvicorn serves, all of them with the same options."""
+    command = (sys.executable, "-m", "uvicorn", app, *UVICORN, "--port", "{port}", "--workers", "{workers}")
+    return Contender(name, command, role, (*settings.items(),))
+
+
+PARTYWALL = asgi("partywall", "api.main:app")
+THREE_TRIPS = asgi("three_trips", "api.main:app", DATABASE_PIPELINING="false")
+NO_RLS = asgi("no_rls", "benchmarks.contenders.no_rls:app", "bench_bypass")
+NAIVE_RLS = asgi("naive_rls", "benchmarks.contenders.naive_rls:app")
+SQLMODEL = asgi("sqlmodel", "benchmarks.contenders.sqlmodel_orm:app", "bench_bypass")
+CEILING = asgi("ceiling", "benchmarks.contenders.ceiling:app")
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,11 @@ def serving(stage: Stage, contender: Contender, database_url: str, *, workers: i
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", contender.app, *UVICORN]
-    command += ["--port", str(port), "--workers", str(workers)]
+    command = [part.format(port=port, workers=workers) for part in contender.command]
+    environment = stage.environment(database_url) | dict(contender.settings) | {"PORT": str(port)}
     log = stage.directory / f"{contender.name}.log"
     with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=stage.environment(database_url), stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     server = Server(contender, f"http://127.0.0.1:{port}", process.pid)
     try:
         deadline = time.monotonic() + STARTS_WITHIN
@@ -80,7 +84,9 @@ def serving(stage: Stage, contender: Contender, database_url: str, *, workers: i
 
 
 def _responds(server: Server, token: str) -> bool:
+    """Return whether it serves; GraphQL's path takes no GET, and says so."""
+    path, status = ("/graphql", 405) if server.contender.graphql else ("/tasks?sort=-created", 200)
     with suppress(httpx2.TransportError):
-        response = httpx2.get(f"{server.url}/tasks?sort=-created", headers={"Authorization": f"Bearer {token}"})
-        return response.status_code == httpx2.codes.OK
+        response = httpx2.get(f"{server.url}{path}", headers={"Authorization": f"Bearer {token}"})
+        return response.status_code == status
     return False

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import jwt
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from api.settings import Settings
 from db.embedded import DATABASE, Cluster
@@ -63,6 +64,7 @@ from (
     from generate_series(0, %(rows)s::bigint - 1) as n
 ) as rows (n, at)
 """
+LIBPQ = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE", "sslmode": "PGSSLMODE"}
 FIRST_CREATED = "01910000-0000-7000-8000-000000000000"  # rows that a measurement adds have greater ids
 
 
@@ -94,6 +96,12 @@ class Stage:
     directory: Path
     cluster: Cluster
     secret: str
+
+    @property
+    def processes(self) -> tuple[int, int]:
+        """The benchmark and PostgreSQL: whatever else runs here has been started by them."""
+        postmaster, *_ = (self.directory / "postgres" / "postmaster.pid").read_text().split()
+        return os.getpid(), int(postmaster)
 
     def administer(self, database: str, *statements: str) -> None:
         """Run statements as the superuser."""
@@ -144,7 +152,10 @@ class Stage:
         """Return the environment of an app that uses the database at `url`, without settings of this machine."""
         ours = {name.upper() for name in Settings.model_fields}
         inherited = {name: value for name, value in os.environ.items() if name not in ours}
-        return inherited | {"DATABASE_URL": url, "JWT_SECRET": self.secret, "PGSSLMODE": "disable"}
+        # Some read the URL, others libpq's variables.
+        parts = conninfo_to_dict(url, sslmode="disable")
+        libpq = {LIBPQ[name]: str(value) for name, value in parts.items()}
+        return inherited | libpq | {"DATABASE_URL": url, "JWT_SECRET": self.secret}
 
 
 @contextmanager

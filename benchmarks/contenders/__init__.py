@@ -1,7 +1,7 @@
-"""The same small API in the usual designs. Each module is an ASGI app for uvicorn.
+"""The same small API in the usual designs. Each module is an ASGI app for uvicorn; node/ and go/ have the others.
 
-Partywall itself is `api.main:app`, unchanged. All get DATABASE_URL and JWT_SECRET from the environment, ten
-connections per worker, and the same settings of uvicorn.
+Partywall itself is `api.main:app`, unchanged. All get DATABASE_URL, libpq's variables and JWT_SECRET from the
+environment, and have ten connections per worker. Those in Python have the same settings of uvicorn.
 """
 
 import os

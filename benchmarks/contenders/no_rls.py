@@ -1,6 +1,6 @@
 """Partywall without row-level security: a login that bypasses policies, so that `where user_id = …` alone isolates.
 
-Middleware, handlers, statements and the session's three round trips are Partywall's own. One thing is replaced: the
+Middleware, handlers, statements and the session's round trips are Partywall's own. One thing is replaced: the
 readiness check runs as often as ever, but its findings are ignored, because it would refuse this login.
 """
 

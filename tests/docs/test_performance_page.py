@@ -3,8 +3,9 @@
 import json
 import re
 
-from benchmarks.figures import figures, table
+from benchmarks.figures import figures
 from benchmarks.load import TRANSACTIONS
+from benchmarks.tables import table
 from tests.support.database import ROOT
 
 PAGE = (ROOT / "docs" / "performance.md").read_text()

@@ -115,7 +115,7 @@ def test_an_exhausted_pool_is_not_reported_as_an_outage(admin: psycopg.Connectio
 def test_a_distant_database_is_ready_and_served_from_the_start(
     server: SimpleNamespace, admin: psycopg.Connection
 ) -> None:
-    with proxy(Path(server.host), delay=0.1) as distant:  # each way
+    with proxy(Path(server.host), delay=0.2) as distant:
         login = f"app_api:{PASSWORD}"
         with calling(f"{distant.url(login, admin.info.dbname)}?sslmode=disable") as client:
             assert state_of(client.get("/health")) == HEALTHY
