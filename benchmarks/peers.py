@@ -25,7 +25,7 @@ def _node(name: str, file: str, *, graphql: bool = False, **settings: str) -> Co
 
 
 FASTIFY_PG = _node("fastify_pg", "fastify_pg.js")
-FASTIFY_PIPELINED = _node("fastify_pipelined", "fastify_pg.js", PIPELINE="true")
+FASTIFY_TUNED = _node("fastify_tuned", "fastify_pg.js", TUNED="true")
 FASTIFY_POSTGRES = _node("fastify_postgres", "fastify_postgres.js")
 POSTGRAPHILE = _node("postgraphile", "postgraphile.js", graphql=True)
 GO_PGX = Contender("go_pgx", (str(BINARY),))
@@ -53,7 +53,7 @@ def install_go() -> None:
 
 
 INSTALL: Sequence[tuple[Callable[[], None], Sequence[Contender]]] = (
-    (install_node, (FASTIFY_PG, FASTIFY_PIPELINED, FASTIFY_POSTGRES, POSTGRAPHILE)),
+    (install_node, (FASTIFY_PG, FASTIFY_TUNED, FASTIFY_POSTGRES, POSTGRAPHILE)),
     (install_go, (GO_PGX,)),
 )
 

@@ -34,7 +34,7 @@ LABELS = {  # of what is compared, from top to bottom
     "three_trips": "… in three round trips",
     "no_rls": "… without policies",
     "go_pgx": "Go + pgx",
-    "fastify_pipelined": "Fastify + pg, pipelined",
+    "fastify_tuned": "Fastify + pg, tuned",
     "fastify_pg": "Fastify + pg",
     "fastify_postgres": "Fastify + postgres.js",
     "postgraphile": "PostGraphile",

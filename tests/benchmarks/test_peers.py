@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import peers
 
-NODE = {"fastify_pg", "fastify_pipelined", "fastify_postgres", "postgraphile"}
+NODE = {"fastify_pg", "fastify_tuned", "fastify_postgres", "postgraphile"}
 
 
 def test_without_their_programs_they_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 // Fastify and node-postgres, with a pool, named statements and a transaction on one client, as its documentation
 // recommends (https://node-postgres.com/features/transactions). The caller is set in the message that begins, which saves
-// a round trip. PIPELINE=true sends all of a transaction at once (https://node-postgres.com/features/pipelining).
+// a round trip. TUNED=true sends all of a transaction at once (https://node-postgres.com/features/pipelining), and has
+// PostgreSQL build the JSON.
 
 import pg from "pg";
-import { POOL_SIZE, STATEMENTS, serve } from "./fastify.js";
+import { POOL_SIZE, serve } from "./fastify.js";
 
-const pipeline = process.env.PIPELINE === "true";
-const pool = new pg.Pool({ max: POOL_SIZE, pipeline });
+const tuned = process.env.TUNED === "true";
+const pool = new pg.Pool({ max: POOL_SIZE, pipeline: tuned });
 
 function beginning(userId) {
   return `begin; set local app.user_id = ${pg.escapeLiteral(userId)}`;
@@ -17,7 +18,7 @@ async function inTurn(client, userId, query) {
     await client.query(beginning(userId));
     const { rows } = await client.query(query);
     await client.query("commit");
-    return rows[0];
+    return rows;
   } catch (error) {
     await client.query("rollback");
     throw error;
@@ -29,16 +30,18 @@ async function atOnce(client, userId, query) {
   const sent = [client.query(beginning(userId)), client.query(query), client.query("commit")];
   await Promise.allSettled(sent);
   const [, { rows }] = await Promise.all(sent);
-  return rows[0];
+  return rows;
 }
 
-const transaction = pipeline ? atOnce : inTurn;
+const transaction = tuned ? atOnce : inTurn;
 
-await serve(async (userId, statement, values) => {
+async function run(userId, query) {
   const client = await pool.connect();
   try {
-    return await transaction(client, userId, { name: statement, text: STATEMENTS[statement], values });
+    return await transaction(client, userId, query);
   } finally {
     client.release();
   }
-});
+}
+
+await serve(run, { json: tuned });

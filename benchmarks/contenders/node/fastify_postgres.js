@@ -2,14 +2,14 @@
 // to return an array from the function given to `sql.begin()` (https://github.com/porsager/postgres#transactions).
 
 import postgres from "postgres";
-import { POOL_SIZE, STATEMENTS, serve } from "./fastify.js";
+import { POOL_SIZE, serve } from "./fastify.js";
 
 const database = postgres({ max: POOL_SIZE });
 
-await serve(async (userId, statement, values) => {
-  const [, [row]] = await database.begin((sql) => [
+await serve(async (userId, { text, values }) => {
+  const [, rows] = await database.begin((sql) => [
     sql`select set_config('app.user_id', ${userId}, true)`,
-    sql.unsafe(STATEMENTS[statement], values, { prepare: true }),
+    sql.unsafe(text, values, { prepare: true }),
   ]);
-  return row;
+  return rows;
 });
