@@ -1,5 +1,6 @@
 """The proof: what the audit reads in the catalogs is tried, in one transaction that is always rolled back."""
 
+import json
 import math
 from contextlib import suppress
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from db.session import Session
 
 # What a session has before anybody sets anything, a search_path for the names in here among them.
 _START = """
-select pg_catalog.current_setting('app.user_id', true), current_user, pg_catalog.current_setting('row_security')
+select current_user, pg_catalog.current_setting('row_security'),
+    pg_catalog.array_to_json(array(select pg_catalog.current_setting(setting, true) from audit.tenants))::text
 """
 
 
@@ -65,7 +67,8 @@ async def prove_as_api(url: str) -> Proof:
 
 async def _proof(transaction: Transaction, start: asyncpg.Record) -> Proof:
     prover = Prover(transaction)
-    caller, role, row_security = start
+    role, row_security, tenants = start
+    caller = ", ".join(filter(None, json.loads(tenants)))
     outcome = f"the caller is {caller}" if caller else "no caller is set"
     prover.record("session", "start with a caller", outcome, blocked=not caller)
     prover.record("session", "start as another role", f"the role is {role}", blocked=role == "app_api")

@@ -13,6 +13,7 @@ select
         end, t.tenant_column, t.tenant_default), audit.is_ours(t."table")) as remediation,
     'tenant_column_without_default:' || audit.name(t."table") || '.' || t.tenant_column as key
 from audit.tables as t
+join audit.contexts as kind on kind."column" = t.tenant_column
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column
 left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
 cross join lateral (select audit.operand(audit.parse_tree(d.adbin)) as tree offset 0) as p
@@ -22,4 +23,4 @@ cross join lateral (
         else p.tree end as tree
 ) as value
 where (t.child_of is null or t.reachable)
-    and (value.tree @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)) is not true;
+    and audit.is_call(value.tree, kind.function) is not true;
