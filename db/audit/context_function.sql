@@ -28,7 +28,7 @@ select
                 'alter function %1$s owner to app_owner; '
                 'revoke execute on function %1$s from public; '
                 'grant execute on function %1$s to app_api;',
-                c.signature, c.type, c.setting, '::' || nullif(c.type, 'text'::regtype))
+                c.signature, c.type, c.setting, '::' || nullif(c.type::text, 'text'))
     end as remediation,
     'context_function:' || c.signature as key
 from audit.contexts as c

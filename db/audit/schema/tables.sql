@@ -41,7 +41,9 @@ left join audit.tenant_columns as tenant on tenant.relation = t.oid
 left join lateral (
     select
         case
-            when y.oid = tenant.type or y.typcategory = 'S' and returned.typcategory = 'S' then ''
+            when y.oid = tenant.type or y.typcategory = 'S' and returned.typcategory = 'S'
+                -- They are compared as they are; a cast would be a function.
+                or array[y.oid, returned.oid] <@ '{smallint, integer, bigint}'::regtype[]::oid[] then ''
             else '::' || format_type(y.oid, null)
         end as type,
         case
