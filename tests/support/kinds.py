@@ -1,9 +1,10 @@
 """Tenants that are not users: each is one line of audit.tenants, a function, and tables as they should be."""
 
+from tests.support.database import ROOT
 from tests.support.twins import tenant_table
 
-REGION = "('region_id', 'integer'::regtype, 'app.current_region_id()', null, null, 'app.region_id')"
-TEAM = "('team_id', 'uuid'::regtype, 'app.current_team_id(text)', 'viewer', 'owner', 'app.team_id')"
+REGION = "('region_id', 'integer', 'app.current_region_id()', null, null, 'app.region_id')"
+TEAM = "('team_id', 'uuid', 'app.current_team_id(text)', 'viewer', 'owner', 'app.team_id')"
 
 
 def current_region(
@@ -48,13 +49,8 @@ SHARED = """
     grant select, delete, insert (body), update (body) on scratch.shared to app_api;
 """
 REGIONAL = tenant_table("scratch.regional", "integer", "app.current_region_id()", column="region_id")
-# What the release has, and two lines more.
-LINES = f"""
-    do $do$ begin
-        execute concat('create or replace view audit.tenants as ', rtrim(pg_get_viewdef('audit.tenants'::regclass), ';'),
-            $$ union all values {REGION}, {TEAM} $$);
-    end $do$;
-"""
+_RELEASED, *_ = (ROOT / "db/audit/schema/tenants.sql").read_text().split("\n\ncomment on")
+LINES = f"{_RELEASED.removesuffix(';')},\n    {REGION},\n    {TEAM};"
 KINDS = f"""
     {LINES} {current_region()} {current_team()}
     {functions_of_app_owner("app.current_region_id()", "app.current_team_id(text)")}
