@@ -5,8 +5,8 @@ select
     'index_without_tenant' as name,
     'warning' as level,
     audit.name(i.indexrelid) as object,
-    format('The index does not start with %s: a query for one tenant reads the entries of all of them.', t.tenant_column)
-        as detail,
+    format('The index does not start with %s: a query for one tenant reads the entries of all of them.',
+        t.tenant_column) as detail,
     case
         when is_plain then audit.remedy(drop_old || create_new, audit.is_ours(t."table"))
         else audit.advice('Somebody may query it as it is. The new one first, and the old one once nothing uses it: '

@@ -13,7 +13,8 @@ select
             audit.index_columns(i.indexrelid))
         else format('alter table %s drop constraint %I, add constraint %I %s;',
             audit.name(i.indrelid), k.conname, k.conname, case
-                when k.contype = 'x' then regexp_replace(audit.constraint_definition(k.oid), '\(', format('(%I WITH =, ', t.tenant_column))
+                when k.contype = 'x' then regexp_replace(audit.constraint_definition(k.oid), '\(',
+                    format('(%I WITH =, ', t.tenant_column))
                 else regexp_replace(
                     regexp_replace(audit.constraint_definition(k.oid), format(', %I(?=[,)])', t.tenant_column), ''),
                     '\(', format('(%I, ', t.tenant_column))

@@ -1,7 +1,7 @@
--- A session starts with the settings of its role and its database. A tenant's (app.user_id) set there would make everybody
--- the same caller, and role would make the login somebody else; with row_security = off, policies raise errors. search_path
--- decides which of two functions or operators is meant (each transaction of the API sets its own),
--- standard_conforming_strings where a literal ends; libraries run code. Other settings (timeouts, time zone, the
+-- A session starts with the settings of its role and its database. app.user_id, or the setting of another tenant, would
+-- make everybody the same caller there, and role would make the login somebody else; with row_security = off, policies
+-- raise errors. search_path decides which of two functions or operators is meant (each transaction of the API sets its
+-- own), standard_conforming_strings where a literal ends; libraries run code. Other settings (timeouts, time zone, the
 -- planner's) are no risk.
 select
     'setting_on_role' as name,

@@ -1,5 +1,6 @@
 -- Every table that app_api can reach has a column that says which tenant owns the row: user_id, or another of
--- audit.tenants. A table that belongs to no tenant, such as a list of countries, is an accepted finding: db/audit/schema/accepted.sql.
+-- audit.tenants. A table that belongs to no tenant, such as a list of countries, is an accepted finding:
+-- db/audit/schema/accepted.sql.
 select
     'tenant_column_missing' as name,
     case when reachable then 'error' else 'warning' end as level,

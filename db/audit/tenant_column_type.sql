@@ -4,7 +4,7 @@
 select
     'tenant_column_type' as name,
     case when y.oid is null then 'warning' else 'error' end as level,
-    audit.name(t."table") || '.' || t.tenant_column as object,
+    audit.name(t."table") || '.' || quote_ident(t.tenant_column) as object,
     case
         when y.oid is not null
             then format('Ids that are different strings can be equal as %s.', format_type(y.oid, null))
@@ -13,7 +13,7 @@ select
     audit.advice(format('See which ids collide, drop the policies, then: alter table %s alter column %I type '
         '%s%s;', audit.name(t."table"), t.tenant_column, kind.type,
         case when kind.type = 'text'::regtype then ' collate "C"' end)) as remediation,
-    'tenant_column_type:' || audit.name(t."table") || '.' || t.tenant_column as key
+    'tenant_column_type:' || audit.name(t."table") || '.' || quote_ident(t.tenant_column) as key
 from audit.tables as t
 join audit.contexts as kind on kind."column" = t.tenant_column
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column

@@ -3,15 +3,16 @@
 select
     'tenant_column_without_default' as name,
     'warning' as level,
-    audit.name(t."table") || '.' || t.tenant_column as object,
+    audit.name(t."table") || '.' || quote_ident(t.tenant_column) as object,
     coalesce(case when a.attgenerated = '' then 'The default is ' else 'It is generated as ' end
-        || audit.expression(d.adbin, t."table"), 'There is no default') || format('; it should be %s.', t.tenant_default) as detail,
+        || audit.expression(d.adbin, t."table"), 'There is no default')
+        || format('; it should be %s.', t.tenant_default) as detail,
     audit.remedy(format('alter table %s %salter column %I set default %s;', audit.name(t."table"),
         case
             when a.attidentity <> '' then format('alter column %I drop identity, ', t.tenant_column)
             when a.attgenerated <> '' then format('alter column %I drop expression, ', t.tenant_column)
         end, t.tenant_column, t.tenant_default), audit.is_ours(t."table")) as remediation,
-    'tenant_column_without_default:' || audit.name(t."table") || '.' || t.tenant_column as key
+    'tenant_column_without_default:' || audit.name(t."table") || '.' || quote_ident(t.tenant_column) as key
 from audit.tables as t
 join audit.contexts as kind on kind."column" = t.tenant_column
 join pg_attribute as a on a.attrelid = t."table" and a.attname = t.tenant_column

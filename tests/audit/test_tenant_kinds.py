@@ -57,6 +57,9 @@ TWINS: Twins = {
     "policy_always_true": [
         Bad(policy("true"), "scratch.regional.own", ERROR),
         Bad(reading("app.current_team_id('viewer') is not null"), "scratch.shared.reading", ERROR),
+        # The remediation casts where it must.
+        Bad(regional("bigint") + policy("true"), "scratch.regional.own", ERROR),
+        Bad(regional("text") + policy("true"), "scratch.regional.own", ERROR),
         Good(policy("false", "with check")),
     ],
     "policy_missing": [
@@ -97,6 +100,11 @@ TWINS: Twins = {
             "scratch.regional.by_body", also="key_without_tenant"),
         Bad("""alter table scratch.notes add region integer, add note uuid,
             add constraint by_body foreign key (region, note) references scratch.regional""",
+            "scratch.notes.by_body", advice=True),
+        # Two tenants of different kinds are never the same.
+        Bad(f"""drop table scratch.notes; {tenant_table("scratch.notes", "uuid", "app.current_user_id()::uuid")}
+            alter table scratch.notes add thing uuid,
+                add constraint by_body foreign key (user_id, thing) references scratch.shared""",
             "scratch.notes.by_body", advice=True),
         Good(f"""{AREAS} alter table scratch.regional add area uuid,
             add foreign key (region_id, area) references scratch.areas"""),
@@ -195,6 +203,19 @@ def test_tables_of_other_tenants_are_clean(scratch: psycopg.Connection) -> None:
         "app.current_team_id('viewer')",
         "team_id = app.current_team_id('owner')",
     ]
+
+
+def test_the_keys_of_each_table_lead_with_its_own_tenant(scratch: psycopg.Connection) -> None:
+    query = """select keys_lead_with_tenant from audit.tables
+        where "table" = any (array['scratch.regional', 'scratch.shared']::regclass[]) order by tenant_column"""
+    assert scratch.execute(query).fetchall() == [(True,), (True,)]
+    run(
+        scratch,
+        f"""{AREAS} alter table scratch.areas add unique (id);
+        alter table scratch.regional add area uuid references scratch.areas (id);
+        create index on scratch.shared (user_id, body)""",
+    )
+    assert scratch.execute(query).fetchall() == [(False,), (False,)]
 
 
 def test_the_rules_say_whose_rows_they_are(scratch: psycopg.Connection) -> None:

@@ -1,8 +1,9 @@
 -- Every USING and WITH CHECK of the tables in audit.tables, and what its parse tree shows.
 --
 -- compares_tenant: the expression is "tenant column = its function", as audit.tenants has them, alone or with AND. An
--- argument of the function is a constant. One side may be cast to the type of the other (varchar, uuid). A comparison in which different strings can be equal does not count, because
--- two users would share their rows: a function around a side, two casts, char(n), a nondeterministic collation.
+-- argument of the function is a constant. One side may be cast to the type of the other (varchar, uuid). A comparison in
+-- which different strings can be equal does not count, because two tenants would share their rows: a function around a
+-- side, two casts, char(n), a nondeterministic collation.
 create or replace view audit.clauses as
 select
     t."table",
@@ -67,7 +68,8 @@ comment on column audit.clauses.applies_to_api is
 comment on column audit.clauses.implied is
     'Whether it stands for a missing WITH CHECK, where PostgreSQL applies USING to new rows.';
 comment on column audit.clauses.tree is 'The expression as JSON; see audit.parse_tree().';
-comment on column audit.clauses.compares_tenant is 'Whether it passes no rows but those of the tenant that the session acts for.';
+comment on column audit.clauses.compares_tenant is
+    'Whether it passes no rows but those of the tenant that the session acts for.';
 comment on column audit.clauses.is_only_condition is
     'Whether it has no other condition, so that the comparison of the tenant column can replace it as a whole.';
 comment on column audit.clauses.reads_row is

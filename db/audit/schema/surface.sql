@@ -9,7 +9,8 @@ left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
 where (d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass and (d.refobjid >= 16384 or d.objid < 16384)
         or d.deptype = 'i' and d.refclassid = 'pg_type'::regclass and p.prosrc ~ '^(multi)?range_constructor'
         or d.deptype = 'i' and d.classid = 'pg_cast'::regclass)
-    and not coalesce(p.prosecdef or p.prosrc ~* (select string_agg(replace(setting, '.', '[.]'), '|') from audit.tenants), false)
+    and not coalesce(p.prosecdef
+        or p.prosrc ~* (select string_agg(replace(setting, '.', '[.]'), '|') from audit.tenants), false)
     and not exists (select from unnest(p.proconfig) as setting where setting not like 'search\_path=%')
     and coalesce(p.proowner, c.relowner, 10) not in (
         select oid from pg_roles where rolname in ('app_owner', 'app_migrator')

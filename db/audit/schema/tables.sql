@@ -72,7 +72,8 @@ where t.relkind in ('r', 'p')
 comment on view audit.tables is
     'Every table that app_api can reach, or could after a grant: whether row-level security is enabled and forced, the
 tenant column, whether all keys and indexes start with it, and the policies for each command.';
-comment on column audit.tables.tenant_column is 'To whom its rows belong, see audit.tenants; null if the table has no such column.';
+comment on column audit.tables.tenant_column is
+    'To whom its rows belong, see audit.tenants; null if the table has no such column.';
 comment on column audit.tables.keys_lead_with_tenant is
     'Whether each index, unique key and foreign key starts with the tenant column.';
 comment on column audit.tables.child_of is 'The parent of a partition or of an inheritance child; null for all others.';
