@@ -14,7 +14,7 @@ select
     c.signature as object,
     case
         when p.oid is null then 'The function does not exist.'
-        when p.prorettype <> c.type then format('The function does not return %s.', c.type)
+        when p.prorettype <> c.type then format('The function does not return %s.', c.type_name)
         when b.differs then 'The body is not the one that the migrations created.'
         when p.provolatile <> 's' then 'The function is not STABLE.'
         when b.sets_tenant then 'The function sets the tenant.'
@@ -28,18 +28,18 @@ select
                 'alter function %1$s owner to app_owner; '
                 'revoke execute on function %1$s from public; '
                 'grant execute on function %1$s to app_api;',
-                c.signature, c.type, c.setting, '::' || nullif(c.type::text, 'text'))
+                c.signature, c.type_name, c.setting, '::' || nullif(c.type_name, 'text'))
     end as remediation,
     'context_function:' || c.signature as key
-from audit.contexts as c
+from (select distinct on (signature) * from audit.contexts order by signature, place) as c
 left join pg_proc as p on p.oid = c.function
 cross join lateral (
     select
         not c.has_argument and p.oid is not null and audit.body(p.oid) is distinct from format(
-            case when c.type = 'text'::regtype then 'RETURN %s' else 'RETURN (%s)::%s' end,
-            format('NULLIF(current_setting(%L::text, true), ''''::text)', c.setting), c.type) as differs,
+            case c.type_name when 'text' then 'RETURN %s' else 'RETURN (%s)::%s' end,
+            format('NULLIF(current_setting(%L::text, true), ''''::text)', c.setting), c.type_name) as differs,
         exists (
-            select from unnest(p.proconfig) as s, audit.tenants as t where starts_with(lower(s), t.setting || '=')
+            select from unnest(p.proconfig) as s, audit.contexts as t where starts_with(lower(s), t.setting || '=')
         ) as sets_tenant
 ) as b
 where p.oid is null or b.differs or b.sets_tenant or p.provolatile <> 's' or p.prorettype <> c.type

@@ -24,7 +24,7 @@ cross join lateral (
         ) as may_be_called
 ) as f
 cross join (
-    select string_agg(setting, ', ') as names,
+    select string_agg(distinct setting, ', ') as names,
         string_agg('"?' || replace(setting, '.', '"?\."?'), '|') as pattern
     from audit.tenants
 ) as s

@@ -2,7 +2,7 @@
 -- another role, or with a search_path in which others may create what it then uses.
 select
     'function_setting' as name,
-    case when parameter in (select setting from audit.tenants) and f.runs then 'error' else 'warning' end as level,
+    case when parameter in (select setting from audit.contexts) and f.runs then 'error' else 'warning' end as level,
     format('%s: %s', audit.routine(p.oid), parameter) as object,
     format('It runs with %s.', setting) as detail,
     audit.remedy(format('alter routine %s reset %s;', audit.routine(p.oid), (
@@ -24,6 +24,6 @@ where p.proconfig is not null and setting <> 'search_path=""' and p.pronamespace
     -- context_function reports any setting of these.
     and not exists (select from audit.contexts as c where c.function = p.oid and not c.has_argument)
     and (parameter in ('audit.explaining', 'role', 'row_security', 'session_authorization', 'session_replication_role')
-        or parameter in (select setting from audit.tenants)
+        or parameter in (select setting from audit.contexts)
         or parameter = 'search_path' and not p.prosecdef and f.runs
             and audit.open_schemas(setting, p.proowner) is not null);

@@ -67,7 +67,7 @@ async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
     async with connection.transaction():
         await connection.execute("set local role app_api")  # the role that it starts with may read no view of the audit
         callers = await connection.fetch(_CALLERS)
-    return role, row_security, ", ".join(caller for (caller,) in callers if caller)
+    return role, row_security, ", ".join(dict.fromkeys(caller for (caller,) in callers if caller))
 
 
 async def _proof(transaction: Transaction, start: tuple[str, str, str]) -> Proof:

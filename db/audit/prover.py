@@ -25,7 +25,7 @@ where pg_has_role('app_api', role,
     case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
 order by role::text <> 'app_api', role::text
 """
-_KINDS = 'select "column", setting from audit.tenants'
+_KINDS = 'select "column", setting from audit.contexts'
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
 

@@ -13,7 +13,7 @@ select
                 where own.setrole = to_regrole(login) and path like 'search\_path=%'
             )
         ) then 'info'
-        when (parameter in ('role', 'session_authorization') or parameter in (select setting from audit.tenants))
+        when (parameter in ('role', 'session_authorization') or parameter in (select setting from audit.contexts))
             and s.setrole in (0, to_regrole('app_api')) then 'error'
         else 'warning'
     end as level,
@@ -42,7 +42,7 @@ cross join lateral (
 ) as targets
 where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
     and (parameter in ('audit.explaining', 'role', 'row_security', 'session_authorization', 'session_replication_role')
-        or parameter in (select setting from audit.tenants)
+        or parameter in (select setting from audit.contexts)
         or (s.setrole = 0 or s.setrole in (select role from audit.api_roles)
                 or s.setrole in (to_regrole('app_owner'), to_regrole('app_migrator'), to_regrole('app_auditor')))
             and (parameter in ('session_preload_libraries', 'local_preload_libraries', 'dynamic_library_path',

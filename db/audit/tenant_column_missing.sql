@@ -13,7 +13,7 @@ from audit.tables
 cross join (
     select
         string_agg("column", ' or ' order by place) as columns,
-        min(format('%I %s not null default %s', "column", type, call)) filter (where place = 1) as first
+        min(format('%I %s not null default %s', "column", type_name, call)) filter (where place = 1) as first
     from audit.contexts
 ) as kinds
 where tenant_column is null and (child_of is null or reachable);

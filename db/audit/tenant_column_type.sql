@@ -11,8 +11,8 @@ select
         else format('Ids that are different strings can be equal in %s: its collation is not deterministic.', uses.list)
     end as detail,
     audit.advice(format('See which ids collide, drop the policies, then: alter table %s alter column %I type '
-        '%s%s;', audit.name(t."table"), t.tenant_column, kind.type,
-        case when kind.type = 'text'::regtype then ' collate "C"' end)) as remediation,
+        '%s%s;', audit.name(t."table"), t.tenant_column, kind.type_name,
+        case kind.type_name when 'text' then ' collate "C"' end)) as remediation,
     'tenant_column_type:' || audit.name(t."table") || '.' || quote_ident(t.tenant_column) as key
 from audit.tables as t
 join audit.contexts as kind on kind."column" = t.tenant_column

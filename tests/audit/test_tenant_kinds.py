@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.support.database import Url
-from tests.support.designs import proof_of
+from tests.support.designs import example, proof_of
 from tests.support.kinds import KINDS, current_region, current_team
 from tests.support.twins import ERROR, Bad, Good, Twins, findings, parametrized, run, tenant_table
 
@@ -57,6 +57,7 @@ TWINS: Twins = {
     "policy_always_true": [
         Bad(policy("true"), "scratch.regional.own", ERROR),
         Bad(reading("app.current_team_id('viewer') is not null"), "scratch.shared.reading", ERROR),
+        Bad("alter policy own on scratch.zoned using (true)", "scratch.zoned.own", ERROR),
         # The remediation casts where it must.
         Bad(regional("bigint") + policy("true"), "scratch.regional.own", ERROR),
         Bad(regional("text") + policy("true"), "scratch.regional.own", ERROR),
@@ -86,6 +87,7 @@ TWINS: Twins = {
         Bad("alter table scratch.shared add constraint by_body unique (user_id, body)", "scratch.by_body"),
         Bad("create unique index by_body on scratch.regional (lower(body))", "scratch.by_body"),
         Bad("alter table scratch.regional add constraint by_body exclude (body with =)", "scratch.by_body"),
+        Bad('alter table scratch.zoned add constraint by_body unique (body, "Time zone")', "scratch.by_body"),
         Good("alter table scratch.shared add unique (team_id, user_id)"),
     ],
     "index_without_tenant": [
@@ -130,6 +132,7 @@ TWINS: Twins = {
         Bad("alter table scratch.regional alter region_id drop default", "scratch.regional.region_id"),
         Bad("alter table scratch.regional alter region_id set default app.current_user_id()::integer",
             "scratch.regional.region_id"),
+        Bad('alter table scratch.zoned alter "Time zone" drop default', 'scratch.zoned."Time zone"'),
         Bad("alter table scratch.shared alter team_id set default gen_random_uuid()", "scratch.shared.team_id"),
         Bad("alter table scratch.shared alter team_id set default app.current_team_id(app.current_user_id())",
             "scratch.shared.team_id"),
@@ -142,6 +145,11 @@ TWINS: Twins = {
     ],
     "context_function": [
         Bad(current_region(options="immutable"), "app.current_region_id()", ERROR),
+        # Two columns are compared with it.
+        Bad("create or replace function app.current_user_id() returns text language sql volatile"
+            " return nullif(current_setting('app.user_id', true), '')", "app.current_user_id()"),
+        Bad("alter function app.current_zone() volatile", "app.current_zone()"),
+        Bad("alter function app.current_zone() set \"Request\".zone = 'west'", "app.current_zone()", ERROR),
         Bad(current_region("7"), "app.current_region_id()", ERROR),
         Bad(current_region("nullif(current_setting('app.user_id', true), '')::integer"),
             "app.current_region_id()", ERROR),
@@ -169,6 +177,7 @@ TWINS: Twins = {
     "setting_on_role": [
         Bad("alter role app_api set app.region_id = '1'", "app.region_id on role app_api", ERROR),
         Bad("alter role all set app.team_id = '1'", "app.team_id on role all", ERROR),
+        Bad("alter role app_api set \"Request\".zone = 'east'", "request.zone on role app_api", ERROR),
     ],
     "view_definer": [
         Bad("create table hidden.places (region_id integer); create view scratch.v as table hidden.places;"
@@ -220,9 +229,10 @@ def test_the_keys_of_each_table_lead_with_its_own_tenant(scratch: psycopg.Connec
 
 def test_the_rules_say_whose_rows_they_are(scratch: psycopg.Connection) -> None:
     query = """select rule from audit.policies where role = 'app_api'::regrole and command = 'delete'
-        and "table" = any (array['scratch.notes', 'scratch.regional', 'scratch.shared']::regclass[])"""
+        and "table" = any (array['scratch.notes', 'scratch.owned', 'scratch.regional', 'scratch.shared']::regclass[])"""
     assert [rule for (rule,) in scratch.execute(query)] == [
         "app_api may delete the caller's own rows: (user_id = app.current_user_id())",
+        "app_api may delete the caller's own rows: (owner_id = app.current_user_id())",
         "app_api may delete rows of the current region: (region_id = app.current_region_id())",
         "app_api may delete rows of the current team: (team_id = app.current_team_id('owner'::text))",
     ]
@@ -260,7 +270,8 @@ def test_a_row_of_a_team_is_explained_as_if_the_user_acted_for_the_team(scratch:
 
 # ---- --prove -----------------------------------------------------------------------------------------
 
-REAL = """
+DESIGN = f"""
+    {KINDS} {example("scratch.zoned", '{"Time zone": ["east", "north", "south"]}')}
     insert into scratch.regional (region_id, body) select n, 'real' from generate_series(1, 9) as n;
     insert into scratch.shared (team_id, user_id, body) select gen_random_uuid(), 'alice', 'real'
         from generate_series(1, 9);
@@ -293,19 +304,21 @@ HOLES = {
 
 
 def test_the_proof_tries_every_kind_of_tenant_and_is_silent(url: Url) -> None:
-    proof = proof_of(url, KINDS + REAL)
+    proof = proof_of(url, DESIGN)
     assert proof.findings == []
     made = {(each.table, each.attempt) for each in proof.attempts}
-    for table, column in (("scratch.regional", "region_id"), ("scratch.shared", "team_id")):
+    kinds = (("scratch.regional", "region_id"), ("scratch.shared", "team_id"), ("scratch.zoned", "Time zone"))
+    for table, column in kinds:
         attempts = ("delete another tenant's row", "insert a row for another tenant", f"update without a {column}")
         assert {(table, attempt) for attempt in attempts} <= made
-    assert ("scratch.notes", "read without a user_id") not in made
+    assert ("scratch.owned", "delete another tenant's row") in made
+    assert not {("scratch.notes", "read without a user_id"), ("scratch.owned", "read without a owner_id")} & made
 
 
 @pytest.mark.parametrize("name", HOLES)
 def test_a_hole_between_tenants_of_another_kind_is_found(name: str, url: Url) -> None:
     change, table, expected = HOLES[name]
-    proof = proof_of(url, f"{KINDS} {REAL} {change}")
+    proof = proof_of(url, f"{DESIGN} {change}")
     reads = {each.attempt for each in proof.attempts if each.blocked is False and each.attempt.startswith("read")}
     assert reads == expected
     assert {finding.object for finding in proof.findings} == {table}

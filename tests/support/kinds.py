@@ -4,6 +4,8 @@ from tests.support.database import ROOT
 from tests.support.twins import tenant_table
 
 REGION = "('region_id', 'integer', 'app.current_region_id()', null, null, 'app.region_id')"
+OWNER = "('owner_id', 'text', 'app.current_user_id()', null, null, 'app.user_id')"
+ZONE = "('Time zone', 'app.\"Zone\"', 'app.current_zone()', null, null, 'Request.Zone')"
 TEAM = "('team_id', 'uuid', 'app.current_team_id(text)', 'viewer', 'owner', 'app.team_id')"
 
 
@@ -50,9 +52,13 @@ SHARED = """
 """
 REGIONAL = tenant_table("scratch.regional", "integer", "app.current_region_id()", column="region_id")
 _RELEASED, *_ = (ROOT / "db/audit/schema/tenants.sql").read_text().split("\n\ncomment on")
-LINES = f"{_RELEASED.removesuffix(';')},\n    {REGION},\n    {TEAM};"
+LINES = f"{_RELEASED.removesuffix(';')},\n    {REGION},\n    {OWNER},\n    {ZONE},\n    {TEAM};"
 KINDS = f"""
+    create type app."Zone" as enum ('east', 'north', 'south', 'west');
     {LINES} {current_region()} {current_team()}
-    {functions_of_app_owner("app.current_region_id()", "app.current_team_id(text)")}
-    {REGIONAL} {SHARED}
+    create function app.current_zone() returns app."Zone" language sql stable parallel safe
+        return nullif(current_setting('request.zone', true), '')::app."Zone";
+    {functions_of_app_owner("app.current_region_id()", "app.current_team_id(text)", "app.current_zone()")}
+    {REGIONAL} {SHARED} {tenant_table("scratch.owned", column="owner_id")}
+    {tenant_table("scratch.zoned", 'app."Zone"', "app.current_zone()", column='"Time zone"')}
 """

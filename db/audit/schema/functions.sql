@@ -74,6 +74,10 @@ language sql stable strict parallel safe set search_path = '' as $$ select routi
 create or replace function audit.expression(tree pg_node_tree, relation regclass) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select pg_get_expr(tree, relation) $$;
 
+create or replace function audit.type(type oid) returns text
+language sql stable strict parallel safe set search_path = '' as $$ select format_type(type, null) $$;
+
+comment on function audit.type(oid) is 'The name of a type, with its schema unless it is PostgreSQL''s own.';
 comment on function audit.name(oid) is 'The name of a relation, with its schema.';
 comment on function audit.routine(oid) is 'The name of a function or procedure, with its schema and argument types.';
 comment on function audit.expression(pg_node_tree, regclass) is 'An expression of a relation as SQL, names with schema.';

@@ -41,7 +41,8 @@ with roles as (
             -- The caller is a user. Of any other tenant there can be several, and a session acts for one of them.
             case
                 when bool_and(compares_tenant) filter (where permissive) is not true then 'rows'
-                when g.tenant_column = 'user_id' then 'the caller''s own rows'
+                when g.tenant_column in (select "column" from audit.contexts where setting = 'app.user_id')
+                    then 'the caller''s own rows'
                 else format('rows of the current %s', regexp_replace(g.tenant_column, '_id$', ''))
             end as whose,
             case when not bool_and(permissive) and count(distinct policy) filter (where permissive) > 1 then '(%s)'

@@ -28,12 +28,13 @@ select
     t."column",
     t.place,
     t.type,
+    audit.type(t.type) as type_name,
     t.function as signature,
     p.oid as function,
     format('%s(%s)', n.name, quote_literal(t.least)) as call,
     format('%s(%s)', n.name, quote_literal(t.strictest)) as strictest_call,
     t.least is not null as has_argument,
-    t.setting
+    lower(t.setting) as setting
 from (select *, row_number() over () as place from audit.tenants) as t
 cross join split_part(t.function, '(', 1) as n (name)
 left join pg_proc as p on p.proname = split_part(n.name, '.', 2) and p.pronargs = (t.least is not null)::int
