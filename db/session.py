@@ -61,15 +61,20 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
 
 
 def caller_statement(user_id: str) -> str:
-    """Return the SQL that makes `user_id` the caller until the transaction ends; an empty string is nobody.
+    """Return the SQL that makes `user_id` the caller until the transaction ends; an empty string is nobody."""
+    return setting_statement("app.user_id", user_id)
 
-    `set local` takes no parameters, so the id is an escaped literal: in E'' a quote is doubled and a backslash
+
+def setting_statement(setting: str, value: str) -> str:
+    """Return the SQL that gives a setting a value until the transaction ends.
+
+    `set local` takes no parameters, so the value is an escaped literal: in E'' a quote is doubled and a backslash
     is doubled, whatever standard_conforming_strings says
     (https://www.postgresql.org/docs/18/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE).
     `set_config()` would take a parameter, but only the statement reaches the workers of a Citus cluster.
     """
-    literal = user_id.replace("\\", "\\\\").replace("'", "''")
-    return f"set local app.user_id = E'{literal}'"
+    literal = value.replace("\\", "\\\\").replace("'", "''")
+    return f"set local {setting} = E'{literal}'"
 
 
 class Transaction:

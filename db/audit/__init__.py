@@ -18,6 +18,7 @@ _HERE = Path(__file__).parent
 _BEFORE_FINDINGS = (
     "removal",
     "functions",
+    "tenants",
     "roles",
     "tables",
     "clauses",
@@ -38,11 +39,13 @@ CHECKS = {file.stem: file.read_text() for file in sorted(_HERE.glob("*.sql"))}
 _SHARED = (
     "api_roles",
     "clauses",
+    "contexts",
     "definer_functions",
     "grants",
     "relation_grants",
     "surface",
     "tables",
+    "tenant_columns",
     "view_reads",
 )
 _FINDINGS = """

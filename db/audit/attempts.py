@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.rows import Column, Rows, Table, literal
+from db.audit.rows import USER, Column, Row, Rows, Table, literal
 
 NO_CALLER = ""
+NO_TENANT = None
+"""A user who acts for no tenant, where a tenant is not a user."""
 
 # How an attempt is blocked: by a missing grant or a policy, for lack of a tenant, by a foreign key without a target.
 _REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
@@ -34,7 +36,7 @@ class Try(NamedTuple):
     """One statement to try, and as whom."""
 
     attempt: str
-    caller: str
+    caller: str | None
     statement: str
     values: Mapping[str, str | None] = MappingProxyType({})
     first: str = ""
@@ -45,14 +47,15 @@ class Try(NamedTuple):
 
 def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
     """Yield what `me` tries on the row of `other`."""
-    name, mine, others = table.name, f"user_id = {literal(me)}", f"user_id = {literal(other)}"
-    column = (table.names("can_update") or ["user_id"])[0]
+    name, tenant = table.name, str(table.tenant_column)
+    mine, others = f"{tenant} = {literal(me)}", f"{tenant} = {literal(other)}"
+    column = (table.names("can_update") or [tenant])[0]
     merge = f"merge into {name} using (select) as s on {others} when matched then delete"
     yield Try("read another tenant's row", me, f"select from {name} where {others}")
     yield Try("read all rows but one's own", me, f"select from {name} where ({mine}) is not true limit 1")
     yield Try("lock another tenant's row", me, f"select from {name} where {others} for update")
     yield Try("update another tenant's row", me, f"update {name} set {column} = {column} where {others}")
-    yield Try("move a row to another tenant", me, f"update {name} set user_id = {literal(other)} where {mine}")
+    yield Try("move a row to another tenant", me, f"update {name} set {tenant} = {literal(other)} where {mine}")
     yield Try("delete another tenant's row", me, f"delete from {name} where {others}")
     yield Try("merge into another tenant's row", me, merge)
 
@@ -60,10 +63,10 @@ def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
 def with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try]:
     """Yield what `me`, and a session without a caller, try to insert."""
     row = table.sample(rows, me)
-    planted = {**row, "user_id": other}
+    planted: Row = {**row, str(table.tenant_column): other}
     yield Try("insert without a caller", NO_CALLER, table.insert(row), row)
     yield Try("insert a row for another tenant", me, table.insert(planted), planted)
-    removal = f"delete from {table.name} where user_id = {literal(me)}"
+    removal = f"delete from {table.name} where {table.tenant_column} = {literal(me)}"
     for key in table.foreign_keys:
         if reaching := table.reaching(rows, key, me, other):
             attempt = f"reference another tenant's row in {key['table']}"
@@ -73,9 +76,12 @@ def with_new_rows(table: Table, rows: Rows, me: str, other: str) -> Iterator[Try
 def on_any_row(table: Table, constant: Column | None, tenant: str) -> Iterator[Try]:
     """Yield what `tenant`, who has no row, and a session without a caller try on all rows.
 
-    `constant` is a column to update and its value.
+    Where a tenant is not a user, so does a user who acts for none. `constant` is a column to update and its value.
     """
-    for caller, without in ((tenant, "without a condition"), (NO_CALLER, "without a caller")):
+    callers: list[tuple[str | None, str]] = [(tenant, "without a condition"), (NO_CALLER, "without a caller")]
+    if table.setting not in (None, USER):
+        callers.append((NO_TENANT, f"without a {table.tenant_key}"))
+    for caller, without in callers:
         if not table.is_shared:
             yield Try(f"read {without}", caller, f"select from {table.name} limit 1")
             yield Try(f"lock {without}", caller, f"select from {table.name} limit 1 for update")
@@ -83,7 +89,7 @@ def on_any_row(table: Table, constant: Column | None, tenant: str) -> Iterator[T
     yield Try("truncate", tenant, f"truncate {table.name}")
 
 
-def _writes(table: Table, constant: Column | None, caller: str, without: str) -> Iterator[Try]:
+def _writes(table: Table, constant: Column | None, caller: str | None, without: str) -> Iterator[Try]:
     """Yield writes that read no column, as the policies for SELECT would then hide what is wrong with the others.
 
     Each changes one row at most. The counters of the rows that a transaction has changed, which a rollback to a

@@ -10,7 +10,9 @@ from db.audit.rows import Column, Table
 from db.audit.samples import guesses
 
 TABLES = r"""
-select audit.name(t."table") as name, t.tenant_column is not null as has_tenant, audit.name(t.child_of) as child_of,
+select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_column,
+    (select setting from audit.contexts where "column" = t.tenant_column) as setting,
+    audit.name(t.child_of) as child_of,
     exists (select from audit.accepted where key = 'tenant_column_missing:' || audit.name(t."table")) as is_shared,
     has_table_privilege($1::text::oid, t."table", 'select, insert, update, delete, truncate')
         or has_any_column_privilege($1::text::oid, t."table", 'select, insert, update') as reachable,

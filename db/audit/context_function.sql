@@ -1,33 +1,46 @@
--- Every policy calls this function to learn who the caller is. If it were IMMUTABLE, its result for one caller would
--- be folded into a cached plan and serve the next; with another body or with a SET clause it could return somebody
--- else. Whatever prevents it from being inlined makes every query slow.
+-- Every policy calls a function of audit.tenants to learn for whom a session acts. If it were IMMUTABLE, its result for
+-- one caller would be folded into a cached plan and serve the next; with another body or with a SET clause it could
+-- return somebody else. Whatever prevents it from being inlined makes every query slow.
+--
+-- One without an argument only reads its setting, so its body is known. One with an argument decides who may act for
+-- the tenant, which differs in each product: its body is compared with the release's (changed), and it may need rights
+-- of its owner and a search_path.
 select
     'context_function' as name,
     case
-        when p.provolatile = 'i' or b.differs
-            or exists (select from unnest(p.proconfig) as s where lower(s) like 'app.user\_id=%') then 'error'
+        when p.provolatile = 'i' or b.differs or b.sets_tenant then 'error'
         else 'warning'
     end as level,
-    'app.current_user_id()' as object,
+    c.signature as object,
     case
         when p.oid is null then 'The function does not exist.'
-        when p.prorettype <> 'text'::regtype then 'The function does not return text.'
+        when p.prorettype <> c.type then format('The function does not return %s.', c.type_name)
         when b.differs then 'The body is not the one that the migrations created.'
         when p.provolatile <> 's' then 'The function is not STABLE.'
+        when b.sets_tenant then 'The function sets the tenant.'
         else 'The function cannot be inlined.'
     end as detail,
-    case when p.prorettype <> 'text'::regtype then 'drop function app.current_user_id(); ' else '' end
-        || 'create or replace function app.current_user_id() returns text language sql stable parallel safe '
-        'return nullif(pg_catalog.current_setting(''app.user_id'', true), ''''); '
-        'alter function app.current_user_id() owner to app_owner; '
-        'revoke execute on function app.current_user_id() from public; '
-        'grant execute on function app.current_user_id() to app_api;' as remediation,
-    'context_function:app.current_user_id()' as key
-from audit.context_function() as context
-left join pg_proc as p on p.oid = context
+    case
+        when c.has_argument then audit.advice(format('Make %s again as it is in db/schema.sql.', c.signature))
+        else case when p.prorettype <> c.type then format('drop function %s; ', c.signature) else '' end
+            || format('create or replace function %s returns %s language sql stable parallel safe '
+                'return nullif(pg_catalog.current_setting(%L, true), '''')%s; '
+                'alter function %1$s owner to app_owner; '
+                'revoke execute on function %1$s from public; '
+                'grant execute on function %1$s to app_api;',
+                c.signature, c.type_name, c.setting, '::' || nullif(c.type_name, 'text'))
+    end as remediation,
+    'context_function:' || c.signature as key
+from (select distinct on (signature) * from audit.contexts order by signature, place) as c
+left join pg_proc as p on p.oid = c.function
 cross join lateral (
-    select audit.body(p.oid) is distinct from
-            'RETURN NULLIF(current_setting(''app.user_id''::text, true), ''''::text)' and p.oid is not null as differs
+    select
+        not c.has_argument and p.oid is not null and audit.body(p.oid) is distinct from format(
+            case c.type_name when 'text' then 'RETURN %s' else 'RETURN (%s)::%s' end,
+            format('NULLIF(current_setting(%L::text, true), ''''::text)', c.setting), c.type_name) as differs,
+        exists (
+            select from unnest(p.proconfig) as s, audit.contexts as t where starts_with(lower(s), t.setting || '=')
+        ) as sets_tenant
 ) as b
-where p.oid is null or b.differs or p.provolatile <> 's' or p.prosecdef or p.proconfig is not null or p.proisstrict
-    or p.prorettype <> 'text'::regtype;
+where p.oid is null or b.differs or b.sets_tenant or p.provolatile <> 's' or p.prorettype <> c.type
+    or not c.has_argument and (p.prosecdef or p.proconfig is not null or p.proisstrict);

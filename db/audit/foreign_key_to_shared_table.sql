@@ -15,5 +15,5 @@ from audit.tables as t
 join pg_constraint as f on f.conrelid = t."table" and f.contype = 'f' and f.conparentid = 0
 join audit.relation_grants as g on g.relation = f.confrelid and g.reaches_api and g.privilege in ('delete', 'update')
 where t.tenant_column is not null
-    and not exists (select from pg_attribute where attrelid = f.confrelid and attname = 'user_id' and not attisdropped)
+    and not exists (select from audit.tenant_columns where relation = f.confrelid)
 group by f.oid, f.conrelid, f.conname, f.confrelid, f.confdeltype, f.confupdtype;

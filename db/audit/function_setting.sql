@@ -1,8 +1,8 @@
--- A function with a SET clause runs with those settings whoever calls it: as the caller that app.user_id names, as
+-- A function with a SET clause runs with those settings whoever calls it: as the tenant that app.user_id names, as
 -- another role, or with a search_path in which others may create what it then uses.
 select
     'function_setting' as name,
-    case when parameter = 'app.user_id' and f.runs then 'error' else 'warning' end as level,
+    case when parameter in (select setting from audit.contexts) and f.runs then 'error' else 'warning' end as level,
     format('%s: %s', audit.routine(p.oid), parameter) as object,
     format('It runs with %s.', setting) as detail,
     audit.remedy(format('alter routine %s reset %s;', audit.routine(p.oid), (
@@ -20,8 +20,10 @@ cross join lateral (
         as runs
 ) as f
 where p.proconfig is not null and setting <> 'search_path=""' and p.pronamespace::regnamespace::text !~ '^pg_temp'
-    and not audit.in_extension('pg_proc', p.oid) and p.oid is distinct from audit.context_function()
-    and (parameter in ('app.user_id', 'audit.explaining', 'role', 'row_security', 'session_authorization',
-            'session_replication_role')
+    and not audit.in_extension('pg_proc', p.oid)
+    -- context_function reports any setting of these.
+    and not exists (select from audit.contexts as c where c.function = p.oid and not c.has_argument)
+    and (parameter in ('audit.explaining', 'role', 'row_security', 'session_authorization', 'session_replication_role')
+        or parameter in (select setting from audit.contexts)
         or parameter = 'search_path' and not p.prosecdef and f.runs
             and audit.open_schemas(setting, p.proowner) is not null);

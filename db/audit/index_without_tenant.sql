@@ -5,7 +5,8 @@ select
     'index_without_tenant' as name,
     'warning' as level,
     audit.name(i.indexrelid) as object,
-    'The index does not start with user_id: a query for one tenant reads the entries of all of them.' as detail,
+    format('The index does not start with %s: a query for one tenant reads the entries of all of them.',
+        t.tenant_column) as detail,
     case
         when is_plain then audit.remedy(drop_old || create_new, audit.is_ours(t."table"))
         else audit.advice('Somebody may query it as it is. The new one first, and the old one once nothing uses it: '
@@ -25,9 +26,9 @@ cross join lateral (
 cross join lateral (
     select
         format('drop index %s; ', audit.name(i.indexrelid)) as drop_old,
-        format('create index %s on %s using %s (user_id, %s;',
+        format('create index %s on %s using %s (%I, %s;',
             case when is_plain then quote_ident(c.relname) else '' end, audit.name(i.indrelid),
-            replace(m.amname, 'hash', 'btree'), audit.index_columns(i.indexrelid)) as create_new
+            replace(m.amname, 'hash', 'btree'), t.tenant_column, audit.index_columns(i.indexrelid)) as create_new
     where first.attname is distinct from t.tenant_column
 ) as s
 where t.tenant_column is not null and (t.child_of is null or t.reachable);

@@ -4,17 +4,20 @@ select
     'key_without_tenant' as name,
     'warning' as level,
     audit.name(i.indexrelid) as object,
-    format('The %s does not start with user_id: a duplicate reveals that another tenant has the value.',
-        case k.contype when 'p' then 'primary key' when 'x' then 'exclusion constraint' else 'unique key' end)
-        as detail,
+    format('The %s does not start with %s: a duplicate reveals that another tenant has the value.',
+        case k.contype when 'p' then 'primary key' when 'x' then 'exclusion constraint' else 'unique key' end,
+        t.tenant_column) as detail,
     audit.remedy(case when m.amname = 'gist' then 'create extension if not exists btree_gist; ' else '' end || case
-        when k.oid is null then format('drop index %s; create unique index %I on %s using %I (user_id, %s;',
-            audit.name(i.indexrelid), c.relname, audit.name(i.indrelid), m.amname, audit.index_columns(i.indexrelid))
+        when k.oid is null then format('drop index %s; create unique index %I on %s using %I (%I, %s;',
+            audit.name(i.indexrelid), c.relname, audit.name(i.indrelid), m.amname, t.tenant_column,
+            audit.index_columns(i.indexrelid))
         else format('alter table %s drop constraint %I, add constraint %I %s;',
             audit.name(i.indrelid), k.conname, k.conname, case
-                when k.contype = 'x' then regexp_replace(audit.constraint_definition(k.oid), '\(', '(user_id WITH =, ')
+                when k.contype = 'x' then regexp_replace(audit.constraint_definition(k.oid), '\(',
+                    format('(%I WITH =, ', t.tenant_column))
                 else regexp_replace(
-                    regexp_replace(audit.constraint_definition(k.oid), ', user_id(?=[,)])', ''), '\(', '(user_id, ')
+                    regexp_replace(audit.constraint_definition(k.oid), format(', %I(?=[,)])', t.tenant_column), ''),
+                    '\(', format('(%I, ', t.tenant_column))
             end)
     end, audit.is_ours(t."table")) as remediation,
     'key_without_tenant:' || audit.name(i.indexrelid) as key

@@ -8,8 +8,9 @@ select
         else 'Its primary key is not valid: partitions are without one.' end as detail,
     case
         when invalid.key is null then audit.remedy(
-            format('alter table %s %sadd primary key (user_id, id);', audit.name(t."table"),
-                'add column id uuid not null default ' || case when id.attname is null then uuid.function end || ', '),
+            format('alter table %s %sadd primary key (%I, id);', audit.name(t."table"),
+                'add column id uuid not null default ' || case when id.attname is null then uuid.function end || ', ',
+                t.tenant_column),
             audit.is_ours(t."table"))
         else audit.advice(format('Attach the primary key of each partition: alter index %s attach partition …;',
             audit.name(invalid.key)))

@@ -16,9 +16,8 @@ from db.pool import Pool
 from db.session import Session
 
 # What a session has before anybody sets anything, a search_path for the names in here among them.
-_START = """
-select pg_catalog.current_setting('app.user_id', true), current_user, pg_catalog.current_setting('row_security')
-"""
+_START = "select current_user, pg_catalog.current_setting('row_security')"
+_CALLERS = "select pg_catalog.current_setting(setting, true) from audit.tenants"
 
 
 class Proof(NamedTuple):
@@ -41,8 +40,7 @@ async def prove(connection: asyncpg.Connection) -> Proof:
     await transaction.start()
     try:
         await connection.execute(f"{OWN_NAMES_ONLY}; set local role app_api")
-        [start] = await connection.fetch(_START)
-        return await _proof(connection, start)
+        return await _proof(connection, await _start(connection))
     finally:
         await transaction.rollback()
 
@@ -54,7 +52,7 @@ async def prove_as_api(url: str) -> Proof:
     """
     async with Pool(url, size=1, statement_cache_size=0, checkout_timeout=math.inf) as pool:
         connection = await pool.acquire("prove")
-        [start] = await connection.fetch(_START)
+        start = await _start(connection)
         pool.release(connection, clean=True)
         with suppress(_DoneError):
             async with Session(pool, str(uuid4()), read_only=False).transaction() as transaction:
@@ -63,9 +61,18 @@ async def prove_as_api(url: str) -> Proof:
         return proof
 
 
-async def _proof(transaction: Transaction, start: asyncpg.Record) -> Proof:
+async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
+    """Return the role with which a session starts, row_security, and the tenants that it acts for."""
+    [(role, row_security)] = await connection.fetch(_START)
+    async with connection.transaction():
+        await connection.execute("set local role app_api")  # the role that it starts with may read no view of the audit
+        callers = await connection.fetch(_CALLERS)
+    return role, row_security, ", ".join(dict.fromkeys(caller for (caller,) in callers if caller))
+
+
+async def _proof(transaction: Transaction, start: tuple[str, str, str]) -> Proof:
     prover = Prover(transaction)
-    caller, role, row_security = start
+    role, row_security, caller = start
     outcome = f"the caller is {caller}" if caller else "no caller is set"
     prover.record("session", "start with a caller", outcome, blocked=not caller)
     prover.record("session", "start as another role", f"the role is {role}", blocked=role == "app_api")

@@ -25,6 +25,7 @@ where pg_has_role('app_api', role,
     case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
 order by role::text <> 'app_api', role::text
 """
+_KINDS = 'select "column", setting from audit.contexts'
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
 
@@ -48,7 +49,8 @@ class Prover:
         [[self._counts]] = await self._transaction.fetch("select current_setting('track_counts')")
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles
-        self._seeds = Seeds(self._transaction, tables)
+        self._kinds = await self._transaction.fetch(_KINDS)
+        self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds])
         await self._insert_rows(tables, api)
         outcomes = {table.name: await self._attack(table, api) for table in tables}
         for table in tables:
@@ -70,11 +72,12 @@ class Prover:
     async def _insert_rows(self, tables: Sequence[Table], role: str) -> None:
         """Insert what can be inserted, and find what should have been possible."""
         for table in tables:
-            if not table.has_tenant:
+            if table.tenant_column is None:
                 await self._seeds.read(table, role)
                 if not table.is_shared:
                     accept = f"-- If all tenants may read it, accept tenant_column_missing:{table.name}."
-                    self._has_no_row(table, "it has no column user_id", accept)
+                    columns = " or ".join(column for column, _ in self._kinds)
+                    self._has_no_row(table, f"it has no column {columns}", accept)
         failures = await self._seeds.insert([table for table in tables if table.takes_rows], role)
         for table, error in failures.items():
             if key := self._seeds.collisions.get(table.name):
@@ -121,17 +124,17 @@ class Prover:
         if each.counters and table.leaves is None:
             return Outcome("not tried, as nothing bounds it on a foreign table", None)
         try:
-            async with acting(self._transaction, role, each.caller):
-                status = await self._run(each, role)
+            async with acting(self._transaction, role, self._seeds.context(table, each.caller)):
+                status = await self._run(table, each, role)
         except asyncpg.PostgresError as error:
             return failure(each, error)
         return Outcome(status, status.endswith(" 0"))
 
-    async def _run(self, each: Try, role: str) -> str:
+    async def _run(self, table: Table, each: Try, role: str) -> str:
         values = [*each.values.values()]
         if each.first:
             with suppress(asyncpg.PostgresError):
-                async with acting(self._transaction, role, each.caller, keep=True):
+                async with acting(self._transaction, role, self._seeds.context(table, each.caller), keep=True):
                     await self._transaction.execute(each.first)
         if each.counters:
             [[before]] = await self._transaction.fetch(f"select {each.counters}::text")

@@ -7,6 +7,9 @@ from typing import Any
 
 from db.audit.samples import ANOTHER_UUID, UUID
 
+USER = "app.user_id"
+"""The setting of those tenants who are users: each request has one."""
+
 Row = dict[str, str | None]
 ForeignKey = Mapping[str, Any]
 Rows = Mapping[tuple[str, str], Row]
@@ -34,7 +37,9 @@ class Table:
     """A table of audit.tables, as one role may use it."""
 
     name: str
-    has_tenant: bool
+    tenant_column: str | None
+    setting: str | None
+    """Holds the tenant that a session acts for, where there is a tenant column."""
     child_of: str | None
     is_shared: bool
     reachable: bool
@@ -51,7 +56,12 @@ class Table:
     @property
     def takes_rows(self) -> bool:
         """Whether tenants may insert rows."""
-        return self.has_tenant and self.can_insert and not self.child_of
+        return self.tenant_column is not None and self.can_insert and not self.child_of
+
+    @property
+    def tenant_key(self) -> str | None:
+        """The name of the tenant column, not quoted."""
+        return next((column.key for column in self.columns if column.name == self.tenant_column), None)
 
     @property
     def to_insert(self) -> list[Column]:
@@ -78,7 +88,7 @@ class Table:
         return row | {
             column.name: _as_text(self.example[column.key])
             for column in self.columns
-            if column.key in self.example and column.key != "user_id" and column.can_insert
+            if column.key in self.example and column.name != self.tenant_column and column.can_insert
         }
 
     def reaching(self, rows: Rows, key: ForeignKey, tenant: str, other: str) -> Row | None:
@@ -109,7 +119,7 @@ class Table:
         return {
             here: parent[there]
             for here, there in key["columns"].items()
-            if here != "user_id" and here in insertable and there in parent
+            if here != self.tenant_column and here in insertable and there in parent
         }
 
     def example_wanted(self, column: str | None, constraint: str | None) -> str:

@@ -8,10 +8,13 @@ from uuid import uuid4
 
 import asyncpg
 
-from db.audit.rows import Column, Row, Table
-from db.session import caller_statement
+from db.audit.attempts import NO_CALLER, NO_TENANT
+from db.audit.rows import USER, Column, Row, Table
+from db.session import setting_statement
 
 Failures = Mapping[Table, asyncpg.PostgresError]
+Context = Mapping[str, str]
+"""What a session sets: all settings of audit.tenants."""
 
 
 class Transaction(Protocol):
@@ -25,9 +28,10 @@ class Transaction(Protocol):
 
 
 @asynccontextmanager
-async def acting(transaction: Transaction, role: str, caller: str, *, keep: bool = False) -> AsyncIterator[None]:
-    """Run the block as `role` with this caller. What it did is rolled back, unless it succeeds and is to be kept."""
-    await transaction.execute(f"savepoint attempt; {caller_statement(caller)}; set local role {role}")
+async def acting(transaction: Transaction, role: str, context: Context, *, keep: bool = False) -> AsyncIterator[None]:
+    """Run the block as `role` in this context. What it did is rolled back, unless it succeeds and is to be kept."""
+    settings = "; ".join(setting_statement(setting, value) for setting, value in context.items())
+    await transaction.execute(f"savepoint attempt; {settings}; set local role {role}")
     end = "rollback to savepoint attempt; release savepoint attempt"
     try:
         yield
@@ -48,15 +52,27 @@ class Tenants(NamedTuple):
 class Seeds:
     """The tenants, and their rows."""
 
-    def __init__(self, transaction: Transaction, tables: Iterable[Table]) -> None:
-        """Make up the tenants; nothing is inserted yet."""
+    def __init__(self, transaction: Transaction, tables: Iterable[Table], settings: Iterable[str]) -> None:
+        """Make up the tenants; nothing is inserted yet. `settings` are those of audit.tenants."""
         self._transaction = transaction
+        self._nobody = dict.fromkeys([USER, *settings], NO_CALLER)
+        self._user = str(uuid4())
         self._forms = _tenants(tables)
         self.tenants: dict[str, Tenants] = {}
         """Whose rows are in a table."""
         self.rows: dict[tuple[str, str], Row] = {}
         self.collisions: dict[str, str] = {}
         """Keys that are unique across tenants, by table."""
+
+    def context(self, table: Table | None, tenant: str | None) -> Context:
+        """Return what a session sets that acts for `tenant` on a table: of all other settings none but the user.
+
+        Where a tenant is not a user, it is one user who acts for every tenant, so that belonging to both is not enough.
+        """
+        if tenant == NO_CALLER:
+            return self._nobody
+        setting = (table and table.setting) or USER
+        return self._nobody | {USER: self._user} | ({} if tenant is NO_TENANT else {setting: tenant})
 
     async def insert(self, tables: Iterable[Table], role: str) -> Failures:
         """Insert a row for each tenant into each table as `role`. Return the tables where that failed, and why.
@@ -77,7 +93,7 @@ class Seeds:
         """Take a row of a table without tenants as one that everybody's rows may reference."""
         readable, found = table.names("can_select"), []
         with suppress(asyncpg.PostgresError):
-            async with acting(self._transaction, role, self._forms[0].one):
+            async with acting(self._transaction, role, self.context(table, self._forms[0].one)):
                 found = await self._transaction.fetch(f"select {_texts(readable)} from {table.name} limit 1")
         for row in found:
             for tenant in {tenant for form in self._forms for tenant in form}:
@@ -88,7 +104,7 @@ class Seeds:
         while column.guesses:
             value = column.guesses.pop(0)
             with suppress(asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
-                async with acting(self._transaction, role, self._forms[0].one):
+                async with acting(self._transaction, role, self.context(None, self._forms[0].one)):
                     await self._transaction.fetch(f"select $1::text::{column.type} is null", value)
                 column.sample = value
                 return True
@@ -104,7 +120,7 @@ class Seeds:
         """Return tenants whose ids the policies of a table can compare with its column."""
         for form in self._forms:
             try:
-                async with acting(self._transaction, role, form.without_rows):
+                async with acting(self._transaction, role, self.context(table, form.without_rows)):
                     await self._transaction.execute(f"select from {table.name} limit 1")
             except asyncpg.DataError:
                 continue
@@ -119,7 +135,7 @@ class Seeds:
         for form in self._forms:
             rows: dict[tuple[str, str], Row] = {}
             try:
-                async with acting(self._transaction, role, form.one, keep=True):
+                async with acting(self._transaction, role, self.context(table, form.one), keep=True):
                     for tenant in (form.one, form.other):
                         rows[table.name, tenant] = await self._insert(table, role, tenant)
             except asyncpg.PostgresError as error:
@@ -141,7 +157,7 @@ class Seeds:
             row = table.sample(self.rows, tenant)
             statement = f"{table.insert(row)} returning {_texts(readable) or 'null'}"
             try:
-                async with acting(self._transaction, role, tenant, keep=True):
+                async with acting(self._transaction, role, self.context(table, tenant), keep=True):
                     [values] = await self._transaction.fetch(statement, *row.values())
             except asyncpg.CheckViolationError as error:
                 if not await self._guess_again(table, role, error.constraint_name or ""):
@@ -163,7 +179,7 @@ def _tenants(tables: Iterable[Table]) -> list[Tenants]:
     uuids = [uuid4() for _ in range(3)]
     bigints = random.sample(range(10**18, 9 * 10**18), 3)
     integers = random.sample(range(2 * 10**9, 2**31), 3)
-    given = [table.example["user_id"] for table in tables if "user_id" in table.example]
+    given = [table.example[table.tenant_key] for table in tables if table.tenant_key in table.example]
     return [Tenants(*map(str, form)) for form in (uuids, bigints, integers, *given)]
 
 

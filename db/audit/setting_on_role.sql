@@ -1,7 +1,7 @@
--- A session starts with the settings of its role and its database. app.user_id set there would make everybody the same
--- caller, and role would make the login somebody else; with row_security = off, policies raise errors. search_path
--- decides which of two functions or operators is meant (each transaction of the API sets its own),
--- standard_conforming_strings where a literal ends; libraries run code. Other settings (timeouts, time zone, the
+-- A session starts with the settings of its role and its database. app.user_id, or the setting of another tenant, would
+-- make everybody the same caller there, and role would make the login somebody else; with row_security = off, policies
+-- raise errors. search_path decides which of two functions or operators is meant (each transaction of the API sets its
+-- own), standard_conforming_strings where a literal ends; libraries run code. Other settings (timeouts, time zone, the
 -- planner's) are no risk.
 select
     'setting_on_role' as name,
@@ -13,7 +13,7 @@ select
                 where own.setrole = to_regrole(login) and path like 'search\_path=%'
             )
         ) then 'info'
-        when parameter in ('app.user_id', 'role', 'session_authorization')
+        when (parameter in ('role', 'session_authorization') or parameter in (select setting from audit.contexts))
             and s.setrole in (0, to_regrole('app_api')) then 'error'
         else 'warning'
     end as level,
@@ -41,8 +41,8 @@ cross join lateral (
     end as target
 ) as targets
 where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
-    and (parameter in ('app.user_id', 'audit.explaining', 'role', 'row_security', 'session_authorization',
-            'session_replication_role')
+    and (parameter in ('audit.explaining', 'role', 'row_security', 'session_authorization', 'session_replication_role')
+        or parameter in (select setting from audit.contexts)
         or (s.setrole = 0 or s.setrole in (select role from audit.api_roles)
                 or s.setrole in (to_regrole('app_owner'), to_regrole('app_migrator'), to_regrole('app_auditor')))
             and (parameter in ('session_preload_libraries', 'local_preload_libraries', 'dynamic_library_path',

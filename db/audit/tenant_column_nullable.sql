@@ -2,14 +2,14 @@
 select
     'tenant_column_nullable' as name,
     'warning' as level,
-    audit.name("table") || '.' || tenant_column as object,
+    audit.name("table") || '.' || quote_ident(tenant_column) as object,
     case when attnotnull then 'The column may be null in rows that were there before its NOT NULL.'
         else 'The column may be null.' end as detail,
     audit.remedy(format('alter table %s %s;', audit.name("table"), case when attnotnull
             then format('validate constraint %I', n.conname)
             else format('alter column %I set not null', tenant_column) end),
         audit.is_ours("table")) as remediation,
-    'tenant_column_nullable:' || audit.name("table") || '.' || tenant_column as key
+    'tenant_column_nullable:' || audit.name("table") || '.' || quote_ident(tenant_column) as key
 from audit.tables
 join pg_attribute on attrelid = "table" and attname = tenant_column
 -- Since PostgreSQL 18 a NOT NULL can be NOT VALID.

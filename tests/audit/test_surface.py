@@ -124,6 +124,7 @@ HOLES = {
         "a setting that is read only once": "alter function pg_catalog.current_setting(text, boolean) immutable",
         "another reading of settings": "create or replace function pg_catalog.current_setting(text, boolean)"
         " returns text language sql stable as $$ select 'bob' $$",
+        "another equality of numbers": f"create or replace function pg_catalog.int4eq(int, int) {EQUALITY} as 'int4ne'",
         "another equality": f"create or replace function pg_catalog.texteq(text, text) {EQUALITY} as 'textne'",
         "statistics of hidden rows": f"{SYSTEM} alter view pg_catalog.pg_stats set (security_barrier = false)",
         "row-level security on a catalog": f"""{SYSTEM} alter table pg_catalog.pg_proc enable row level security;

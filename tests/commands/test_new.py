@@ -76,7 +76,7 @@ def command_of_the_page() -> list[str]:
 
 # What does not depend on the resources: it makes the tables that it is about, or has none. It is half of the suite.
 UNRELATED = (
-    *(f"audit/{each}" for each in ("test_*_checks.py", "test_surface.py", "test_proof*.py", "test_remediations.py")),
+    *(f"audit/test_{each}.py" for each in ("*_checks", "surface", "proof*", "remediations", "tenant_kinds")),
     *(f"db/test_{each}.py" for each in ("pool", "session", "turns", "urls", "uuidv7", "forgery", "injection")),
     *(f"http/test_{each}.py" for each in ("server", "parser", "shutdown", "concurrency", "fastapi_internals")),
     *("http/test_cors_in_a_browser.py", "auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*"),

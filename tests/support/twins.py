@@ -60,20 +60,26 @@ Twins = Mapping[str, Sequence[Bad | Good]]
 """The twins of each check, by its name."""
 
 
-def tenant_table(table: str, tenant: str = "text", caller: str = "app.current_user_id()", more: str = "") -> str:
+def tenant_table(
+    table: str,
+    tenant: str = "text",
+    caller: str = "app.current_user_id()",
+    more: str = "",
+    column: str = "user_id",
+) -> str:
     """Return the SQL that makes a tenant table as it should be."""
     return f"""
         create table {table} (
-            user_id {tenant} not null default {caller},
+            {column} {tenant} not null default {caller},
             id uuid not null default gen_random_uuid(),
             body text not null,
             due_at timestamptz,
             created_at timestamptz not null default now(),
-            primary key (user_id, id)
+            primary key ({column}, id)
         ) {more};
         alter table {table} owner to app_owner;
         alter table {table} enable row level security, force row level security;
-        create policy own on {table} to app_api using (user_id = {caller}) with check (user_id = {caller});
+        create policy own on {table} to app_api using ({column} = {caller}) with check ({column} = {caller});
         grant select, delete, insert (body, due_at), update (body, due_at) on {table} to app_api;
     """
 

@@ -1,8 +1,9 @@
 -- Every USING and WITH CHECK of the tables in audit.tables, and what its parse tree shows.
 --
--- compares_tenant: the expression is "tenant column = app.current_user_id()", alone or with AND. One side may be cast to
--- the type of the other (varchar, uuid). A comparison in which different strings can be equal does not count, because
--- two users would share their rows: a function around a side, two casts, char(n), a nondeterministic collation.
+-- compares_tenant: the expression is "tenant column = its function", as audit.tenants has them, alone or with AND. An
+-- argument of the function is a constant. One side may be cast to the type of the other (varchar, uuid). A comparison in
+-- which different strings can be equal does not count, because two tenants would share their rows: a function around a
+-- side, two casts, char(n), a nondeterministic collation.
 create or replace view audit.clauses as
 select
     t."table",
@@ -34,8 +35,7 @@ select
             and not sides.tenant @? '$.** ? (@.node == "SUBLINK")'
             and audit.operand(sides.tenant)
                 @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text)
-            and audit.operand(sides.caller)
-                @> jsonb_build_object('node', 'FUNCEXPR', 'funcid', audit.context_function()::text)
+            and audit.is_call(audit.operand(sides.caller), tenant.function)
             and jsonb_array_length(
                 jsonb_path_query_array(conjunct, 'strict $.** ? (@.node == "COERCEVIAIO")')
             ) < 2
@@ -58,7 +58,7 @@ cross join lateral (
         ('with check', case when p.polwithcheck is null and p.polcmd in ('*', 'w') then p.polqual end, true)
 ) as c (clause, node_tree, implied)
 cross join lateral (select audit.parse_tree(c.node_tree) as tree offset 0) as parsed
-left join pg_attribute as tenant on tenant.attrelid = p.polrelid and tenant.attname = t.tenant_column
+left join audit.tenant_columns as tenant on tenant.relation = p.polrelid
 where c.node_tree is not null;
 
 comment on view audit.clauses is
@@ -68,7 +68,8 @@ comment on column audit.clauses.applies_to_api is
 comment on column audit.clauses.implied is
     'Whether it stands for a missing WITH CHECK, where PostgreSQL applies USING to new rows.';
 comment on column audit.clauses.tree is 'The expression as JSON; see audit.parse_tree().';
-comment on column audit.clauses.compares_tenant is 'Whether it passes no rows but those of app.current_user_id().';
+comment on column audit.clauses.compares_tenant is
+    'Whether it passes no rows but those of the tenant that the session acts for.';
 comment on column audit.clauses.is_only_condition is
     'Whether it has no other condition, so that the comparison of the tenant column can replace it as a whole.';
 comment on column audit.clauses.reads_row is

@@ -25,20 +25,24 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-    found record;
+    row_found record;
     clause record;
+    tenant record;
     user_before text := coalesce(current_setting('app.user_id', true), '');
+    tenant_before text;
     explaining_before text := coalesce(current_setting('audit.explaining', true), '');
     rls_applies boolean;
     permitted boolean := false;
     denied boolean := false;
 begin
-    if not exists (select from pg_catalog.pg_class where oid = target and relkind in ('r', 'p'))
-        or (select count(*) from pg_catalog.pg_attribute
-            where attrelid = target and not attisdropped
-                and (attname = 'user_id' or attname = 'id' and atttypid = 'uuid'::regtype)) < 2
-    then
-        raise exception '% is not a tenant table: it lacks a column user_id, or id of type uuid', target;
+    select c."column", c.setting into tenant
+    from audit.tenant_columns as c
+    join pg_catalog.pg_class as t on t.oid = c.relation and t.relkind in ('r', 'p')
+    join pg_catalog.pg_attribute as id on id.attrelid = t.oid and id.attname = 'id' and id.atttypid = 'uuid'::regtype
+    where t.oid = target;
+    if not found then
+        raise exception '% is not a tenant table: it lacks a column %, or id of type uuid', target,
+            (select string_agg("column", ' or ' order by place) from audit.contexts);
     end if;
     if row_security_active(target) and not exists (
         select from audit.clauses as c
@@ -50,14 +54,17 @@ begin
     end if;
 
     perform set_config('audit.explaining', 'on', true);
-    execute format('select t as row from %s as t where t.id = $1 order by format(%L, t.user_id) = $2 desc limit 1',
-            target, '%s')
-        into found using row_id, for_user;
+    execute format('select t as row, format(%L, t.%I) as tenant from %s as t where t.id = $1 '
+            'order by format(%1$L, t.%2$I) = $2 desc limit 1', '%s', tenant."column", target)
+        into row_found using row_id, for_user;
     perform set_config('audit.explaining', explaining_before, true);
+    -- The user whom is asked about acts for the tenant of the row, unless the tenant is a user.
+    tenant_before := coalesce(current_setting(tenant.setting, true), '');
+    perform set_config(tenant.setting, coalesce(row_found.tenant, ''), true);
     perform set_config('app.user_id', for_user, true);
 
     step := 'the row exists';
-    holds := found.row is distinct from null;
+    holds := row_found.row is distinct from null;
     return next;
 
     step := 'app_api was granted select';
@@ -82,8 +89,8 @@ begin
             clause.policy, clause.command, clause.clause);
         expression := clause.expression;
         holds := null;
-        if found.row is distinct from null then
-            execute 'select audit.holds($1, $2, $3)' into holds using clause.expression, target, found.row;
+        if row_found.row is distinct from null then
+            execute 'select audit.holds($1, $2, $3)' into holds using clause.expression, target, row_found.row;
         end if;
         return next;
         if clause.clause = 'using' and clause.command in ('all', 'select') then
@@ -93,9 +100,10 @@ begin
     end loop;
 
     step := format('%s sees the row', coalesce(quote_ident(for_user), 'a session without a caller'));
-    holds := found.row is distinct from null and not denied and (permitted or not rls_applies);
+    holds := row_found.row is distinct from null and not denied and (permitted or not rls_applies);
     expression := null;
     return next;
+    perform set_config(tenant.setting, tenant_before, true);
     perform set_config('app.user_id', user_before, true);
 end
 $$;

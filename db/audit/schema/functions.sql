@@ -74,21 +74,13 @@ language sql stable strict parallel safe set search_path = '' as $$ select routi
 create or replace function audit.expression(tree pg_node_tree, relation regclass) returns text
 language sql stable strict parallel safe set search_path = '' as $$ select pg_get_expr(tree, relation) $$;
 
+create or replace function audit.type(type oid) returns text
+language sql stable strict parallel safe set search_path = '' as $$ select format_type(type, null) $$;
+
+comment on function audit.type(oid) is 'The name of a type, with its schema unless it is PostgreSQL''s own.';
 comment on function audit.name(oid) is 'The name of a relation, with its schema.';
 comment on function audit.routine(oid) is 'The name of a function or procedure, with its schema and argument types.';
 comment on function audit.expression(pg_node_tree, regclass) is 'An expression of a relation as SQL, names with schema.';
-
--- Not a cast to regprocedure: that needs USAGE on schema app, which the auditor does not have.
-create or replace function audit.context_function() returns oid
-language sql stable parallel safe set search_path = ''
-as $$
-    select oid from pg_proc
-    where pronamespace = (select oid from pg_namespace where nspname = 'app')
-        and proname = 'current_user_id' and pronargs = 0
-$$;
-
-comment on function audit.context_function() is
-    'The function that returns the caller, app.current_user_id(); null if it does not exist.';
 
 -- Objects of an extension are left to the extension's author. plpgsql itself has none: ALTER EXTENSION plpgsql ADD did it.
 create or replace function audit.in_extension(catalog regclass, object oid) returns boolean

@@ -2,7 +2,7 @@
 -- it bypasses the policies. Grants to PUBLIC and policies for PUBLIC count for each of them.
 create or replace view audit.policies as
 with roles as (
-    select t."table", t.rls_enabled, named.role,
+    select t."table", t.rls_enabled, t.tenant_column, named.role,
         s.rolsuper or s.rolbypassrls or not t.rls_forced and pg_has_role(named.role, t.owner, 'usage') as bypasses,
         array(select oid from pg_roles where pg_has_role(named.role, oid, 'usage')) as acts_as
     from audit.tables as t
@@ -38,8 +38,13 @@ with roles as (
         select
             coalesce(array_agg(distinct policy order by policy), '{}') as policies,
             coalesce(bool_or(permissive), false) as is_permitted,
-            case when bool_and(compares_tenant) filter (where permissive) then 'the caller''s own rows' else 'rows' end
-                as whose,
+            -- The caller is a user. Of any other tenant there can be several, and a session acts for one of them.
+            case
+                when bool_and(compares_tenant) filter (where permissive) is not true then 'rows'
+                when g.tenant_column in (select "column" from audit.contexts where setting = 'app.user_id')
+                    then 'the caller''s own rows'
+                else format('rows of the current %s', regexp_replace(g.tenant_column, '_id$', ''))
+            end as whose,
             case when not bool_and(permissive) and count(distinct policy) filter (where permissive) > 1 then '(%s)'
                 else '%s' end as pattern,
             string_agg(expression, ' or ' order by policy) filter (where permissive and is_old) as old_or,

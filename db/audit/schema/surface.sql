@@ -9,7 +9,8 @@ left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
 where (d.deptype = 'e' and d.refclassid = 'pg_extension'::regclass and (d.refobjid >= 16384 or d.objid < 16384)
         or d.deptype = 'i' and d.refclassid = 'pg_type'::regclass and p.prosrc ~ '^(multi)?range_constructor'
         or d.deptype = 'i' and d.classid = 'pg_cast'::regclass)
-    and not coalesce(p.prosecdef or p.prosrc ~* 'app[.]user_id', false)
+    and not coalesce(p.prosecdef
+        or p.prosrc ~* (select string_agg(replace(setting, '.', '[.]'), '|') from audit.tenants), false)
     and not exists (select from unnest(p.proconfig) as setting where setting not like 'search\_path=%')
     and coalesce(p.proowner, c.relowner, 10) not in (
         select oid from pg_roles where rolname in ('app_owner', 'app_migrator')
@@ -39,7 +40,18 @@ left join (values
     ('current_setting(text, boolean)'::regprocedure, 's', 'show_config_by_name_missing_ok'),
     ('row_security_active(oid)'::regprocedure, 's', 'row_security_active'),
     ('texteq(text, text)'::regprocedure, 'i', 'texteq'),
-    ('uuid_eq(uuid, uuid)'::regprocedure, 'i', 'uuid_eq')
+    ('uuid_eq(uuid, uuid)'::regprocedure, 'i', 'uuid_eq'),
+    ('int2eq(smallint, smallint)'::regprocedure, 'i', 'int2eq'),
+    ('int4eq(integer, integer)'::regprocedure, 'i', 'int4eq'),
+    ('int8eq(bigint, bigint)'::regprocedure, 'i', 'int8eq'),
+    ('int24eq(smallint, integer)'::regprocedure, 'i', 'int24eq'),
+    ('int42eq(integer, smallint)'::regprocedure, 'i', 'int42eq'),
+    ('int28eq(smallint, bigint)'::regprocedure, 'i', 'int28eq'),
+    ('int82eq(bigint, smallint)'::regprocedure, 'i', 'int82eq'),
+    ('int48eq(integer, bigint)'::regprocedure, 'i', 'int48eq'),
+    ('int84eq(bigint, integer)'::regprocedure, 'i', 'int84eq'),
+    ('byteaeq(bytea, bytea)'::regprocedure, 'i', 'byteaeq'),
+    ('enum_eq(anyenum, anyenum)'::regprocedure, 'i', 'enum_eq')
 ) as k (oid, volatility, source) on k.oid = p.oid
     and (k.volatility, k.source, 'internal') is distinct from (p.provolatile::text, p.prosrc, l.lanname::text)
 where p.oid < 16384 and (p.proleakproof and not n.known or p.proowner <> 10 or p.prosecdef or p.proconfig is not null
@@ -375,7 +387,7 @@ with recursive rights as materialized (
             case when a.attidentity <> '' then 'identity' when a.attgenerated <> '' then 'generated' end,
             'default ' || audit.expression(d.adbin, a.attrelid)),
         'of a table that app_api can reach',
-        a.attname = t.tenant_column,
+        t."table" is not null and a.attname in (select "column" from audit.tenants),
         null,
         format('alter table %s drop column %I;', r.name, a.attname)
     from relations as r
@@ -565,7 +577,8 @@ with recursive rights as materialized (
     union all
     select 'setting', format('%s of %s', p.parameter, t.target), substr(s.setting, length(p.parameter) + 2),
         'sessions start with it',
-        p.parameter ~ '^(app[.](user|workspace)_id|audit[.]explaining|role|session_.*|row_security)$', null,
+        p.parameter ~ '^(app[.](user|workspace)_id|audit[.]explaining|role|session_.*|row_security)$'
+            or p.parameter in (select lower(setting) from audit.tenants), null,
         format('alter %s reset %s;', t.target, p.parameter)
     from pg_db_role_setting as d
     cross join unnest(d.setconfig) as s (setting)

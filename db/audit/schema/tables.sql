@@ -6,13 +6,13 @@ select
     t.oid::regclass as "table",
     t.relrowsecurity as rls_enabled,
     t.relforcerowsecurity as rls_forced,
-    tenant.attname as tenant_column,
-    tenant.attname is not null
+    tenant."column" as tenant_column,
+    tenant."column" is not null
         and not exists (select from pg_index where indrelid = t.oid and indkey[0] <> tenant.attnum)
         and not exists (
             select from pg_constraint as f
             where f.conrelid = t.oid and f.contype = 'f' and f.conkey[1] <> tenant.attnum
-                and exists (select from pg_attribute where attrelid = f.confrelid and attname = 'user_id')
+                and exists (select from audit.tenant_columns where relation = f.confrelid)
         ) as keys_lead_with_tenant,
     array(select polname from pg_policy where polrelid = t.oid and polcmd in ('*', 'r') order by 1) as select_policies,
     array(select polname from pg_policy where polrelid = t.oid and polcmd in ('*', 'a') order by 1) as insert_policies,
@@ -25,28 +25,38 @@ select
             or has_any_column_privilege(role, t.oid, 'select, insert, update, references')
     ) as reachable,
     t.relowner::regrole as owner,
-    caller.expression as tenant_default,
-    'user_id = ' || caller.expression || case
-        when exists (select from pg_collation where oid = tenant.attcollation and not collisdeterministic)
-            then ' collate "C"'
-        else ''
-    end as tenant_condition,
+    tenant.call || cast_to.type as tenant_default,
+    quote_ident(tenant."column") || ' = ' || tenant.strictest_call || cast_to.type || cast_to.collation
+        as tenant_condition,
     array(
         select attname from pg_attribute
-        where attrelid = t.oid and attnum > 0 and not attisdropped and (attname in ('user_id', 'id')
+        where attrelid = t.oid and attnum > 0 and not attisdropped and (attname = 'id'
+            or attname in (select "column" from audit.tenants)
             or attname ~ 'ed_at$' and atttypid in ('timestamptz'::regtype, 'timestamp'::regtype))
         order by attnum
     ) as protected_columns
 from pg_class as t
 cross join (select array_agg(role) as roles from audit.api_roles) as api
-left join pg_attribute as tenant on tenant.attrelid = t.oid and tenant.attname = 'user_id' and not tenant.attisdropped
+left join audit.tenant_columns as tenant on tenant.relation = t.oid
 left join lateral (
-    select 'app.current_user_id()' || case when y.typcategory = 'S' then '' else '::' || format_type(y.oid, null) end
-        as expression
-    from pg_type as x
+    select
+        case
+            when y.oid = tenant.type or y.typcategory = 'S' and returned.typcategory = 'S'
+                -- They are compared as they are; a cast would be a function.
+                or array[y.oid, returned.oid] <@ '{smallint, integer, bigint}'::regtype[]::oid[] then ''
+            else '::' || format_type(y.oid, null)
+        end as type,
+        case
+            when exists (select from pg_collation where oid = a.attcollation and not collisdeterministic)
+                then ' collate "C"'
+            else ''
+        end as collation
+    from pg_attribute as a
+    join pg_type as x on x.oid = a.atttypid
     join pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
-    where x.oid = tenant.atttypid
-) as caller on true
+    join pg_type as returned on returned.oid = tenant.type
+    where a.attrelid = t.oid and a.attnum = tenant.attnum
+) as cast_to on true
 where t.relkind in ('r', 'p')
     and t.relpersistence <> 't'
     and t.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
@@ -62,7 +72,8 @@ where t.relkind in ('r', 'p')
 comment on view audit.tables is
     'Every table that app_api can reach, or could after a grant: whether row-level security is enabled and forced, the
 tenant column, whether all keys and indexes start with it, and the policies for each command.';
-comment on column audit.tables.tenant_column is 'user_id; null if the table has no such column.';
+comment on column audit.tables.tenant_column is
+    'To whom its rows belong, see audit.tenants; null if the table has no such column.';
 comment on column audit.tables.keys_lead_with_tenant is
     'Whether each index, unique key and foreign key starts with the tenant column.';
 comment on column audit.tables.child_of is 'The parent of a partition or of an inheritance child; null for all others.';
@@ -72,7 +83,7 @@ comment on column audit.tables.tenant_default is
 comment on column audit.tables.tenant_condition is
     'The condition of a policy that lets the caller have its own rows; null without a tenant column.';
 comment on column audit.tables.protected_columns is
-    'The columns that only the database sets: user_id, id and timestamps of past events, named …ed_at.';
+    'The columns that only the database sets: those of audit.tenants, id and timestamps of past events, named …ed_at.';
 
 create or replace view audit.view_reads as
 with recursive direct as (
@@ -89,11 +100,11 @@ select
     v.view::regclass,
     v.relation::regclass,
     c.relkind in ('r', 'p', 'f') and (c.relrowsecurity
-        or exists (select from pg_attribute where attrelid = c.oid and attname = 'user_id')
+        or exists (select from audit.tenant_columns as t where t.relation = c.oid)
         or exists (select from audit.tables where "table" = c.oid)) as has_tenants
 from view_reads as v
 join pg_class as c on c.oid = v.relation;
 
 comment on view audit.view_reads is 'The relations that each view reads, directly or through other views.';
 comment on column audit.view_reads.has_tenants is
-    'Whether the relation has tenants'' rows: it is in audit.tables, has row-level security or a column user_id.';
+    'Whether the relation has tenants'' rows: it is in audit.tables, has row-level security or a tenant column.';
