@@ -19,8 +19,8 @@ import asyncpg
 
 # Messages: a type, a length that includes itself, a body.
 # https://www.postgresql.org/docs/18/protocol-message-formats.html
-HEADER = struct.Struct(">ci")
-BIND, PARSE, QUERY = b"BPQ"
+HEADER = struct.Struct(">cI")
+BIND, PARSE, QUERY = STATEMENTS = b"BPQ"
 SYNC = b"S\0\0\0\4"
 ERROR, READY = b"E", b"Z"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
@@ -75,9 +75,10 @@ class Pipeline(asyncio.Protocol):
         """Wrap asyncpg's protocol."""
         self.driver = driver
         self.transport: Any = None  # the real one
+        self._is_parsing = False  # not before the first transaction: what a server says to SSLRequest is no message
         self._begin: bytes | None = None
         self._commits = False
-        self._expected: Expected | None = None  # of which the response is still to come; then asyncpg gets everything
+        self._expected: Expected | None = None  # of which the response is still to come; else asyncpg gets everything
         self._incomplete = bytearray()
         self._has_failed = False  # what is expected: asyncpg has got an error
         self.is_open = False  # `begin` was sent, and no `commit`
@@ -93,6 +94,7 @@ class Pipeline(asyncio.Protocol):
         It can if the statement is prepared and nothing has to be sent before it. Otherwise `is_open` tells that the
         transaction is still to be ended.
         """
+        self._is_parsing = True
         self._begin, self._commits = begin, commits
         self.is_open = self.is_sent = self.has_begun = self.was_ended = False
 
@@ -124,13 +126,18 @@ class Pipeline(asyncio.Protocol):
     # ---- for asyncpg: a transport --------------------------------------------------------------------
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send what asyncpg has to say, if need be with `begin` before and `commit` after it."""
-        if self._begin is None or self.is_open or self._expected or data[0] not in (BIND, PARSE, QUERY):
+        """Send what asyncpg has to say, if need be with `begin` before and `commit` after it.
+
+        Raises InFailedSQLTransactionError, at which asyncpg closes the connection, if `begin` has failed before.
+        """
+        if self._begin is None or self.is_open or self._expected or data[0] not in STATEMENTS:
+            if self._begin and self.is_open and not (self.has_begun or self.awaits_begin) and data[0] in STATEMENTS:
+                raise asyncpg.InFailedSQLTransactionError("the transaction has not begun")
             self.transport.write(data)
             return
         commits = self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
         self.transport.write(b"".join((self._begin, data, COMMIT)) if commits else self._begin + bytes(data))
-        self.is_open, self.is_sent = not commits, True
+        self.is_open, self.is_sent, self.has_begun = not commits, True, False
         self._expected, self._has_failed = "begin", False
 
     def writelines(self, parts: list[bytes]) -> None:
@@ -170,23 +177,20 @@ class Pipeline(asyncio.Protocol):
         self.driver.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Give asyncpg the messages that are for it."""
-        if not self._expected and not self._incomplete:
+        """Give asyncpg the messages that are for it, and none in part: what comes next may not be for it."""
+        if not self._is_parsing:
             self.driver.data_received(data)
             return
         received = self._incomplete
         received += data
         passed, at = bytearray(), 0
-        while self._expected and len(received) >= at + HEADER.size:
+        while len(received) >= at + HEADER.size:
             kind, length = HEADER.unpack_from(received, at)
             end = at + 1 + length
             if end > len(received):
                 break
             passed += self._receive(kind, received, at, end)
             at = end
-        if not self._expected:
-            passed += received[at:]
-            at = len(received)
         del received[:at]
         if passed:
             self.driver.data_received(bytes(passed))
@@ -194,10 +198,10 @@ class Pipeline(asyncio.Protocol):
     def _receive(self, kind: bytes, received: bytearray, start: int, end: int) -> bytes | bytearray:
         """Return what asyncpg gets of a message: it, nothing, or an error instead."""
         expected = self._expected
+        if not expected or kind in ASYNCHRONOUS:
+            return received[start:end]
         if kind == READY:
             return received[start:end] if self._end() else b""
-        if kind in ASYNCHRONOUS:
-            return received[start:end]
         if self._has_failed:
             return b""
         if kind == ERROR:
