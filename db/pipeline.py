@@ -237,6 +237,14 @@ class Loop:
         """Return what else the loop has."""
         return getattr(self._loop, name)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether this wraps `other`: `asyncio.current_task` finds the task of a loop by equality."""
+        return other is self._loop
+
+    def __hash__(self) -> int:
+        """Return that of the loop."""
+        return hash(self._loop)
+
     async def create_connection(self, protocol: Callable[[], Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         """Connect to a host."""
         return self._opened(await self._loop.create_connection(lambda: Pipeline(protocol()), *arguments, **options))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psycopg
@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from db.connect import DatabaseUnavailableError, connect
-from db.pipeline import Connection, Pipeline, query
+from db.pipeline import Connection, Loop, Pipeline, query
 from db.pool import Pool
 from db.session import Session
 from tests.support.connections import WHO, check_in, check_out, next_of
@@ -389,6 +389,10 @@ async def test_a_caller_who_is_cancelled_at_any_moment_leaves_a_whole_transactio
             assert await Session(pool, "alice", read_only=True).fetchval(WHO) == "alice"
     assert len(set(texts(admin))) == len(texts(admin))
     assert not admin.execute("select from app.tasks where text <> user_id").fetchall()
+
+
+async def test_asyncpg_finds_the_task_that_cancels_a_statement_and_forgets_it() -> None:
+    assert asyncio.current_task(cast("asyncio.AbstractEventLoop", Loop())) is asyncio.current_task()
 
 
 # ---- TLS -----------------------------------------------------------------------------------------------
