@@ -43,6 +43,10 @@ class Connection(asyncpg.Connection):
         """Return whether no transaction is open, and no response to come."""
         return not self.is_in_transaction() and (self.pipeline is None or self.pipeline.is_idle)
 
+    def is_to_begin(self) -> bool:
+        """Return whether a transaction begins with the next statement: the server has nothing to respond to yet."""
+        return self.pipeline is not None and self.pipeline.is_used and not self.pipeline.is_sent
+
     def awaits_begin(self) -> bool:
         """Return whether it is unknown if the server responds: it has not begun the transaction that it was told to."""
         if self.pipeline is not None and self.pipeline.is_used:
