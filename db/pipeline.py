@@ -22,7 +22,7 @@ import asyncpg
 HEADER = struct.Struct(">cI")
 BIND, PARSE, QUERY = STATEMENTS = b"BPQ"
 SYNC = b"S\0\0\0\4"
-ERROR, READY = b"E", b"Z"
+ERROR, READY, ROW = b"E", b"Z", b"D"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
 COMMITTED = b"COMMIT\0"
 ENDED_BY_SERVER = b"\0C57P0"  # in an error: the session was ended (administrator, crash, idle for too long)
@@ -70,6 +70,18 @@ def _error(message: str) -> bytes:
 
 
 NOT_COMMITTED = _error("the transaction was not committed")
+
+
+def _end_of_rows(received: bytearray, at: int) -> int:
+    """Return where the rows at `at` end. There may be thousands, and a call for each would cost more than asyncpg."""
+    size, unpack = len(received), HEADER.unpack_from
+    while at + HEADER.size <= size:
+        kind, length = unpack(received, at)
+        end = at + 1 + length
+        if kind != ROW or end > size:
+            break
+        at = end
+    return at
 
 
 class Pipeline(asyncio.Protocol):
@@ -193,6 +205,8 @@ class Pipeline(asyncio.Protocol):
             end = at + 1 + length
             if end > len(received):
                 break
+            if kind == ROW:
+                end = _end_of_rows(received, end)
             passed += self._receive(kind, received, at, end)
             at = end
         del received[:at]
