@@ -34,6 +34,8 @@ UNAVAILABLE = (
     asyncpg.TransactionTimeoutError,
 )
 
+TRIES = 2  # until it counts that a connection does not stand a pipeline: one may have been lost by chance
+
 _without_pipelines: set[str] = set()  # URLs of which the log says so
 
 
@@ -119,14 +121,15 @@ async def connect(
         target = read_target(url)
         cache_size = statement_cache_size if target.caches_statements else 0
         async with asyncio.timeout(seconds):
-            connection = await open_caching(url, open_with, cache_size)
-            if pipelining and await works(connection):
-                return connection
-            if pipelining:
-                connection.terminate()
+            for _ in range(TRIES if pipelining else 0):
                 connection = await open_caching(url, open_with, cache_size)
-                _tell_once(url)
+                if await works(connection):
+                    return connection
+                connection.terminate()
+            connection = await open_caching(url, open_with, cache_size)
             connection.pipeline = None
+            if pipelining:
+                _tell_once(url)
             return connection
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error

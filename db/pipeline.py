@@ -19,10 +19,10 @@ import asyncpg
 
 # Messages: a type, a length that includes itself, a body.
 # https://www.postgresql.org/docs/18/protocol-message-formats.html
-HEADER = struct.Struct(">ci")
-BIND, PARSE, QUERY = b"BPQ"
+HEADER = struct.Struct(">cI")
+BIND, PARSE, QUERY = STATEMENTS = b"BPQ"
 SYNC = b"S\0\0\0\4"
-ERROR, READY = b"E", b"Z"
+ERROR, READY, ROW = b"E", b"Z", b"D"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
 COMMITTED = b"COMMIT\0"
 ENDED_BY_SERVER = b"\0C57P0"  # in an error: the session was ended (administrator, crash, idle for too long)
@@ -42,6 +42,10 @@ class Connection(asyncpg.Connection):
     def is_idle(self) -> bool:
         """Return whether no transaction is open, and no response to come."""
         return not self.is_in_transaction() and (self.pipeline is None or self.pipeline.is_idle)
+
+    def is_to_begin(self) -> bool:
+        """Return whether a transaction begins with the next statement: the server has nothing to respond to yet."""
+        return self.pipeline is not None and self.pipeline.is_used and not self.pipeline.is_sent
 
     def awaits_begin(self) -> bool:
         """Return whether it is unknown if the server responds: it has not begun the transaction that it was told to."""
@@ -68,6 +72,18 @@ def _error(message: str) -> bytes:
 NOT_COMMITTED = _error("the transaction was not committed")
 
 
+def _end_of_rows(received: bytearray, at: int) -> int:
+    """Return where the rows at `at` end. There may be thousands, and a call for each would cost more than asyncpg."""
+    size, unpack = len(received), HEADER.unpack_from
+    while at + HEADER.size <= size:
+        kind, length = unpack(received, at)
+        end = at + 1 + length
+        if kind != ROW or end > size:
+            break
+        at = end
+    return at
+
+
 class Pipeline(asyncio.Protocol):
     """Between asyncpg's protocol, for which it is the transport, and the transport, for which it is the protocol."""
 
@@ -75,9 +91,10 @@ class Pipeline(asyncio.Protocol):
         """Wrap asyncpg's protocol."""
         self.driver = driver
         self.transport: Any = None  # the real one
+        self._is_parsing = False  # not before the first transaction: what a server says to SSLRequest is no message
         self._begin: bytes | None = None
         self._commits = False
-        self._expected: Expected | None = None  # of which the response is still to come; then asyncpg gets everything
+        self._expected: Expected | None = None  # of which the response is still to come; else asyncpg gets everything
         self._incomplete = bytearray()
         self._has_failed = False  # what is expected: asyncpg has got an error
         self.is_open = False  # `begin` was sent, and no `commit`
@@ -93,6 +110,7 @@ class Pipeline(asyncio.Protocol):
         It can if the statement is prepared and nothing has to be sent before it. Otherwise `is_open` tells that the
         transaction is still to be ended.
         """
+        self._is_parsing = True
         self._begin, self._commits = begin, commits
         self.is_open = self.is_sent = self.has_begun = self.was_ended = False
 
@@ -124,13 +142,18 @@ class Pipeline(asyncio.Protocol):
     # ---- for asyncpg: a transport --------------------------------------------------------------------
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send what asyncpg has to say, if need be with `begin` before and `commit` after it."""
-        if self._begin is None or self.is_open or self._expected or data[0] not in (BIND, PARSE, QUERY):
+        """Send what asyncpg has to say, if need be with `begin` before and `commit` after it.
+
+        Raises InFailedSQLTransactionError, at which asyncpg closes the connection, if `begin` has failed before.
+        """
+        if self._begin is None or self.is_open or self._expected or data[0] not in STATEMENTS:
+            if self._begin and self.is_open and not (self.has_begun or self.awaits_begin) and data[0] in STATEMENTS:
+                raise asyncpg.InFailedSQLTransactionError("the transaction has not begun")
             self.transport.write(data)
             return
         commits = self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
         self.transport.write(b"".join((self._begin, data, COMMIT)) if commits else self._begin + bytes(data))
-        self.is_open, self.is_sent = not commits, True
+        self.is_open, self.is_sent, self.has_begun = not commits, True, False
         self._expected, self._has_failed = "begin", False
 
     def writelines(self, parts: list[bytes]) -> None:
@@ -170,23 +193,22 @@ class Pipeline(asyncio.Protocol):
         self.driver.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Give asyncpg the messages that are for it."""
-        if not self._expected and not self._incomplete:
+        """Give asyncpg the messages that are for it, and none in part: what comes next may not be for it."""
+        if not self._is_parsing:
             self.driver.data_received(data)
             return
         received = self._incomplete
         received += data
         passed, at = bytearray(), 0
-        while self._expected and len(received) >= at + HEADER.size:
+        while len(received) >= at + HEADER.size:
             kind, length = HEADER.unpack_from(received, at)
             end = at + 1 + length
             if end > len(received):
                 break
+            if kind == ROW:
+                end = _end_of_rows(received, end)
             passed += self._receive(kind, received, at, end)
             at = end
-        if not self._expected:
-            passed += received[at:]
-            at = len(received)
         del received[:at]
         if passed:
             self.driver.data_received(bytes(passed))
@@ -194,10 +216,10 @@ class Pipeline(asyncio.Protocol):
     def _receive(self, kind: bytes, received: bytearray, start: int, end: int) -> bytes | bytearray:
         """Return what asyncpg gets of a message: it, nothing, or an error instead."""
         expected = self._expected
+        if not expected or kind in ASYNCHRONOUS:
+            return received[start:end]
         if kind == READY:
             return received[start:end] if self._end() else b""
-        if kind in ASYNCHRONOUS:
-            return received[start:end]
         if self._has_failed:
             return b""
         if kind == ERROR:
@@ -232,6 +254,14 @@ class Loop:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever asyncpg asks of a loop
         """Return what else the loop has."""
         return getattr(self._loop, name)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether this wraps `other`: `asyncio.current_task` finds the task of a loop by equality."""
+        return other is self._loop
+
+    def __hash__(self) -> int:
+        """Return that of the loop."""
+        return hash(self._loop)
 
     async def create_connection(self, protocol: Callable[[], Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         """Connect to a host."""

@@ -40,7 +40,7 @@ class _Member:
     generation: int
     expires: float
     user: str = ""  # on whose behalf it was checked out
-    since: float = 0  # when it was checked out, or became idle
+    since: float = 0  # when it was checked out, had still sent nothing, or became idle
     deadline: float = math.inf  # of its transaction
     is_new: bool = True  # opened for the caller who has it
     was_idle: float = 0  # for how long, when it was checked out
@@ -213,7 +213,10 @@ class Pool:
             member.connection.terminate()
 
     def _is_overdue(self, member: _Member, now: float) -> bool:
-        member.has_begun = member.has_begun or not member.connection.awaits_begin()
+        if member.connection.is_to_begin():
+            member.since = now
+        else:
+            member.has_begun = member.has_begun or not member.connection.awaits_begin()
         return now > (member.deadline if member.has_begun else min(member.deadline, member.since + BEGIN_TIMEOUT))
 
     def _hang_up(self, member: _Member) -> None:

@@ -230,7 +230,8 @@ class Session:
     """Reads and writes as one user.
 
     `fetch` and `fetchval` run one statement in a transaction of its own; `transaction()` is for several. All raise
-    PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError.
+    PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError. What asyncpg raises for a value that it
+    cannot decode (a year before 1) may come after the commit.
     """
 
     def __init__(self, pool: Pool, user_id: str, *, read_only: bool) -> None:

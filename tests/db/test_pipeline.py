@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psycopg
@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from db.connect import DatabaseUnavailableError, connect
-from db.pipeline import Connection, Pipeline, query
+from db.pipeline import Connection, Loop, Pipeline, query
 from db.pool import Pool
 from db.session import Session
 from tests.support.connections import WHO, check_in, check_out, next_of
@@ -107,6 +107,24 @@ async def test_an_error_of_begin_is_the_one_that_is_raised_and_the_statement_has
             await at_once(connection, statement, *(["lost"] if statement == ADD else []), begin=begin)
     assert texts(admin) == ["kept"]
     assert await at_once(connection, WHO) == "alice"
+
+
+async def test_a_block_whose_begin_has_failed_sends_nothing_more(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Pool(url("app_api"), size=1) as pool:
+        session = Session(pool, "alice", read_only=False)
+
+        async def go_on_after_an_error() -> None:
+            async with session.transaction() as transaction:
+                with pytest.raises(asyncpg.DivisionByZeroError):
+                    await transaction.fetchval(WHO)
+                await transaction.execute("notify outside_of_a_transaction")
+
+        for _ in range(2):  # not prepared, and prepared
+            with monkeypatch.context() as patch:
+                patch.setattr(session, "_begin", "select 1/0; begin")
+                with pytest.raises(DatabaseUnavailableError, match="has not begun"):
+                    await go_on_after_an_error()
+            assert await session.fetchval(WHO) == "alice"
 
 
 async def test_an_error_of_commit_is_raised(connection: Connection, admin: psycopg.Connection) -> None:
@@ -238,6 +256,25 @@ async def test_large_answers_come_whole(connection: Connection) -> None:
         await connection.execute("commit")
 
 
+@pytest.mark.parametrize("size", [1, 4, 6, 20])
+async def test_a_message_that_comes_unasked_may_be_split_where_a_transaction_begins(
+    connection: Connection, size: int
+) -> None:
+    notice = b"N\0\0\0\x28SNOTICE\0VNOTICE\0C00000\0Mto be read\0\0"
+    heard: list[str] = []
+    connection.add_log_listener(lambda _, message: heard.append(message.message))
+    for _ in range(2):
+        await at_once(connection, WHO)
+        assert connection.pipeline
+        connection.pipeline.data_received(notice[:size])
+        who = asyncio.create_task(at_once(connection, WHO))
+        await asyncio.sleep(0)  # it is sent
+        assert connection.awaits_begin()
+        connection.pipeline.data_received(notice[size:])
+        assert await asyncio.wait_for(who, 10) == "alice"
+    assert heard == ["to be read"] * 2
+
+
 async def test_what_comes_unasked_reaches_the_listener(connection: Connection) -> None:
     heard: list[str] = []
     await connection.add_listener("news", lambda *arguments: heard.append(arguments[-1]))
@@ -354,6 +391,10 @@ async def test_a_caller_who_is_cancelled_at_any_moment_leaves_a_whole_transactio
     assert not admin.execute("select from app.tasks where text <> user_id").fetchall()
 
 
+async def test_asyncpg_finds_the_task_that_cancels_a_statement_and_forgets_it() -> None:
+    assert asyncio.current_task(cast("asyncio.AbstractEventLoop", Loop())) is asyncio.current_task()
+
+
 # ---- TLS -----------------------------------------------------------------------------------------------
 
 
@@ -437,6 +478,22 @@ async def test_where_it_does_not_work_transactions_go_step_by_step_and_the_log_s
     assert [message for message in caplog.messages if "at once" in message] == [
         "a transaction cannot be sent at once: it takes three round trips"
     ]
+
+
+async def test_a_connection_that_is_lost_while_it_is_tried_says_nothing_of_the_next_one(
+    url: Url, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            for length in range(400, 1000, 50):
+                wire.cut_after(length)
+                with suppress(DatabaseUnavailableError):
+                    connection = await next_of(pool)
+                    assert connection.pipeline
+                    connection.terminate()
+                wire.cut_after(None)
+    assert not [message for message in caplog.messages if "at once" in message]
 
 
 async def test_without_prepared_statements_begin_is_sent_with_the_first_message(url: Url) -> None:

@@ -318,6 +318,28 @@ async def test_a_statement_may_take_longer_than_its_begin(pool: Pool, monkeypatc
 
 
 @pytest.mark.usefixtures("frequent_checks")
+async def test_a_caller_who_dawdles_before_the_first_statement_waits_no_longer_for_a_server_that_hangs(
+    url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.BEGIN_TIMEOUT", 0.5)
+
+    async def dawdle(session: Session) -> None:
+        async with session.transaction() as transaction:
+            await asyncio.sleep(0.2)
+            await transaction.fetchval(WHO)
+
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+        async with Pool(wire.url, size=1) as pool:
+            await next_of(pool)
+            wire.freeze()
+            with pytest.raises(DatabaseUnavailableError):
+                await asyncio.wait_for(dawdle(Session(pool, "alice", read_only=True)), 5)
+            wire.thaw()
+            assert await available(pool) == 1
+
+
+@pytest.mark.usefixtures("frequent_checks")
 async def test_after_a_silent_failover_one_caller_waits_for_an_old_connection_and_no_other(
     url: Url, monkeypatch: pytest.MonkeyPatch
 ) -> None:
