@@ -36,8 +36,8 @@ class Size:
 
 
 FULL = Size(
-    rounds=13,  # many short ones, so that what is compared runs within seconds of each other
-    repeats=6,
+    rounds=11,  # many short ones, so that what is compared runs within seconds of each other
+    repeats=4,
     seconds=1,
     rows=Rows(users=100, tasks=1000),
     tables=[Rows(users, 1000) for users in (10, 100, 1000, 10_000)],

@@ -7,10 +7,10 @@ import os
 import asyncpg
 from dotenv import dotenv_values
 
+from db.connection import BROKEN, Connection, works
 from db.libpq.driver import open_connection
 from db.libpq.target import read_target
 from db.libpq.url import InvalidUrlError, plain_url
-from db.pipeline import BROKEN, Connection, works
 from db.pooler import open_caching
 
 log = logging.getLogger("partywall.connect")

@@ -12,7 +12,6 @@ then, and there are no rows. The first error is what the caller gets.
 
 import asyncio
 import struct
-from collections.abc import Callable
 from typing import Any, Literal
 
 import asyncpg
@@ -20,95 +19,56 @@ import asyncpg
 # Messages: a type, a length that includes itself, a body.
 # https://www.postgresql.org/docs/18/protocol-message-formats.html
 HEADER = struct.Struct(">cI")
-BIND, PARSE, QUERY = STATEMENTS = b"BPQ"
+STATEMENTS = b"BPQ"  # Bind, Parse, Query
+BIND = STATEMENTS[0]
 SYNC = b"S\0\0\0\4"
 ERROR, READY, ROW = b"E", b"Z", b"D"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
 COMMITTED = b"COMMIT\0"
 ENDED_BY_SERVER = b"\0C57P0"  # in an error: the session was ended (administrator, crash, idle for too long)
 
-# What asyncpg or uvloop (RuntimeError) raise on a connection that has ended.
-BROKEN = (OSError, RuntimeError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
-
 Expected = Literal["begin", "statement", "commit"]
 
 
-class Connection(asyncpg.Connection):
-    """asyncpg's connection, with what is between it and the socket."""
-
-    pipeline: "Pipeline | None" = None  # if transactions can be sent at once
-    caches_statements = False
-
-    def is_idle(self) -> bool:
-        """Return whether no transaction is open, and no response to come."""
-        return not self.is_in_transaction() and (self.pipeline is None or self.pipeline.is_idle)
-
-    def is_to_begin(self) -> bool:
-        """Return whether a transaction begins with the next statement: the server has nothing to respond to yet."""
-        return self.pipeline is not None and self.pipeline.is_used and not self.pipeline.is_sent
-
-    def awaits_begin(self) -> bool:
-        """Return whether it is unknown if the server responds: it has not begun the transaction that it was told to."""
-        if self.pipeline is not None and self.pipeline.is_used:
-            return self.pipeline.awaits_begin
-        return not self.is_in_transaction()
+def _message(kind: bytes, body: str) -> bytes:
+    content = body.encode() + b"\0"
+    return HEADER.pack(kind, len(content) + 4) + content
 
 
 def query(sql: str) -> bytes:
     """Return a Query message."""
-    body = sql.encode() + b"\0"
-    return b"Q" + struct.pack(">i", len(body) + 4) + body
+    return _message(b"Q", sql)
 
 
 COMMIT = query("commit")
-
-
-def _error(message: str) -> bytes:
-    """Return an ErrorResponse message: in_failed_sql_transaction."""
-    body = f"SERROR\0VERROR\0C25P02\0M{message}\0\0".encode()
-    return b"E" + struct.pack(">i", len(body) + 4) + body
-
-
-NOT_COMMITTED = _error("the transaction was not committed")
-
-
-def _end_of_rows(received: bytearray, at: int) -> int:
-    """Return where the rows at `at` end. There may be thousands, and a call for each would cost more than asyncpg."""
-    size, unpack = len(received), HEADER.unpack_from
-    while at + HEADER.size <= size:
-        kind, length = unpack(received, at)
-        end = at + 1 + length
-        if kind != ROW or end > size:
-            break
-        at = end
-    return at
+# An ErrorResponse: in_failed_sql_transaction.
+NOT_COMMITTED = _message(ERROR, "SERROR\0VERROR\0C25P02\0Mthe transaction was not committed\0")
 
 
 class Pipeline(asyncio.Protocol):
     """Between asyncpg's protocol, for which it is the transport, and the transport, for which it is the protocol."""
 
-    def __init__(self, driver: Any) -> None:  # noqa: ANN401 - of asyncpg
+    def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - of asyncpg
         """Wrap asyncpg's protocol."""
-        self.driver = driver
+        self.protocol = protocol
         self.transport: Any = None  # the real one
         self._is_parsing = False  # not before the first transaction: what a server says to SSLRequest is no message
         self._begin: bytes | None = None
         self._commits = False
-        self._expected: Expected | None = None  # of which the response is still to come; else asyncpg gets everything
-        self._incomplete = bytearray()
-        self._has_failed = False  # what is expected: asyncpg has got an error
+        self._expected: Expected | None = None  # the response that is to come; without one, asyncpg gets everything
+        self._incomplete = bytearray()  # the message that has come in part
+        self._has_failed = False  # asyncpg has got an error, and gets nothing more until the end
         self.is_open = False  # `begin` was sent, and no `commit`
         self.is_sent = False
         self.has_begun = False  # the server has said so
-        self.was_ended = False  # the session, by the server, which has said so instead
+        self.was_ended = False  # the server has said that it ends the session, in place of its response to `begin`
 
     # ---- for a session -------------------------------------------------------------------------------
 
     def start(self, begin: bytes, *, commits: bool) -> None:
-        """Send the Query message `begin` before the next statement, and `commit` after it if that can be.
+        """Send the Query message `begin` before the next statement, and, if it `commits`, `commit` after it.
 
-        It can if the statement is prepared and nothing has to be sent before it. Otherwise `is_open` tells that the
-        transaction is still to be ended.
+        `commit` is left out if asyncpg has to prepare the statement first. `stop` tells.
         """
         self._is_parsing = True
         self._begin, self._commits = begin, commits
@@ -135,24 +95,29 @@ class Pipeline(asyncio.Protocol):
         return not self._expected and not self._incomplete
 
     @property
-    def did_nothing(self) -> bool:
-        """Whether the server has done nothing, even if the connection is lost: it does not know, or it has said so."""
+    def was_not_executed(self) -> bool:
+        """Whether the server has certainly executed nothing, whatever becomes of the connection."""
         return not self.is_sent or self.was_ended
 
     # ---- for asyncpg: a transport --------------------------------------------------------------------
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send what asyncpg has to say, if need be with `begin` before and `commit` after it.
+        """Send what asyncpg has to say, with `begin` before the first statement of a transaction.
 
-        Raises InFailedSQLTransactionError, at which asyncpg closes the connection, if `begin` has failed before.
+        Raises InFailedSQLTransactionError for another statement if `begin` has failed; asyncpg closes the connection.
         """
-        if self._begin is None or self.is_open or self._expected or data[0] not in STATEMENTS:
-            if self._begin and self.is_open and not (self.has_begun or self.awaits_begin) and data[0] in STATEMENTS:
-                raise asyncpg.InFailedSQLTransactionError("the transaction has not begun")
+        if self._begin is None or self._expected or data[0] not in STATEMENTS:
             self.transport.write(data)
-            return
+        elif not self.is_open:
+            self._write_with_begin(self._begin, data)
+        elif self.has_begun:
+            self.transport.write(data)
+        else:
+            raise asyncpg.InFailedSQLTransactionError("the transaction has not begun")
+
+    def _write_with_begin(self, begin: bytes, data: bytes | memoryview) -> None:
         commits = self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
-        self.transport.write(b"".join((self._begin, data, COMMIT)) if commits else self._begin + bytes(data))
+        self.transport.write(b"".join((begin, data, COMMIT) if commits else (begin, data)))
         self.is_open, self.is_sent, self.has_begun = not commits, True, False
         self._expected, self._has_failed = "begin", False
 
@@ -160,9 +125,9 @@ class Pipeline(asyncio.Protocol):
         """Send several pieces."""
         self.write(b"".join(parts))
 
-    def set_protocol(self, driver: Any) -> None:  # noqa: ANN401 - of asyncpg
+    def set_protocol(self, protocol: Any) -> None:  # noqa: ANN401 - of asyncpg
         """Let another protocol of asyncpg's have what comes: after the start of TLS."""
-        self.driver = driver
+        self.protocol = protocol
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever asyncpg asks of a transport
         """Return what else the transport has."""
@@ -173,29 +138,29 @@ class Pipeline(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = transport
-        self.driver.connection_made(self)
+        self.protocol.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell asyncpg."""
-        self.driver.connection_lost(exc)
+        self.protocol.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
         """Tell asyncpg."""
-        closes: bool | None = self.driver.eof_received()
+        closes: bool | None = self.protocol.eof_received()
         return closes
 
     def pause_writing(self) -> None:
         """Tell asyncpg."""
-        self.driver.pause_writing()
+        self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """Tell asyncpg."""
-        self.driver.resume_writing()
+        self.protocol.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Give asyncpg the messages that are for it, and none in part: what comes next may not be for it."""
         if not self._is_parsing:
-            self.driver.data_received(data)
+            self.protocol.data_received(data)
             return
         received = self._incomplete
         received += data
@@ -211,7 +176,7 @@ class Pipeline(asyncio.Protocol):
             at = end
         del received[:at]
         if passed:
-            self.driver.data_received(bytes(passed))
+            self.protocol.data_received(bytes(passed))
 
     def _receive(self, kind: bytes, received: bytearray, start: int, end: int) -> bytes | bytearray:
         """Return what asyncpg gets of a message: it, nothing, or an error instead."""
@@ -243,61 +208,13 @@ class Pipeline(asyncio.Protocol):
         return not self._expected
 
 
-class Loop:
-    """The running event loop for `asyncpg.connect`: whatever it connects has a pipeline in between."""
-
-    def __init__(self) -> None:
-        """Wrap the running loop."""
-        self._loop = asyncio.get_running_loop()
-        self.pipeline: Pipeline | None = None  # of the connection that was opened last
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever asyncpg asks of a loop
-        """Return what else the loop has."""
-        return getattr(self._loop, name)
-
-    def __eq__(self, other: object) -> bool:
-        """Return whether this wraps `other`: `asyncio.current_task` finds the task of a loop by equality."""
-        return other is self._loop
-
-    def __hash__(self) -> int:
-        """Return that of the loop."""
-        return hash(self._loop)
-
-    async def create_connection(self, protocol: Callable[[], Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Connect to a host."""
-        return self._opened(await self._loop.create_connection(lambda: Pipeline(protocol()), *arguments, **options))
-
-    async def create_unix_connection(self, protocol: Callable[[], Any], path: str) -> Any:  # noqa: ANN401
-        """Connect to a socket."""
-        return self._opened(await self._loop.create_unix_connection(lambda: Pipeline(protocol()), path))
-
-    def _opened(self, connection: tuple[object, Pipeline]) -> tuple[Pipeline, Any]:
-        """Return what asyncpg takes for the transport, and its own protocol."""
-        _, self.pipeline = connection
-        return self.pipeline, self.pipeline.driver
-
-    async def start_tls(self, pipeline: Pipeline, _protocol: object, *arguments: Any, **options: Any) -> Pipeline:  # noqa: ANN401
-        """Encrypt what is sent from now on."""
-        pipeline.transport = await self._loop.start_tls(pipeline.transport, pipeline, *arguments, **options)
-        return pipeline
-
-
-async def works(connection: Connection) -> bool:
-    """Return whether what is sent together runs together; else the connection may be of no more use.
-
-    That depends on how asyncpg sends a statement, and on what is between here and PostgreSQL.
-    """
-    pipeline = connection.pipeline
-    if pipeline is None:
-        return False
-    try:
-        for _ in range(2):  # when it is prepared, and when it is
-            pipeline.start(query("begin isolation level repeatable read, read only"), commits=True)
-            isolation = await connection.fetchval("select pg_catalog.current_setting('transaction_isolation')")
-            if was_open := pipeline.stop():
-                await connection.execute("rollback")
-            if isolation != "repeatable read" or connection.is_in_transaction():
-                return False
-    except BROKEN:
-        return False
-    return not (was_open and connection.caches_statements)
+def _end_of_rows(received: bytearray, at: int) -> int:
+    """Return where the rows at `at` end. There may be thousands, and a call for each would cost more than asyncpg."""
+    size, unpack = len(received), HEADER.unpack_from
+    while at + HEADER.size <= size:
+        kind, length = unpack(received, at)
+        end = at + 1 + length
+        if kind != ROW or end > size:
+            break
+        at = end
+    return at

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Self
 
 from db.connect import DatabaseUnavailableError, connect
-from db.pipeline import Connection
+from db.connection import Connection
 from db.turns import Turns
 
 log = logging.getLogger("partywall.pool")

@@ -8,7 +8,7 @@ not 0.
 import logging
 from collections.abc import Awaitable, Callable
 
-from db.pipeline import Connection
+from db.connection import Connection
 
 log = logging.getLogger("partywall.connect")
 

@@ -13,12 +13,14 @@ to reset: the pool sends no reset query, and PgBouncer in transaction mode is sa
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, Self, TypeGuard
 
 import asyncpg
 
 from db.connect import OWN_NAMES_ONLY, DatabaseReadOnlyError, DatabaseUnavailableError, is_lost, is_unavailable
-from db.pipeline import BROKEN, Connection, query
+from db.connection import BROKEN, Connection
+from db.pipeline import query
 from db.pool import Pool
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
@@ -152,11 +154,11 @@ class Transaction:
                 await self._begin_on(await self._pool.replace(connection, error))
 
     def _can_be_repeated(self, error: Exception, connection: Connection) -> bool:
-        """Return whether `connection` was lost, and `begin` with it; what was to be written has not been, certainly."""
+        """Return whether `connection` was lost before the transaction had begun, and nothing can have been written."""
         pipeline = connection.pipeline
         if pipeline is None or not pipeline.is_used or not is_lost(error, connection):
             return False
-        return not pipeline.has_begun if self._read_only else pipeline.did_nothing
+        return not pipeline.has_begun if self._read_only else pipeline.was_not_executed
 
     async def _begin_on(self, connection: Connection) -> None:
         """Send `begin` with the first statement, or now: on another connection, if this one breaks.
@@ -165,19 +167,19 @@ class Transaction:
         whether that has been done.
         """
         pipeline = connection.pipeline
-        while not pipeline or not (self._read_only or self._pool.was_used_lately(connection)):
-            try:
-                await connection.execute(self._begin)
-                break
-            except BaseException as error:
-                if not isinstance(error, Exception) or not is_lost(error, connection):
-                    await self._end(connection, error)
-                    raise
-                connection = await self._pool.replace(connection, error)
-                pipeline = connection.pipeline
-        else:
+        if pipeline and (self._read_only or self._pool.was_used_lately(connection)):
             pipeline.start(query(self._begin), commits=self._is_single)
-        self._connection = connection
+            self._connection = connection
+            return
+        try:
+            await connection.execute(self._begin)
+        except BaseException as error:
+            if not isinstance(error, Exception) or not is_lost(error, connection):
+                await self._end(connection, error)
+                raise
+            await self._begin_on(await self._pool.replace(connection, error))
+        else:
+            self._connection = connection
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -254,17 +256,20 @@ class Session:
         """Return a transaction of the user, for `async with`."""
         return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only)
 
-    def _single(self, deadline: float) -> Transaction:
-        return Transaction(
-            self._pool, self.user_id, self._begin, read_only=self._read_only, is_single=True, deadline=deadline
-        )
-
     async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
         """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""
-        deadline = self._pool.deadline()  # of both
+        transaction = partial(
+            Transaction,
+            self._pool,
+            self.user_id,
+            self._begin,
+            read_only=self._read_only,
+            is_single=True,
+            deadline=self._pool.deadline(),  # of both
+        )
         try:
-            async with self._single(deadline) as transaction:
-                return await getattr(transaction, method)(query, *arguments)
+            async with transaction() as first:
+                return await getattr(first, method)(query, *arguments)
         except RETRYABLE:
-            async with self._single(deadline) as transaction:
-                return await getattr(transaction, method)(query, *arguments)
+            async with transaction() as second:
+                return await getattr(second, method)(query, *arguments)

@@ -14,8 +14,8 @@ import pytest
 from pytest_postgresql import factories
 
 from api.settings import Settings
+from db.connection import Connection
 from db.embedded import Cluster
-from db.pipeline import Connection
 from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving

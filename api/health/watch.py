@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from db.connect import DatabaseUnavailableError
-from db.pipeline import Connection
+from db.connection import Connection
 from db.pool import Pool
 from db.turns import TooManyRequestsError
 

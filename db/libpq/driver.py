@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import asyncpg
 
+from db.connection import Connection, Loop
 from db.libpq.hosts import Host
 from db.libpq.target import Target
-from db.pipeline import Connection, Loop
 
 SECONDS_PER_HOST = 10.0
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from db.connect import DatabaseUnavailableError
-from db.pipeline import Connection
+from db.connection import Connection
 from db.pool import Pool
 from db.session import Session
 from tests.support.connections import BACKEND, WHO, check_in, check_out, freeze_at, kill, next_of, until_closed

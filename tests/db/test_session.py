@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from db.connect import DatabaseReadOnlyError, DatabaseUnavailableError, connect, is_unavailable, sqlstate
-from db.pipeline import Connection
+from db.connection import Connection
 from db.pool import Pool
 from db.session import Session, begin_statement, is_user_id
 from tests.support.connections import AT_ONCE, BACKEND, WHO, check_in, check_out, kill, next_of, until_closed

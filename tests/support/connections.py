@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from db.pipeline import Connection
+from db.connection import Connection
 from db.pool import Pool
 from db.session import Session
 from tests.support.wire import Wire
