@@ -16,7 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from db.connect import DatabaseUnavailableError, connect
-from db.connection import Connection, Loop, Pipeline, query
+from db.connection import Connection, Loop
+from db.pipeline import Pipeline, query
 from db.pool import Pool
 from db.session import Session
 from tests.support.connections import WHO, check_in, check_out, next_of
