@@ -34,16 +34,31 @@ REQUESTS: dict[str, Request] = {
 }
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_one_round_trip(url: Url, name: str) -> None:
+def round_trips(url: Url, request: Request, *, pipelining: bool = True) -> int:
+    """Return the round trips of a request whose statement is prepared."""
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
-        settings = Settings(_env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pool_size=1)
-        through = settings.model_copy(update={"database_url": type(settings.database_url)(wire.url)})
-        with serving(through) as address, caller(address, "alice") as client:
+        settings = Settings(
+            _env_file=None,
+            database_url=wire.url,
+            jwt_secret=JWT_SECRET,
+            database_pool_size=1,
+            database_pipelining=pipelining,
+        )
+        with serving(settings) as address, caller(address, "alice") as client:
             paths = [f"/tasks/{add(client)['id']}" for _ in range(2)]
-            first = REQUESTS[name](client, paths[0])  # prepares the statement
+            first = request(client, paths[0])  # prepares the statement
             before = wire.round_trips
-            second = REQUESTS[name](client, paths[1])
+            second = request(client, paths[1])
             assert second.status_code == first.status_code
-            assert wire.round_trips - before == 1
+            return wire.round_trips - before
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_is_one_round_trip(url: Url, name: str) -> None:
+    assert round_trips(url, REQUESTS[name]) == 1
+
+
+@pytest.mark.parametrize("name", ["one", "create"])
+def test_a_setting_sends_one_message_after_the_other(url: Url, name: str) -> None:
+    assert round_trips(url, REQUESTS[name], pipelining=False) == 3
