@@ -22,7 +22,7 @@ HEADER = struct.Struct(">cI")
 STATEMENTS = b"BPQ"  # Bind, Parse, Query
 BIND = STATEMENTS[0]
 SYNC = b"S\0\0\0\4"
-ERROR, READY, ROW = b"E", b"Z", b"D"
+ERROR, READY = TURNS = b"E", b"Z"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
 COMMITTED = b"COMMIT\0"
 ENDED_BY_SERVER = b"\0C57P0"  # in an error: the session was ended (administrator, crash, idle for too long)
@@ -164,24 +164,32 @@ class Pipeline(asyncio.Protocol):
             return
         received = self._incomplete
         received += data
-        passed, at = bytearray(), 0
-        while len(received) >= at + HEADER.size:
+        size, at, start, passed = len(received), 0, 0, bytearray()  # from `start` on there is more to pass
+        passes = self._passes
+        while size >= at + HEADER.size:
             kind, length = HEADER.unpack_from(received, at)
             end = at + 1 + length
-            if end > len(received):
+            if end > size:
                 break
-            if kind == ROW:
-                end = _end_of_rows(received, end)
-            passed += self._receive(kind, received, at, end)
+            if not ((passes and kind not in TURNS) or kind in ASYNCHRONOUS):
+                passed += received[start:at]
+                passed += self._receive(kind, received, at, end)
+                start, passes = end, self._passes
             at = end
+        passed += received[start:at]
         del received[:at]
         if passed:
             self.protocol.data_received(bytes(passed))
 
+    @property
+    def _passes(self) -> bool:
+        """Whether what comes is for asyncpg."""
+        return not self._expected or (self._expected == "statement" and not self._has_failed)
+
     def _receive(self, kind: bytes, received: bytearray, start: int, end: int) -> bytes | bytearray:
         """Return what asyncpg gets of a message: it, nothing, or an error instead."""
         expected = self._expected
-        if not expected or kind in ASYNCHRONOUS:
+        if not expected:
             return received[start:end]
         if kind == READY:
             return received[start:end] if self._end() else b""
@@ -194,7 +202,7 @@ class Pipeline(asyncio.Protocol):
         if expected == "commit" and not received.endswith(COMMITTED, start, end):
             self._has_failed = True
             return NOT_COMMITTED
-        return received[start:end] if expected == "statement" else b""
+        return b""
 
     def _end(self) -> bool:
         """Expect the next response. Return whether there is none, and asyncpg gets the end of this one."""
@@ -206,15 +214,3 @@ class Pipeline(asyncio.Protocol):
         else:
             self._expected = None
         return not self._expected
-
-
-def _end_of_rows(received: bytearray, at: int) -> int:
-    """Return where the rows at `at` end. There may be thousands, and a call for each would cost more than asyncpg."""
-    size, unpack = len(received), HEADER.unpack_from
-    while at + HEADER.size <= size:
-        kind, length = unpack(received, at)
-        end = at + 1 + length
-        if kind != ROW or end > size:
-            break
-        at = end
-    return at

@@ -128,6 +128,18 @@ async def test_a_block_whose_begin_has_failed_sends_nothing_more(url: Url, monke
             assert await session.fetchval(WHO) == "alice"
 
 
+async def test_after_an_error_others_are_raised_too_also_of_statements_that_are_sent_alone(
+    connection: Connection,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await at_once(connection, "select 1/0")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.fetchval("select 1/0")
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await connection.execute("selekt")
+
+
 async def test_an_error_of_commit_is_raised(connection: Connection, admin: psycopg.Connection) -> None:
     at_commit(admin, "raise 'refused at commit'")
     for _ in range(2):
