@@ -34,7 +34,7 @@ UNAVAILABLE = (
     asyncpg.TransactionTimeoutError,
 )
 
-TRIES = 2  # until it counts that a connection does not stand a pipeline: one may have been lost by chance
+TRIES = 2  # of a pipeline, until it counts that it does not work: one connection may have been lost by chance
 
 _without_pipelines: set[str] = set()  # URLs of which the log says so
 

@@ -16,7 +16,7 @@ class Connection(asyncpg.Connection):
     """asyncpg's connection, with what is between it and the socket."""
 
     pipeline: Pipeline | None = None  # if transactions can be sent at once
-    caches_statements = False
+    caches_statements = False  # else no statement can be sent together with its begin and commit
 
     def is_idle(self) -> bool:
         """Return whether no transaction is open, and no response to come."""
