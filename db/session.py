@@ -1,8 +1,8 @@
-"""Sessions: how one user's tenant rows are read and written.
+"""Sessions: how one user reads and writes tenant rows: their own, or those of one workspace.
 
 Each call of a `Session` is one transaction, sent at once if that can be (`db.pipeline`):
 
-    begin read only; set local …      one simple-protocol message: app.user_id, search_path
+    begin read only; set local …      one simple-protocol message: search_path, app.user_id, app.workspace_id
     the query                         its plan is cached on the connection
     commit                            back before the caller gets the result
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Self, TypeGuard
+from uuid import UUID
 
 import asyncpg
 
@@ -45,8 +46,10 @@ def is_user_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _USER_ID.fullmatch(value) is not None
 
 
-def begin_statement(user_id: str, *, read_only: bool) -> str:
-    """Return the SQL that opens a transaction in which `app.user_id` is `user_id`.
+def begin_statement(user_id: str, *, read_only: bool, workspace_id: UUID | None = None) -> str:
+    """Return the SQL that opens a transaction of `user_id`, who acts in `workspace_id` or in no workspace.
+
+    Whether they are a member is not asked here: the policies do, in each statement.
 
     It also sets `search_path`, because a role may change its own settings: one smuggled `alter role app_api set
     search_path` would decide what every later statement calls.
@@ -59,7 +62,10 @@ def begin_statement(user_id: str, *, read_only: bool) -> str:
     if not is_user_id(user_id):
         raise ValueError(f"not a user id: {user_id!r}")
     begin = "begin read only" if read_only else "begin"
-    return f"{begin}; {OWN_NAMES_ONLY}; {caller_statement(user_id)}"
+    context = caller_statement(user_id)
+    if workspace_id:
+        context += f"; {setting_statement('app.workspace_id', str(workspace_id))}"
+    return f"{begin}; {OWN_NAMES_ONLY}; {context}"
 
 
 def caller_statement(user_id: str) -> str:
@@ -229,19 +235,25 @@ async def _commit(connection: Connection) -> None:
 
 
 class Session:
-    """Reads and writes as one user.
+    """Reads and writes as one user, in one workspace if there is a `workspace_id`.
 
     `fetch` and `fetchval` run one statement in a transaction of its own; `transaction()` is for several. All raise
     PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError. What asyncpg raises for a value that it
     cannot decode (a year before 1) may come after the commit.
     """
 
-    def __init__(self, pool: Pool, user_id: str, *, read_only: bool) -> None:
-        """Bind to `user_id`. Raises ValueError for what is not a user id."""
+    def __init__(self, pool: Pool, user_id: str, *, read_only: bool, workspace_id: UUID | None = None) -> None:
+        """Bind to `user_id`, and to a workspace. Raises ValueError for what is not a user id."""
         self.user_id = user_id
+        self.workspace_id = workspace_id
         self._pool = pool
         self._read_only = read_only
-        self._begin = begin_statement(user_id, read_only=read_only)
+        self._begin = begin_statement(user_id, read_only=read_only, workspace_id=workspace_id)
+
+    @property
+    def tenant(self) -> str | UUID:
+        """Whose rows these are: $1 of every statement that names its tenant."""
+        return self.workspace_id or self.user_id
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""

@@ -4,7 +4,8 @@
 -- A table belongs to one tenant. One that has several of these columns belongs to the last of them that is listed here:
 -- with user_id first, what a user adds to something shared is not theirs alone, and a policy that says so is an error.
 create or replace view audit.tenants ("column", type, function, least, strictest, setting) as values
-    ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text, null::text, 'app.user_id');
+    ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text, null::text, 'app.user_id'),
+    ('workspace_id', 'uuid', 'app.current_workspace_id(text)', 'viewer', 'owner', 'app.workspace_id');
 
 comment on view audit.tenants is
     'The columns that say to whom a row belongs, and the function that each is compared with. Of a table with several of
