@@ -14,6 +14,7 @@ from api.commands.new_words import Words
 TEMPLATES = Path(__file__).with_name("templates")
 CODE = ("__init__", "models", "routes", "list", "examples", "resource")
 PLACES = ("api/main.py", "api/openapi.json", "db/schema.py", "migrations/versions", "tests")
+NEEDED = ("Column", "DateTime", "ForeignKeyConstraint", "PrimaryKeyConstraint", "Table", "Text", "Uuid", "text")
 UNDOCUMENTED = ("/docs", "/metrics", "/openapi.json")
 
 
@@ -71,18 +72,27 @@ def clashes(module: str) -> set[str]:
         top = symtable.symtable(module, "", "exec")
     except SyntaxError as error:
         return {*re.findall(r"argument '(\w+)'", error.msg)}  # a function has two of them
-    names = {each.get_name() for each in top.get_symbols() if each.is_assigned() or each.is_imported()}
-    twice = {each.get_name() for each in top.get_symbols() if each.is_assigned() and each.is_imported()}
+    imported = {each.get_name() for each in top.get_symbols() if each.is_imported()}
+    defined = {each.get_name() for each in top.get_symbols() if each.is_assigned()}
+    twice = imported & defined
     for scope in top.get_children():
-        twice |= {each.get_name() for each in scope.get_symbols() if _hides(each, scope.get_type(), names)}
+        for symbol in scope.get_symbols():
+            if _hides(symbol, scope.get_type(), imported, imported | defined):
+                twice.add(symbol.get_name())
     return twice
 
 
-def _hides(symbol: symtable.Symbol, scope: str, names: Container[str]) -> bool:
-    """Return whether a field hides a name that its class needs, or a variable one of its module or a parameter."""
+def _hides(symbol: symtable.Symbol, scope: str, imported: Container[str], names: Container[str]) -> bool:
+    """Return whether a field hides a name that its class needs, or a variable one of its module or a parameter.
+
+    A parameter may have the name of a function: of a fixture.
+    """
+    name = symbol.get_name()
     if scope == "class":
         return symbol.is_assigned() and symbol.is_referenced()
-    return symbol.is_local() and (symbol.get_name() in names or (symbol.is_parameter() and symbol.is_assigned()))
+    if symbol.is_assigned():
+        return name in names or symbol.is_parameter()
+    return symbol.is_parameter() and name in imported
 
 
 def render(template: str, words: Words) -> str:
@@ -96,11 +106,10 @@ def with_table(schema: str, words: Words) -> str:
     block = re.search(r"from sqlalchemy import \((.*?)\)", schema, re.DOTALL)
     if block is None:
         raise click.ClickException("db/schema.py does not import SQLAlchemy's types in one block: nothing was written")
-    table = render("schema", words)
-    needed = {*re.findall(r"\b(?:[A-Z]\w*(?=[(,])|text(?=\())", table)}
-    names = {*re.findall(r"\w+", block[1]), *needed}
+    types = {field.sqlalchemy.partition("(")[0] for field in words["fields"]}
+    names = {*re.findall(r"\w+", block[1]), *types, *NEEDED}
     listed = "".join(f"    {name},\n" for name in sorted(names, key=lambda name: (name.islower(), name)))
-    return schema.replace(block[0], f"from sqlalchemy import (\n{listed})") + table
+    return schema.replace(block[0], f"from sqlalchemy import (\n{listed})") + render("schema", words)
 
 
 def with_resource(main: str, words: Words) -> str:
