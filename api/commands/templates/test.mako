@@ -15,7 +15,7 @@ import pytest
 from api.${plural}.examples import SENT
 from api.${plural}.models import ${Singular}
 % if shared:
-from tests.support.workspaces import create_workspace, join
+from tests.support.workspaces import add_member, workspace
 % endif
 
 Json = dict[str, Any]
@@ -24,15 +24,15 @@ OTHER: Json = ${other}
 
 % if shared:
 @pytest.fixture
-def workspace(alice: httpx2.Client) -> str:
-    """Return the path of a workspace that Alice owns."""
-    return create_workspace(alice)
+def workspace_id(admin: psycopg.Connection) -> str:
+    """Return the id of a workspace that Alice owns."""
+    return workspace(admin, "alice")
 
 
 @pytest.fixture
-def collection(workspace: str) -> str:
+def collection(workspace_id: str) -> str:
     """Return the path of its ${human_plural}."""
-    return f"{workspace}/${plural}"
+    return f"/workspaces/{workspace_id}/${plural}"
 
 
 % endif
@@ -158,10 +158,10 @@ def send(client: httpx2.Client, method: str, collection: str, ${singular}: Json)
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "owner"])
 def test_every_member_reads_and_editors_and_owners_write(
-    alice: httpx2.Client, bob: httpx2.Client, workspace: str, collection: str, role: str
+    alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection, workspace_id: str, collection: str, role: str
 ) -> None:
     ${singular} = add(alice, collection)
-    join(workspace, alice, bob, role)
+    add_member(admin, workspace_id, "bob", role)
 
     assert bob.get(path(${singular})).json() == ${singular}
     assert bob.get(collection).json()["items"] == [${singular}]
@@ -179,14 +179,14 @@ def test_every_member_reads_and_editors_and_owners_write(
 
 @pytest.mark.parametrize("who", ["a member of none", "a former member", "a member of another workspace"])
 def test_a_workspace_does_not_exist_for_whoever_is_no_member(
-    alice: httpx2.Client, bob: httpx2.Client, workspace: str, collection: str, who: str
+    alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection, workspace_id: str, collection: str, who: str
 ) -> None:
     ${singular} = add(alice, collection)
     if who == "a former member":
-        join(workspace, alice, bob, "editor")
-        assert alice.delete(f"{workspace}/members/bob").status_code == 204
+        add_member(admin, workspace_id, "bob", "editor")
+        assert alice.delete(f"/workspaces/{workspace_id}/members/bob").status_code == 204
     elif who == "a member of another workspace":
-        create_workspace(bob)
+        workspace(admin, "bob")
 
     nowhere = "/workspaces/00000000-0000-7000-8000-000000000000/${plural}"
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
@@ -198,20 +198,22 @@ def test_a_workspace_does_not_exist_for_whoever_is_no_member(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_what_another_workspace_has_is_not_in_this_one(alice: httpx2.Client, collection: str, method: str) -> None:
+def test_what_another_workspace_has_is_not_in_this_one(
+    alice: httpx2.Client, admin: psycopg.Connection, collection: str, method: str
+) -> None:
     ${singular} = add(alice, collection)
 
-    response = send(alice, method, f"{create_workspace(alice)}/${plural}", ${singular})
+    response = send(alice, method, f"/workspaces/{workspace(admin, 'alice')}/${plural}", ${singular})
 
     assert response.status_code == 404
     assert alice.get(path(${singular})).json() == ${singular}
 
 
 def test_what_a_workspace_has_is_deleted_with_it(
-    alice: httpx2.Client, admin: psycopg.Connection, workspace: str, collection: str
+    alice: httpx2.Client, admin: psycopg.Connection, workspace_id: str, collection: str
 ) -> None:
     add(alice, collection)
-    assert alice.delete(workspace).status_code == 204
+    assert alice.delete(f"/workspaces/{workspace_id}").status_code == 204
     assert admin.execute("select count(*) from app.${plural}").fetchone() == (0,)
 % else:
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
