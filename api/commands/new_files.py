@@ -1,5 +1,6 @@
 """The files that `partywall new` writes, and what must not be there already: checked before anything is written."""
 
+import ast
 import json
 import re
 import symtable
@@ -35,17 +36,17 @@ def plan(root: Path, words: Words) -> Mapping[Path, str]:
         root / "tests" / plural / f"test_{plural}.py": render("test", words),
     }
     schema, main = root / "db" / "schema.py", root / "api" / "main.py"
-    check_document(json.loads((root / "api" / "openapi.json").read_text()), words)
     folders = [folder for folder in (root / "api" / plural, root / "tests" / plural) if folder.exists()]
     if exists := [*folders, *(file for file in made if file.exists())]:
         raise _exists(str(exists[0].relative_to(root)))
     if re.search(rf'^    "{plural}",$', schema.read_text(), re.MULTILINE):
-        raise _exists(f"table {plural} in db/schema.py")
+        raise click.ClickException(f"db/schema.py has a table {plural} already: nothing was written")
+    check_document(json.loads((root / "api" / "openapi.json").read_text()), words)
     for file, text in made.items():
         if names := clashes(text):
             raise click.ClickException(
-                f"{file.relative_to(root)} would use {min(names)} for two things: choose other names, or another "
-                "--singular; nothing was written"
+                f"{file.relative_to(root)} would have two things that are called {min(names)}: choose other names, or "
+                "another --singular; nothing was written"
             )
     return made | {schema: with_table(schema.read_text(), words), main: with_resource(main.read_text(), words)}
 
@@ -63,7 +64,7 @@ def check_document(document: Mapping[str, Mapping[str, Iterable[str]]], words: W
 
 
 def _exists(what: str) -> click.ClickException:
-    return click.ClickException(f"there is a {what} already: nothing was written")
+    return click.ClickException(f"there is {'an' if what[0] in 'aeiou' else 'a'} {what} already: nothing was written")
 
 
 def clashes(module: str) -> set[str]:
@@ -72,12 +73,13 @@ def clashes(module: str) -> set[str]:
         top = symtable.symtable(module, "", "exec")
     except SyntaxError as error:
         return {*re.findall(r"argument '(\w+)'", error.msg)}  # a function has two of them
-    imported = {each.get_name() for each in top.get_symbols() if each.is_imported()}
+    nodes = [node for node in ast.parse(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = [each.asname or each.name for node in nodes for each in node.names]
     defined = {each.get_name() for each in top.get_symbols() if each.is_assigned()}
-    twice = imported & defined
+    twice = {name for name in imported if imported.count(name) > 1 or name in defined}
     for scope in top.get_children():
         for symbol in scope.get_symbols():
-            if _hides(symbol, scope.get_type(), imported, imported | defined):
+            if _hides(symbol, scope.get_type(), imported, defined | {*imported}):
                 twice.add(symbol.get_name())
     return twice
 
