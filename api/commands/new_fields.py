@@ -104,7 +104,9 @@ def check_constraints(plural: str, fields: Sequence[Field]) -> None:
     for field in fields:
         if field.type == "text" and len(f"{plural}_{field.name}_not_blank") > LONGEST_IN_SQL:
             room = LONGEST_IN_SQL - len("__not_blank")
-            raise click.BadParameter(f"{plural} and {field.name}: at most {room} characters together, for constraints")
+            raise click.BadParameter(
+                f"{plural} and {field.name}: at most {room} characters together, for the names of constraints"
+            )
 
 
 def in_singular(plural: str) -> str:

@@ -25,7 +25,7 @@ EVERY_TYPE = (
 )
 LONG = "zz_of_a_length_that_nobody_would_type_es"
 SHARED = (
-    *(LONG, "--workspace", "t:text", "a_text_a_text:text?", "page:integer", "row:uuid?", "tenant:date?"),
+    *(LONG, "--workspace", "t:text", "a_text_field:text?", "page:integer", "row:uuid?", "tenant:date?"),
     *("a_boolean_that_has_a_name_of_40_letters:boolean?", "workspace:timestamptz?"),
 )
 

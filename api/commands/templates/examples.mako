@@ -1,4 +1,4 @@
-"""The examples of /openapi.json that are ${human_plural}. A test asks for each of them and compares."""
+"""Examples of /openapi.json: ${human_plural}. A test asks for each of them and compares."""
 
 from collections.abc import Mapping
 from typing import Any

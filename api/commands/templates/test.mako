@@ -45,7 +45,7 @@ def add(client: httpx2.Client${given}, **headers: str) -> Json:
 
 def path(${singular}: Json) -> str:
 % if shared:
-    return f"/workspaces/{${singular}['workspace_id']}/${plural}/{${singular}['id']}"
+    return "/workspaces/{workspace_id}/${plural}/{id}".format(**${singular})
 % else:
     return f"/${plural}/{${singular}['id']}"
 % endif
