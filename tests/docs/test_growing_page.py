@@ -1,4 +1,4 @@
-"""docs/growing.md by hand: its SQL makes a table that the audit vouches for, and what is forgotten is reported."""
+"""docs/growing.md by hand: its SQL makes tables that the audit vouches for, and what is forgotten is reported."""
 
 import asyncio
 import re
@@ -28,6 +28,8 @@ def statements(revision: str, function: str = "upgrade") -> list[str]:
 
 
 REVISION = textwrap.dedent(REVISION)
+[IN_WORKSPACE] = re.findall(r"<!-- by hand, in a workspace -->\n```sql\n(.*?)```", PAGE, re.DOTALL)
+IN_WORKSPACE = IN_WORKSPACE.replace("documents", "zz_documents")
 
 # What is forgotten, as the page says it: what of the SQL is replaced, and by what.
 FORGOTTEN = {
@@ -42,6 +44,31 @@ FORGOTTEN = {
     "the primary key": (r"    constraint zz_notes_pkey[^\n]*\n|comment on constraint zz_notes_pkey.*", ""),
     "`user_id` at the front of a key": (r"primary key \(user_id, id\)", "primary key (id)"),
     "the columns of `grant insert`": (r"insert \(title\)", "insert"),
+}
+# The same of what a workspace shares.
+MEMBERS_READ = r"workspace_id = app.current_workspace_id\('viewer'\)"
+MISTAKES = {
+    "a policy compares `user_id` with the caller": (MEMBERS_READ, "user_id = app.current_user_id()"),
+    "a policy compares with any workspace of the caller's: `= any (app.current_workspace_ids())`": (
+        MEMBERS_READ,
+        "workspace_id = any (app.current_workspace_ids())",
+    ),
+    "a policy asks itself: `workspace_id in (select workspace_id from app.members …)`": (
+        MEMBERS_READ,
+        "workspace_id in (select workspace_id from app.members where user_id = app.current_user_id())",
+    ),
+    "`with check` is missing in the policy for update": (
+        r"(?<=for update to app_api)(\nusing [^\n]+)\nwith [^;]+",
+        r"\1",
+    ),
+    "`workspace_id` without its default": (r" default app.current_workspace_id\('viewer'\)", ""),
+    "the key is `(user_id, id)`": (r"primary key \(workspace_id, id\)", "primary key (user_id, id)"),
+    "a foreign key without `workspace_id`": (
+        r"\Z",
+        "alter table app.zz_documents add unique (id), add parent uuid references app.zz_documents (id)",
+    ),
+    "an index that does not start with `workspace_id`": (r"\Z", "create index on app.zz_documents (title)"),
+    "`insert` or `update` is granted on `workspace_id` or `user_id`": (r"insert \(title\)", "insert (user_id, title)"),
 }
 # Without the column there is nothing that a key and a policy could name.
 WITHOUT_COLUMN = (("primary key (user_id, id)", "primary key (id)"), ("user_id = app.current_user_id()", "true"))
@@ -65,13 +92,17 @@ def found(owner: psycopg.Connection) -> set[str]:
     return {name for (name,) in owner.execute("select name from audit.findings")}
 
 
-def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connection, url: Url) -> None:
-    execute(owner, statements(REVISION))
-    owner.commit()
+def release(owner: psycopg.Connection, url: Url) -> None:
+    """Tell the audit of what is there, as `make schema` and a release do."""
     assert found(owner) == {"unexpected"}
     owner.commit()
-    execute(owner, [asyncio.run(manifest(url("app_migrator")))])  # as `make schema` and a release do
+    execute(owner, [asyncio.run(manifest(url("app_migrator")))])
+    assert found(owner) == set()
     owner.commit()
+
+
+def assert_holds(url: Url, table: str) -> None:
+    """See that no attempt of --prove gets through, and that it tries the table."""
 
     async def try_it() -> Proof:
         connection = await asyncpg.connect(url("app_api"))
@@ -81,21 +112,34 @@ def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connectio
             await connection.close()
 
     proof = asyncio.run(try_it())
-    assert found(owner) == set()
     assert (proof.findings, {each.blocked for each in proof.attempts}) == ([], {True})
-    assert "app.zz_notes" in {each.table for each in proof.attempts}
+    assert table in {each.table for each in proof.attempts}
+
+
+def test_the_table_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connection, url: Url) -> None:
+    execute(owner, statements(REVISION))
+    owner.commit()
+    release(owner, url)
+    assert_holds(url, "app.zz_notes")
 
     execute(owner, statements(REVISION, "downgrade"))
     assert owner.execute("select to_regclass('app.zz_notes')").fetchone() == (None,)
 
 
+def test_the_table_of_a_workspace_by_hand_is_right_and_the_proof_holds(owner: psycopg.Connection, url: Url) -> None:
+    execute(owner, [IN_WORKSPACE])
+    owner.commit()
+    release(owner, url)
+    assert_holds(url, "app.zz_documents")
+
+
 def rows_of_the_page() -> dict[str, str]:
-    """Return what the page says of what is forgotten, as far as a check of the audit reports it."""
+    """Return what the page says of what is forgotten or wrong, as far as a check of the audit reports it."""
     return dict(re.findall(r"^\| (.+?) \| `([a-z_]+)` \|$", PAGE.partition("## What goes red")[2], re.MULTILINE))
 
 
 def test_each_row_of_the_page_is_tried() -> None:
-    assert rows_of_the_page().keys() == FORGOTTEN.keys()
+    assert rows_of_the_page().keys() == FORGOTTEN.keys() | MISTAKES.keys()
 
 
 @pytest.mark.parametrize("forgotten", FORGOTTEN)
@@ -113,3 +157,15 @@ def test_what_is_forgotten_is_reported_by_the_check_that_the_page_names(
     execute(owner, [statement for statement in wrong if statement])
 
     assert rows_of_the_page()[forgotten] in found(owner)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_workspace_is_reported_by_the_check_that_the_page_names(
+    owner: psycopg.Connection, mistake: str
+) -> None:
+    wrong = re.sub(*MISTAKES[mistake], IN_WORKSPACE)
+    assert wrong != IN_WORKSPACE
+
+    execute(owner, [wrong])
+
+    assert rows_of_the_page()[mistake] in found(owner)
