@@ -10,7 +10,7 @@ from api.http.bodies import Update
 from api.http.fields import absent
 from api.http.pages import Cursor, Limit, NextCursor
 
-UserId = Annotated[str, Field(description="`sub` of the member's token.", examples=["alice"])]
+UserId = Annotated[str, Field(description="`sub` of the member's token.", examples=["bob"])]
 RoleOfMember = Annotated[
     Role, Field(description="A viewer reads, an editor also writes tasks, an owner may do everything.")
 ]

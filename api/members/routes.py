@@ -24,7 +24,8 @@ MEMBER = Row(READ, MISSING, writer="owner")
 ONESELF = Row(READ, MISSING, writer="viewer")
 
 
-@router.get("/{user_id}", response_model=Member, responses=FOUND)
+# As a path: a user id may have slashes.
+@router.get("/{user_id:path}", response_model=Member, responses=FOUND)
 async def read_member(
     user_id: UserId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -33,7 +34,7 @@ async def read_member(
 
 
 @router.patch(
-    "/{user_id}",
+    "/{user_id:path}",
     response_model=Member,
     responses=UPDATED | NEEDS_ROLE | problems(409),
     dependencies=[MergePatchBody],
@@ -63,7 +64,7 @@ async def change_member(
     return await rows.update(db, MEMBER, update, [user_id], [member.role], if_match, if_none_match)
 
 
-@router.delete("/{user_id}", status_code=204, responses=DELETED | NEEDS_ROLE | problems(409))
+@router.delete("/{user_id:path}", status_code=204, responses=DELETED | NEEDS_ROLE | problems(409))
 async def remove_member(
     user_id: UserId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:

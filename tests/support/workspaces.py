@@ -9,6 +9,8 @@ import psycopg
 from api.invitations.routes import hash_of
 from tests.support.tokens import bearer, make_token
 
+Json = dict[str, Any]
+
 
 def workspace(admin: psycopg.Connection, owner: str) -> str:
     """Create a workspace with its owner; return its id."""
@@ -58,3 +60,20 @@ class InWorkspace(httpx2.Client):
         headers = [(name, value.replace(self._path, "")) for name, value in response.headers.multi_items()]
         text = response.text.replace(self._path, "").replace(self._member, "")
         return httpx2.Response(response.status_code, headers=headers, text=text, request=response.request)
+
+
+def create_workspace(client: httpx2.Client, name: str = "Garden") -> Json:
+    """Let a caller create a workspace; return it."""
+    response = client.post("/workspaces", json={"name": name})
+    assert response.status_code == 201, response.text
+    workspace: Json = response.json()
+    return workspace
+
+
+def role_of(admin: psycopg.Connection, workspace_id: str, user: str) -> str | None:
+    """Return the role of a user in a workspace; None if they are no member."""
+    row = admin.execute(
+        "select role from app.members where workspace_id = %s and user_id = %s", [workspace_id, user]
+    ).fetchone()
+    admin.commit()
+    return None if row is None else str(row[0])
