@@ -18,7 +18,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 TENANT_ERRORS = (401, 422, 429, 500, 503)
-WORKSPACE_ERRORS = (401, 403, 404, 422, 429, 500, 503)
+WORKSPACE_ERRORS = (401, 404, 422, 429, 500, 503)
 
 
 def new_router(name: str, errors: Sequence[int] = TENANT_ERRORS, *, prefix: str | None = None) -> APIRouter:
@@ -87,4 +87,5 @@ FOUND = (
 UPDATED = success(200, "The row as it is now.", "ETag") | problems(404, 412, 413, 415)
 DELETED = success(204, "The row is deleted.") | problems(404, 412)
 PAGE = success(200, "A page.", "Link")
+NEEDS_ROLE = problems(403)
 UNHEALTHY: Responses = {503: {**reference("responses", "Unhealthy"), "description": title(503)}}

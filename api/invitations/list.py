@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.auth.caller import WorkspaceSession
 from api.http.pages import ID, Listing, Sort, page
-from api.http.routers import PAGE, in_workspace
+from api.http.routers import NEEDS_ROLE, PAGE, in_workspace
 from api.invitations.models import InvitationListQuery, InvitationPage
 
 router = in_workspace("invitations")
@@ -25,7 +25,7 @@ INVITATIONS = Listing(
 )
 
 
-@router.get("", response_model=InvitationPage, responses=PAGE)
+@router.get("", response_model=InvitationPage, responses=PAGE | NEEDS_ROLE)
 async def list_invitations(query: Annotated[InvitationListQuery, Query()], db: WorkspaceSession) -> Response:
     """List the invitations to a workspace, accepted and expired ones too: as an owner."""
     return await page(db, f"/workspaces/{db.workspace_id}/invitations", INVITATIONS, query)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.http.access import Role
 from api.http.bodies import Body
 from api.http.examples import WORKSPACE_ID
-from api.http.fields import absent
 from api.http.pages import Cursor, Limit, NextCursor
 from api.invitations.examples import INVITATION_ID, TOKEN
 
@@ -38,10 +37,9 @@ class Invitation(BaseModel):
 class NewInvitation(Invitation):
     """An invitation with its token."""
 
-    token: Token = Field(
-        default_factory=absent,
+    token: Token | None = Field(
         description="Whoever has it can accept the invitation. Only its hash is kept, so no other response has it: "
-        "it is absent where `Idempotency-Replayed` is present.",
+        "it is null where `Idempotency-Replayed` is present."
     )
 
 

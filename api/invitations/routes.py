@@ -13,7 +13,7 @@ from api.http.bodies import JsonBody
 from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import REPLAYED, IdempotencyKey
 from api.http.responses import json_response
-from api.http.routers import CREATED, DELETED, FOUND, in_workspace
+from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, in_workspace
 from api.http.rows import Row
 from api.invitations.list import COLUMNS
 from api.invitations.models import Invitation, InvitationCreate, InvitationId, NewInvitation
@@ -24,7 +24,8 @@ TOKEN_BYTES = 32
 
 INSERT = f"""
 insert into app.invitations as t (role, token_hash, expires_at) values ($1, $2, now() + $3::interval)
-returning t.id, (select to_json(i) from (select {COLUMNS}) as i)::text as body, to_json(t.updated_at)::text as etag
+returning t.id, (select to_json(i) from (select {COLUMNS}, null as token) as i)::text as body,
+    to_json(t.updated_at)::text as etag
 """  # noqa: S608 - put together from constants
 
 
@@ -33,7 +34,7 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-@router.post("", status_code=201, response_model=NewInvitation, responses=CREATED, dependencies=[JsonBody])
+@router.post("", status_code=201, response_model=NewInvitation, responses=CREATED | NEEDS_ROLE, dependencies=[JsonBody])
 async def create_invitation(
     invitation: InvitationCreate, request: Request, db: WorkspaceSession, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -48,8 +49,9 @@ async def create_invitation(
     created = await idempotency.create(db, path, invitation, idempotency_key, INSERT, values, role="owner")
     if REPLAYED in created.headers:
         return created
-    headers = {name: created.headers[name] for name in ("Location", "ETag")}
-    return json_response(f'{bytes(created.body).decode()[:-1]},"token":"{token}"}}', 201, headers)
+    # Only now: what is kept under an Idempotency-Key has none.
+    body = bytes(created.body).decode().replace('"token":null', f'"token":"{token}"')
+    return json_response(body, 201, {name: created.headers[name] for name in ("Location", "ETag")})
 
 
 INVITATION = Row(
@@ -63,7 +65,7 @@ INVITATION = Row(
 )
 
 
-@router.get("/{invitation_id}", response_model=Invitation, responses=FOUND)
+@router.get("/{invitation_id}", response_model=Invitation, responses=FOUND | NEEDS_ROLE)
 async def read_invitation(
     invitation_id: InvitationId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -71,7 +73,7 @@ async def read_invitation(
     return await rows.read(db, INVITATION, [invitation_id], if_match, if_none_match)
 
 
-@router.delete("/{invitation_id}", status_code=204, responses=DELETED)
+@router.delete("/{invitation_id}", status_code=204, responses=DELETED | NEEDS_ROLE)
 async def revoke_invitation(
     invitation_id: InvitationId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:

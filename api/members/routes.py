@@ -6,7 +6,7 @@ from api.auth.caller import WorkspaceSession
 from api.http import rows
 from api.http.bodies import MergePatchBody
 from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
-from api.http.routers import DELETED, FOUND, UPDATED, in_workspace, merge_patch, problems
+from api.http.routers import DELETED, FOUND, NEEDS_ROLE, UPDATED, in_workspace, merge_patch, problems
 from api.http.rows import Row
 from api.members.models import Member, MemberUpdate, UserId
 
@@ -35,7 +35,7 @@ async def read_member(
 @router.patch(
     "/{user_id}",
     response_model=Member,
-    responses=UPDATED | problems(409),
+    responses=UPDATED | NEEDS_ROLE | problems(409),
     dependencies=[MergePatchBody],
     openapi_extra=merge_patch("MemberUpdate"),
 )
@@ -63,7 +63,7 @@ async def change_member(
     return await rows.update(db, MEMBER, update, [user_id], [member.role], if_match, if_none_match)
 
 
-@router.delete("/{user_id}", status_code=204, responses=DELETED | problems(409))
+@router.delete("/{user_id}", status_code=204, responses=DELETED | NEEDS_ROLE | problems(409))
 async def remove_member(
     user_id: UserId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:

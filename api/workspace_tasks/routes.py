@@ -7,7 +7,7 @@ from api.http import idempotency, rows
 from api.http.bodies import JsonBody, MergePatchBody
 from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
-from api.http.routers import CREATED, DELETED, FOUND, UPDATED, in_workspace, merge_patch
+from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, UPDATED, in_workspace, merge_patch
 from api.http.rows import Row
 from api.tasks.models import TaskCreate, TaskId, TaskReplace, TaskUpdate
 from api.workspace_tasks.models import WorkspaceTask
@@ -15,7 +15,7 @@ from api.workspace_tasks.models import WorkspaceTask
 router = in_workspace("workspace_tasks", "tasks")
 
 
-@router.post("", status_code=201, response_model=WorkspaceTask, responses=CREATED, dependencies=[JsonBody])
+@router.post("", status_code=201, response_model=WorkspaceTask, responses=CREATED | NEEDS_ROLE, dependencies=[JsonBody])
 async def create_workspace_task(
     task: TaskCreate, db: WorkspaceSession, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -52,7 +52,7 @@ async def read_workspace_task(
     return await rows.read(db, TASK, [task_id], if_match, if_none_match)
 
 
-@router.put("/{task_id}", response_model=WorkspaceTask, responses=UPDATED, dependencies=[JsonBody])
+@router.put("/{task_id}", response_model=WorkspaceTask, responses=UPDATED | NEEDS_ROLE, dependencies=[JsonBody])
 async def replace_workspace_task(
     task_id: TaskId,
     task: TaskReplace,
@@ -71,7 +71,7 @@ async def replace_workspace_task(
 @router.patch(
     "/{task_id}",
     response_model=WorkspaceTask,
-    responses=UPDATED,
+    responses=UPDATED | NEEDS_ROLE,
     dependencies=[MergePatchBody],
     openapi_extra=merge_patch("TaskUpdate"),
 )
@@ -101,7 +101,7 @@ returning to_json(t)::text, to_json(t.updated_at)::text
 """
 
 
-@router.delete("/{task_id}", status_code=204, responses=DELETED)
+@router.delete("/{task_id}", status_code=204, responses=DELETED | NEEDS_ROLE)
 async def delete_workspace_task(
     task_id: TaskId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:

@@ -8,7 +8,7 @@ from api.http.access import MISSING
 from api.http.bodies import JsonBody, MergePatchBody
 from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
-from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router, problems
+from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, UPDATED, merge_patch, new_router
 from api.http.rows import Row
 from api.workspaces.models import Workspace, WorkspaceCreate, WorkspaceUpdate
 
@@ -53,7 +53,7 @@ async def read_workspace(db: WorkspaceSession, if_match: IfMatch = None, if_none
 @router.patch(
     "/{workspace_id}",
     response_model=Workspace,
-    responses=UPDATED | problems(403),
+    responses=UPDATED | NEEDS_ROLE,
     dependencies=[MergePatchBody],
     openapi_extra=merge_patch("WorkspaceUpdate"),
 )
@@ -76,7 +76,7 @@ async def change_workspace(
     return await rows.update(db, WORKSPACE, update, (), [workspace.name], if_match, if_none_match)
 
 
-@router.delete("/{workspace_id}", status_code=204, responses=DELETED | problems(403))
+@router.delete("/{workspace_id}", status_code=204, responses=DELETED | NEEDS_ROLE)
 async def delete_workspace(
     db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
