@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api.invitations.attempts import ATTEMPTS
-from api.invitations.models import NewInvitation
+from api.invitations.models import InvitationWithToken
 from api.settings import Settings
 from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
@@ -52,7 +52,7 @@ def test_the_token_has_256_bits_is_shown_once_and_only_its_hash_is_kept(
 
     token = invitation["token"]
     assert re.fullmatch(r"[\w-]{43}", token)  # 43 characters of 6 bits
-    assert list(invitation) == list(NewInvitation.model_fields)
+    assert list(invitation) == list(InvitationWithToken.model_fields)
     path = f"{garden}/invitations/{invitation['id']}"
     assert alice.get(path).json() == without(invitation, "token")
     assert alice.get(f"{garden}/invitations").json()["items"] == [without(invitation, "token")]
