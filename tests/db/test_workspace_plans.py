@@ -171,8 +171,8 @@ def test_once_per_scan_of_a_nested_loop_that_forgets_its_workspace(table: psycop
 
 
 # How often for each row that is written: WITH CHECK of the command, the same of SELECT's policy if the statement reads
-# columns, the default of the column. How often before: the policies of the command and of SELECT, one of them twice (they
-# are compared with each other, and with the rows).
+# columns, the default of the column. How often before: the policies of the command and of SELECT, one of them twice,
+# since they are compared with each other, and with the rows.
 WRITES = {
     "update app.workspace_tasks set completed = true": (1, 1),
     "update app.workspace_tasks set completed = true where not completed": (2, 3),

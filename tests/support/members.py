@@ -52,7 +52,7 @@ def run(connection: psycopg.Connection, caller: Caller, statement: str) -> Rows:
     begin(connection, caller)
     try:
         cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+        return [] if cursor.description is None else cursor.fetchall()
     finally:
         connection.execute("commit")
 
