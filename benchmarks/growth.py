@@ -10,7 +10,7 @@ import click
 import psycopg
 
 from api.http.pages import ID
-from api.tasks.routes import READ
+from api.tasks.routes import TASK
 from benchmarks.load import LIST, READS
 from benchmarks.measure import Part, Size, in_turns, run_wrk, spread
 from benchmarks.servers import PARTYWALL, Contender, serving
@@ -41,7 +41,7 @@ def _step(stage: Stage, size: Size, rows: Rows, first: Rows) -> Part:
         measured = in_turns(stage.processes, f"{rows.total:,} rows", dict.fromkeys(READS, runs), size)
     newest = f"'bench-0', 51, '{ID.highest}'"
     one = f"'bench-0', '{rows.task_id(0, rows.tasks // 2)}'"
-    for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", READ, one)):
+    for scenario, query, arguments in (("list_50", LIST, newest), ("read_one", TASK.read, one)):
         contenders = measured[scenario]["contenders"]
         pace = {name: contenders[name]["requests_per_second"]["rounds"] for name in runs}
         measured[scenario]["time_ratio"] = spread(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.http.pages import ID, statement
 from api.tasks.list import TASKS
-from api.tasks.routes import INSERT, READ, UPDATE
+from api.tasks.routes import INSERT, TASK, UPDATE
 from benchmarks.calls import DOCUMENTS
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
@@ -97,7 +97,7 @@ _USER = "('bench-' || :user)"
 _TEXT = "'Call the plumber about the leak, 00000000'"
 TRANSACTIONS = {
     "list_50": _transaction(LIST, _USER, "51", f"'{ID.highest}'"),
-    "read_one": _transaction(READ, _USER, _ID),
+    "read_one": _transaction(TASK.read, _USER, _ID),
     "create": _transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
     "patch": _transaction(UPDATE, _USER, _ID, "null", "null", _TEXT, "null::boolean", "null::int", mode="read write"),
 }

@@ -8,17 +8,30 @@ import psycopg
 import pytest
 
 from api.http import examples
-from api.http.examples import REQUEST_ID, UNHEALTHY
+from api.http.examples import REQUEST_ID, UNHEALTHY, WORKSPACE_ID
 from api.tasks.examples import PROBLEMS as TASK_PROBLEMS
 from api.tasks.examples import TASK_ID
 from tests.support.database import Url
-from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, ROUTES, Route, call, described_response, example
+from tests.support.routes import (
+    COLLECTIONS,
+    NEEDS_TOKEN,
+    ROUTES,
+    Place,
+    Route,
+    call,
+    described_response,
+    example,
+)
 from tests.support.servers import calling
 from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
 
 # What the database makes, and no example can foretell.
-MADE = {"POST": {"id", "created_at", "updated_at"}, "PUT": {"updated_at"}, "PATCH": {"updated_at"}}
+MADE = {
+    "POST": {"id", "created_at", "updated_at", "expires_at", "token"},
+    "PUT": {"updated_at"},
+    "PATCH": {"updated_at"},
+}
 # By status, then by what has happened. Those of tasks are the only ones of a resource that are asked for here.
 PROBLEMS = {**examples.PROBLEMS, **TASK_PROBLEMS}
 ONE, MANY = "/tasks/{task_id}", "/tasks"
@@ -41,9 +54,27 @@ def dba(admin: psycopg.Connection) -> psycopg.Connection:
 
 
 @pytest.fixture
-def rows(dba: psycopg.Connection) -> dict[str, str]:
-    """Insert the example of each resource; return its id by the resource's path."""
+def rows(dba: psycopg.Connection) -> dict[str, Place]:
+    """Insert the example of each resource; return for each path the place of such a row."""
     return insert_examples(dba)
+
+
+ANOTHER_OWNER = (
+    b"insert into app.members (workspace_id, user_id, role) select workspace_id, 'bob', 'owner' from app.workspaces"
+)
+# What makes of the examples in the database those that a request is an example for.
+BEFORE: dict[Route, tuple[bytes, ...]] = {
+    ("DELETE", "/tasks"): (b"update app.tasks set completed = true, completed_at = now()",),
+    ("DELETE", "/workspaces/{workspace_id}/tasks"): (
+        b"update app.workspace_tasks set completed = true, completed_at = now()",
+    ),
+    ("DELETE", "/workspaces/{workspace_id}/members/{user_id}"): (ANOTHER_OWNER,),
+    ("POST", "/invitations/accept"): (
+        ANOTHER_OWNER,
+        b"delete from app.members where user_id = 'alice'",
+        b"update app.invitations set role = 'owner'",
+    ),
+}
 
 
 def masked(tree: Any, names: set[str]) -> Any:
@@ -57,13 +88,13 @@ def masked(tree: Any, names: set[str]) -> Any:
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 def test_the_example_of_a_request_gets_the_example_of_its_response(
-    route: Route, rows: dict[str, str], alice: httpx2.Client, dba: psycopg.Connection
+    route: Route, rows: dict[str, Place], alice: httpx2.Client, dba: psycopg.Connection
 ) -> None:
     method, path = route
-    if route == ("DELETE", MANY):
-        dba.execute("update app.tasks set completed = true, completed_at = now()")
+    for statement in BEFORE.get(route, ()):
+        dba.execute(statement)
 
-    response = call(alice, route, rows.get(path.partition("/{")[0], ""))
+    response = call(alice, route, rows.get(path, {"workspace_id": WORKSPACE_ID, "user_id": "alice"}))
 
     made = MADE.get(method, {"revision", "checked_seconds_ago"})
     expected = example(described_response(*route, response.status_code))
