@@ -230,7 +230,7 @@ CREATE FUNCTION app.current_memberships() RETURNS SETOF app.members
      m.joined_at,
      m.updated_at
     FROM app.members m
-   WHERE (m.user_id = app.current_user_id());
+   WHERE ((m.user_id = app.current_user_id()) AND (m.workspace_id = COALESCE(app.requested_workspace_id(), m.workspace_id)));
 END;
 
 ALTER FUNCTION app.current_memberships() OWNER TO app_owner;

@@ -5,6 +5,7 @@ While it makes a plan, the planner evaluates it too, to estimate how many rows t
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -21,13 +22,12 @@ TASKS = """
     insert into app.workspace_tasks (workspace_id, user_id, text, "order")
     select '{}', 'bob', 'Task ' || n, n from generate_series(1, {}) as n;
 """
-FILL = (
-    "delete from app.workspace_tasks; alter table app.workspace_tasks set (autovacuum_enabled = off);"
-    + TASKS.format(WORK, FEW)
-    + "{when};"
-    + TASKS.format(HOME, ROWS)
-    + "{then}"
-)
+FILL = f"""
+    delete from app.workspace_tasks;
+    alter table app.workspace_tasks set (autovacuum_enabled = off);
+    insert into app.workspaces (name) select 'Of nobody here' from generate_series(1, 2000);
+    {TASKS.format(WORK, FEW)} {{when}}; {TASKS.format(HOME, ROWS)} {{then}};
+"""
 STATISTICS = {
     "never analyzed": FILL.format(when="select", then="select"),
     "analyzed": FILL.format(when="select", then="analyze"),
@@ -68,7 +68,7 @@ PARALLEL = """
     set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0; set local max_parallel_workers_per_gather = 2;
     set local min_parallel_table_scan_size = 0; set local min_parallel_index_scan_size = 0;
 """
-CALLED = "app.current_workspace_id("
+CALLED = "app.current_workspace_id"
 CALLERS = {"nearly all rows": OWNER, "few rows": Caller("bob", WORK)}
 
 
@@ -84,9 +84,10 @@ def table(migrated: NoopExecutor, request: pytest.FixtureRequest) -> Iterator[ps
 
 
 def calls(connection: psycopg.Connection) -> int:
-    """Return how often the function was called so far."""
+    """Return how often the function was called so far, or the one that lists the caller's workspaces."""
     [(number,)] = connection.execute("""
-        select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'current_workspace_id'
+        select coalesce(sum(calls), 0) from pg_stat_xact_user_functions
+        where funcname in ('current_workspace_id', 'current_workspace_ids')
     """).fetchall()
     return int(number)
 
@@ -118,6 +119,13 @@ def assert_not_per_row(plan: str) -> None:
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_once_for_a_statement_that_forgets_its_workspace(table: psycopg.Connection, statement: str, whose: str) -> None:
     number, plan = calls_of(table, CALLERS[whose], STATEMENTS[statement])
+    assert_not_per_row(plan)
+    assert number == 1
+
+
+@pytest.mark.parametrize("acting_in", [None, HOME, WORK])
+def test_once_for_the_list_of_ones_workspaces(table: psycopg.Connection, acting_in: UUID | None) -> None:
+    number, plan = calls_of(table, Caller("alice", acting_in), "select * from app.workspaces")
     assert_not_per_row(plan)
     assert number == 1
 

@@ -201,7 +201,7 @@ create or replace view audit.manifest (key, sentence, fingerprint) as values
     ('right usage on schema migrations to app_api', 'app_api may usage on schema migrations', 'd19a3140c0028af0'),
     ('routine app.accept_invitation(bytea)', 'in sql, volatile, search_path="", with the rights of app_owner', 'ed974bb7ba4e5bd4'),
     ('routine app.create_workspace(text)', 'in sql, volatile, search_path="", with the rights of app_owner', '6b9b2a39c0c7f397'),
-    ('routine app.current_memberships()', 'in sql, stable, search_path="", with the rights of app_owner', '19c986938f4a6c5f'),
+    ('routine app.current_memberships()', 'in sql, stable, search_path="", with the rights of app_owner', '3940bbfc48d61014'),
     ('routine app.current_user_id()', 'in sql, stable, with the rights of its caller', '3c82bf2e42bf8703'),
     ('routine app.current_workspace_id(text)', 'in sql, stable, search_path="", with the rights of app_owner', '860fa087f2652a41'),
     ('routine app.current_workspace_ids()', 'in sql, stable, with the rights of its caller', 'fdfb48ee222e1aba'),
