@@ -3,13 +3,19 @@
 import asyncio
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from types import SimpleNamespace
+from typing import get_args
 
 import asyncpg
 import psycopg
 import pytest
 
+from api.http import idempotency
+from api.http.access import Role
+from api.http.pages import Listing
+from api.http.rows import Row
 from db.audit.prove import Proof, prove
 from migrations.dump import manifest
 from tests.support.database import ROOT, Url
@@ -131,6 +137,18 @@ def test_the_table_of_a_workspace_by_hand_is_right_and_the_proof_holds(owner: ps
     owner.commit()
     release(owner, url)
     assert_holds(url, "app.zz_documents")
+
+
+def test_the_role_that_a_command_takes_is_said_where_the_page_says() -> None:
+    section = PAGE.partition("## The role that it takes")[2].partition("\n## ")[0]
+    named = set(re.findall(r"(\w+(?:\.\w+)?)\(…, (\w+)=\"(\w+)\"\)", section))
+    for function, parameter, role in named:
+        called: Callable[..., object] = {"Row": Row, "Listing": Listing, "idempotency.create": idempotency.create}[
+            function
+        ]
+        assert signature(called).parameters[parameter].annotation == Role
+        assert role in get_args(Role)
+    assert {parameter for _, parameter, _ in named} == {"reader", "writer", "role"}
 
 
 def rows_of_the_page() -> dict[str, str]:
