@@ -139,14 +139,18 @@ def test_the_table_of_a_workspace_by_hand_is_right_and_the_proof_holds(owner: ps
     assert_holds(url, "app.zz_documents")
 
 
+SAYS_ROLE: dict[str, Callable[..., object]] = {
+    "Row": Row,
+    "Listing": Listing,
+    "idempotency.create": idempotency.create,
+}
+
+
 def test_the_role_that_a_command_takes_is_said_where_the_page_says() -> None:
     section = PAGE.partition("## The role that it takes")[2].partition("\n## ")[0]
     named = set(re.findall(r"(\w+(?:\.\w+)?)\(…, (\w+)=\"(\w+)\"\)", section))
     for function, parameter, role in named:
-        called: Callable[..., object] = {"Row": Row, "Listing": Listing, "idempotency.create": idempotency.create}[
-            function
-        ]
-        assert signature(called).parameters[parameter].annotation == Role
+        assert signature(SAYS_ROLE[function]).parameters[parameter].annotation == Role
         assert role in get_args(Role)
     assert {parameter for _, parameter, _ in named} == {"reader", "writer", "role"}
 
