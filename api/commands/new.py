@@ -30,7 +30,8 @@ def new(resource: str, fields: tuple[str, ...], singular: str | None, *, workspa
     one = check_name("--singular", in_singular(resource) if singular is None else singular)
     read = [read_field(each, shared=workspace) for each in fields]
     check_place(root)
-    files = plan(root, words_of(root, resource, one, read, shared=workspace))
+    words = words_of(root, resource, one, read, shared=workspace)
+    files = plan(root, words)
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -42,6 +43,7 @@ def new(resource: str, fields: tuple[str, ...], singular: str | None, *, workspa
     for name in [*ours, "db/schema.sql", "db/audit/schema/manifest.sql", "api/openapi.json"]:
         click.echo(name)
     click.echo("Read it, make it yours, then: make test lint. What each file is for: docs/growing.md")
+    click.echo(f"`make dev`, started again, migrates its database and serves {words['collection']}")
 
 
 def run(root: Path, module: str, *arguments: str) -> str:
