@@ -139,6 +139,28 @@ def test_the_table_of_a_workspace_by_hand_is_right_and_the_proof_holds(owner: ps
     assert_holds(url, "app.zz_documents")
 
 
+def test_a_reference_in_a_workspace_is_right_and_both_go_with_the_workspace(
+    owner: psycopg.Connection, admin: psycopg.Connection, url: Url
+) -> None:
+    [reference] = re.findall(r"of the same workspace `(foreign key [^`]+)`", PAGE)
+    more = f"alter table app.zz_documents add task_id uuid, add {reference}"
+    granted = "grant insert (task_id) on app.zz_documents to app_api"
+    execute(owner, [IN_WORKSPACE, more, granted, "create index on app.zz_documents (workspace_id, task_id)"])
+    owner.commit()
+    assert found(owner) == {"unexpected"}
+    owner.commit()
+
+    with psycopg.connect(url("app_api")) as alice:
+        alice.execute("set local app.user_id = 'alice'")
+        [workspace_id] = alice.execute("select id from app.create_workspace('Garden')").fetchone() or ()
+        alice.execute(f"set local app.workspace_id = '{workspace_id}'".encode())
+        [task_id] = alice.execute("insert into app.workspace_tasks (text) values ('Dig') returning id").fetchone() or ()
+        alice.execute("insert into app.zz_documents (title, task_id) values ('How to', %s)", [task_id])
+        assert alice.execute("delete from app.workspaces where workspace_id = %s", [workspace_id]).rowcount == 1
+    left = "select from app.zz_documents union all select from app.workspace_tasks"
+    assert admin.execute(left).rowcount == 0
+
+
 SAYS_ROLE: dict[str, Callable[..., object]] = {
     "Row": Row,
     "Listing": Listing,
