@@ -24,7 +24,7 @@ def words_of(root: Path, plural: str, singular: str, fields: Sequence[Field], *,
         raise click.BadParameter(f"RESOURCE and the singular are the same, {plural!r}: say another --singular")
     check_constraints(plural, fields)
     tenant = _of_a_workspace(plural) if shared else _of_a_user(plural)
-    return _names(plural, singular) | _columns(fields) | _revisions(root) | {"shared": shared} | tenant
+    return _names(plural, singular) | _columns(fields) | _revisions(root) | tenant
 
 
 def _names(plural: str, singular: str) -> dict[str, Any]:
@@ -69,37 +69,41 @@ def _revisions(root: Path) -> dict[str, Any]:
 
 def _of_a_user(plural: str) -> dict[str, Any]:
     """Return what is said of rows that belong to a user."""
-    tests = {"at": f'"/{plural}"', "given": "", "pass_on": ""}
-    words = {"of_workspace": "", "as_reader": "", "as_writer": "", "needs_role": ""}
-    return (
-        tests
-        | words
-        | {
-            "tenant": "user_id",
-            "Session": "CallerSession",
-            "new_router": "new_router",
-            "collection": f"/{plural}",
-            "path": f'"/{plural}"',
-        }
-    )
+    return {
+        "shared": False,
+        "tenant": "user_id",
+        "of_workspace": "",
+        "collection": f"/{plural}",
+        # in the routes
+        "Session": "CallerSession",
+        "new_router": "new_router",
+        "path": f'"/{plural}"',
+        "needs_role": "",
+        "as_reader": "",
+        "as_writer": "",
+        # in the tests: the path, what a test is given to have it, and what it passes on
+        "at": f'"/{plural}"',
+        "given": "",
+        "pass_on": "",
+    }
 
 
 def _of_a_workspace(plural: str) -> dict[str, Any]:
-    """Return what is said of rows that belong to a workspace."""
-    tests = {"at": "collection", "given": ", collection: str", "pass_on": ", collection"}
-    as_member, as_editor = (
-        f"\n\n    As {role} of the workspace.\n    " for role in ("a member", "an editor or an owner")
-    )
-    return tests | {
-        "of_workspace": " of a workspace",
-        "as_reader": as_member,
-        "as_writer": as_editor,
-        "needs_role": " | NEEDS_ROLE",
+    """Return the same of rows that belong to a workspace."""
+    return {
+        "shared": True,
         "tenant": "workspace_id",
+        "of_workspace": " of a workspace",
+        "collection": f"/workspaces/{{workspace_id}}/{plural}",
         "Session": "WorkspaceSession",
         "new_router": "in_workspace",
-        "collection": f"/workspaces/{{workspace_id}}/{plural}",
         "path": f'f"/workspaces/{{db.workspace_id}}/{plural}"',
+        "needs_role": " | NEEDS_ROLE",
+        "as_reader": "\n\n    As a member of the workspace.\n    ",
+        "as_writer": "\n\n    As an editor or an owner of the workspace.\n    ",
+        "at": "collection",
+        "given": ", collection: str",
+        "pass_on": ", collection",
     }
 
 
