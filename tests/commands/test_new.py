@@ -85,7 +85,9 @@ def commands_of_the_page() -> list[list[str]]:
 # What does not depend on the resources: it makes the tables that it is about, or has none. It is half of the suite.
 UNRELATED = (
     *(f"audit/test_{each}.py" for each in ("*_checks", "surface", "proof*", "remediations", "tenant_kinds")),
+    *("audit/test_workspace_*.py", "db/test_workspace*.py", "docs/test_frontend_workspaces.py", "workspaces/*"),
     *(f"db/test_{each}.py" for each in ("pool", "session", "turns", "urls", "uuidv7", "forgery", "injection")),
+    *(f"db/test_{each}.py" for each in ("invitations", "members", "pipeline")),
     *(f"http/test_{each}.py" for each in ("server", "parser", "shutdown", "concurrency", "fastapi_internals")),
     *("http/test_cors_in_a_browser.py", "auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*"),
     "test_*.py",
