@@ -22,7 +22,7 @@ UserId = Annotated[
     str,
     Field(
         description="`sub` of the member's token. In a path it is percent-encoded, `/` too.",
-        examples=["alice"],
+        examples=["bob"],
         json_schema_extra={"pattern": r"^[^\x00]+$"},
     ),
     AfterValidator(_storable),
