@@ -181,8 +181,8 @@ def test_a_new_workspace_is_seen_by_nobody_before_it_has_its_owner(
         "delete from app.members where role = 'owner'",
         "update app.members set role = case user_id when 'bob' then 'owner' else 'viewer' end where user_id <> 'bob'",
         "with gone as (delete from app.members where user_id = 'alice' returning 1) select from gone",
-        "merge into app.members using (values (1)) on user_id = 'alice' when matched then delete",
-        "merge into app.members using (values (1)) on user_id = 'alice' when matched then update set role = 'viewer'",
+        "merge into app.members using (values (1)) as one on user_id = 'alice' when matched then delete",
+        "merge into app.members using (values (1)) as one on user_id = 'alice' when matched then update set role = 'viewer'",
     ],
 )
 def test_the_last_owner_neither_leaves_nor_steps_down(

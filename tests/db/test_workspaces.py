@@ -228,9 +228,9 @@ RIGHTS = {
     "delete from app.workspace_tasks where user_id <> app.current_user_id() returning *": (1, 1, 0),
     "select from app.workspace_tasks for update": (2, 2, 0),
     "select from app.workspace_tasks for key share": (2, 2, 0),
-    """merge into app.workspace_tasks using (values (1)) on text = 'Buy milk'
+    """merge into app.workspace_tasks using (values (1)) as one on text = 'Buy milk'
         when matched then delete""": (1, 1, REFUSED),
-    """merge into app.workspace_tasks using (values (1)) on false
+    """merge into app.workspace_tasks using (values (1)) as one on false
         when not matched then insert (text) values ('Cook')""": (1, 1, REFUSED),
 }
 NONE = {
@@ -319,7 +319,7 @@ NOT_GRANTED = [
     f"update app.members set workspace_id = '{WORK}'",
     "update app.members set user_id = 'dave'",
     "update app.members set joined_at = now()",
-    "merge into app.members using (values (1)) on false when not matched then insert (user_id) values ('dave')",
+    "merge into app.members using (values (1)) as one on false when not matched then insert (user_id) values ('dave')",
     "insert into app.invitations (workspace_id) values (default)",
     "insert into app.invitations (user_id, role, token_hash, expires_at) values ('bob', 'owner', sha256(''), now())",
     "insert into app.invitations (accepted_by) values ('bob')",
