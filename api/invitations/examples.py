@@ -21,7 +21,7 @@ INVITATION: Mapping[str, Any] = {
 }
 SCHEMAS: Mapping[str, Any] = {
     "Invitation": INVITATION,
-    "NewInvitation": {**INVITATION, "token": TOKEN},
+    "InvitationWithToken": {**INVITATION, "token": TOKEN},
     "InvitationPage": {"items": [INVITATION], "next_cursor": None},
     "InvitationCreate": {"role": "editor"},
     "InvitationAccept": {"token": TOKEN},

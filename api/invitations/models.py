@@ -28,13 +28,15 @@ class Invitation(BaseModel):
     user_id: str = Field(description="Who made it: `sub` of their token.", examples=["alice"])
     role: RoleOfInvitation
     created_at: datetime
-    updated_at: datetime = Field(description="When it was accepted. In quotes it is the ETag.")
+    updated_at: datetime = Field(
+        description="When it was accepted; `created_at` if it was not. In quotes it is the ETag."
+    )
     expires_at: datetime = Field(description="From then on nobody can accept it.")
     accepted_at: datetime | None = Field(description="When it was accepted; null if it was not.")
     accepted_by: str | None = Field(description="Who accepted it: `sub` of their token; null if nobody did.")
 
 
-class NewInvitation(Invitation):
+class InvitationWithToken(Invitation):
     """An invitation with its token."""
 
     token: Token | None = Field(

@@ -16,7 +16,7 @@ from api.http.responses import json_response
 from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, in_workspace
 from api.http.rows import Row
 from api.invitations.list import COLUMNS
-from api.invitations.models import Invitation, InvitationCreate, InvitationId, NewInvitation
+from api.invitations.models import Invitation, InvitationCreate, InvitationId, InvitationWithToken
 
 router = in_workspace("invitations")
 
@@ -34,7 +34,9 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-@router.post("", status_code=201, response_model=NewInvitation, responses=CREATED | NEEDS_ROLE, dependencies=[JsonBody])
+@router.post(
+    "", status_code=201, response_model=InvitationWithToken, responses=CREATED | NEEDS_ROLE, dependencies=[JsonBody]
+)
 async def create_invitation(
     invitation: InvitationCreate, request: Request, db: WorkspaceSession, idempotency_key: IdempotencyKey = None
 ) -> Response:

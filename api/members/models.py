@@ -3,14 +3,30 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.http.access import Role
 from api.http.bodies import Update
-from api.http.fields import absent
+from api.http.fields import absent, refusal
 from api.http.pages import Cursor, Limit, NextCursor
 
-UserId = Annotated[str, Field(description="`sub` of the member's token.", examples=["alice"])]
+
+def _storable(value: str) -> str:
+    """Return an id. Raises for one that PostgreSQL cannot hold, and nobody can have."""
+    if "\0" in value:
+        raise refusal("nul_character")
+    return value
+
+
+UserId = Annotated[
+    str,
+    Field(
+        description="`sub` of the member's token. In a path it is percent-encoded, `/` too.",
+        examples=["bob"],
+        json_schema_extra={"pattern": r"^[^\x00]+$"},
+    ),
+    AfterValidator(_storable),
+]
 RoleOfMember = Annotated[
     Role, Field(description="A viewer reads, an editor also writes tasks, an owner may do everything.")
 ]

@@ -11,6 +11,7 @@ from api.http.rows import Row
 from api.members.models import Member, MemberUpdate, UserId
 
 router = in_workspace("members")
+ONE = "/{user_id:path}"  # an id may have slashes in it: some issuers' are URLs
 
 READ = """
 select to_json(t)::text, to_json(t.updated_at)::text
@@ -24,7 +25,7 @@ MEMBER = Row(READ, MISSING, writer="owner")
 ONESELF = Row(READ, MISSING, writer="viewer")
 
 
-@router.get("/{user_id}", response_model=Member, responses=FOUND)
+@router.get(ONE, response_model=Member, responses=FOUND)
 async def read_member(
     user_id: UserId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -33,7 +34,7 @@ async def read_member(
 
 
 @router.patch(
-    "/{user_id}",
+    ONE,
     response_model=Member,
     responses=UPDATED | NEEDS_ROLE | problems(409),
     dependencies=[MergePatchBody],
@@ -63,7 +64,7 @@ async def change_member(
     return await rows.update(db, MEMBER, update, [user_id], [member.role], if_match, if_none_match)
 
 
-@router.delete("/{user_id}", status_code=204, responses=DELETED | NEEDS_ROLE | problems(409))
+@router.delete(ONE, status_code=204, responses=DELETED | NEEDS_ROLE | problems(409))
 async def remove_member(
     user_id: UserId, db: WorkspaceSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
