@@ -73,10 +73,12 @@ CREATE FUNCTION app.current_workspace_id(at_least text) RETURNS uuid
 ALTER FUNCTION app.current_workspace_id(at_least text) OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.current_workspace_id(at_least text) IS 'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
-else null, and null equals no row. For policies: it takes no column of the row, so it is evaluated once per statement
-(COST keeps the planner from a plan that evaluates it per row) and once for each row that WITH CHECK is about. STABLE,
-never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is
-what it decides; as app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide.';
+else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
+evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
+from a plan that evaluates it per row. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
+reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is what it decides; as
+app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide and by its own
+condition.';
 
 CREATE TABLE app.invitations (
     workspace_id uuid DEFAULT app.current_workspace_id('viewer'::text) NOT NULL,
@@ -106,7 +108,7 @@ COMMENT ON COLUMN app.invitations.workspace_id IS 'The workspace that it invites
 
 COMMENT ON COLUMN app.invitations.id IS 'UUID version 7: sorts by the time of creation.';
 
-COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one, it is deleted.';
+COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one before it is accepted, it is deleted.';
 
 COMMENT ON COLUMN app.invitations.role IS 'What whoever accepts it becomes.';
 
@@ -490,8 +492,8 @@ COMMENT ON CONSTRAINT invitations_pkey ON app.invitations IS 'Serves the policie
 ALTER TABLE ONLY app.invitations
     ADD CONSTRAINT invitations_token_hash_key UNIQUE (token_hash);
 
-COMMENT ON CONSTRAINT invitations_token_hash_key ON app.invitations IS 'Serves app.accept_invitation(), which does not know the workspace. A duplicate would be a token of 256 bits that
-was made twice, so it tells nobody anything.';
+COMMENT ON CONSTRAINT invitations_token_hash_key ON app.invitations IS 'Serves app.accept_invitation(), which does not know the workspace. That a hash exists already can be found out only
+by whoever knows it: it is that of 256 random bits.';
 
 ALTER TABLE ONLY app.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (workspace_id, user_id);
@@ -636,7 +638,8 @@ policy holds: so this one does not call itself.';
 
 CREATE POLICY members_are_removed_by_owners_or_leave ON app.members FOR DELETE TO app_api USING (((workspace_id = app.current_workspace_id('viewer'::text)) AND ((user_id = app.current_user_id()) OR (app.current_workspace_id('owner'::text) IS NOT NULL))));
 
-COMMENT ON POLICY members_are_removed_by_owners_or_leave ON app.members IS 'A member leaves the workspace it acts in; an owner removes anybody from it.';
+COMMENT ON POLICY members_are_removed_by_owners_or_leave ON app.members IS 'A member leaves the workspace it acts in; an owner removes anybody from it. Whether the caller is an owner is asked
+once more for each row of another member.';
 
 CREATE POLICY members_are_the_callers_who_join ON app.members FOR INSERT TO app_owner WITH CHECK ((user_id = app.current_user_id()));
 
