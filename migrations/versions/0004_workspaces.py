@@ -51,6 +51,7 @@ create table app.members (
     op.execute("create index members_by_user on app.members (user_id, workspace_id)")
     # The functions repeat the conditions of app_owner's policies: FORCE does not apply while PostgreSQL enforces a
     # foreign key, be it one of a temporary table that the caller has made.
+
     # What the policies ask. The defaults and policies of the other tables need it.
     op.execute("""
 create function app.requested_workspace_id() returns uuid

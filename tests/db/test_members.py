@@ -182,7 +182,8 @@ def test_a_new_workspace_is_seen_by_nobody_before_it_has_its_owner(
         "update app.members set role = case user_id when 'bob' then 'owner' else 'viewer' end where user_id <> 'bob'",
         "with gone as (delete from app.members where user_id = 'alice' returning 1) select from gone",
         "merge into app.members using (values (1)) as one on user_id = 'alice' when matched then delete",
-        "merge into app.members using (values (1)) as one on user_id = 'alice' when matched then update set role = 'viewer'",
+        """merge into app.members using (values (1)) as one on user_id = 'alice'
+            when matched then update set role = 'viewer'""",
     ],
 )
 def test_the_last_owner_neither_leaves_nor_steps_down(
@@ -551,7 +552,10 @@ def test_the_triggers_look_names_up_nowhere_but_in_pg_catalog(
             insert into evil.seen values (current_user, current_query());
             return $1 operator(pg_catalog.=) $2;
         end $$;
+        create function evil.equals(uuid, uuid) returns boolean language sql
+            as 'select evil.equals(pg_catalog.uuid_send($1)::text, pg_catalog.uuid_send($2)::text)';
         create operator evil.= (function = evil.equals, leftarg = text, rightarg = text);
+        create operator evil.= (function = evil.equals, leftarg = uuid, rightarg = uuid);
         grant usage on schema evil to public;
         grant insert on evil.seen to public;
     """)

@@ -163,8 +163,16 @@ def test_it_works_where_an_ordinary_login_owns_everything(empty: psycopg.Connect
     assert owner == "app_owner"
 
 
+def test_no_function_changes_who_is_calling_or_in_which_workspace(api: psycopg.Connection) -> None:
+    begin(api, VIEWER)
+    api.execute("select app.create_workspace('Club'), app.accept_invitation(sha256('work')), app.current_memberships()")
+    assert api.execute(CONTEXT).fetchall() == [("charlie", HOME)]
+    assert api.execute("select name from app.workspaces").fetchall() == [("Home",)]
+    api.execute("rollback")
+
+
 def test_without_row_security_the_functions_fail_instead_of_showing_more(api: psycopg.Connection) -> None:
-    for statement in (ROLE, "table app.current_memberships()".replace("table", "select from")):
+    for statement in (ROLE, "select from app.current_memberships()"):
         begin(api, OWNER)
         api.execute("set local row_security = off")
         with pytest.raises(errors.InsufficientPrivilege, match="would be affected by row-level security"):
