@@ -66,7 +66,7 @@ COMMENT ON CONSTRAINT members_role_known ON app.members IS 'The roles that app.c
 COMMENT ON CONSTRAINT members_user_id_valid ON app.members IS 'What the API accepts as a user id: no control characters.';
 
 CREATE FUNCTION app.current_workspace_id(at_least text) RETURNS uuid
-    LANGUAGE sql STABLE SECURITY DEFINER COST 10000 PARALLEL SAFE
+    LANGUAGE sql STABLE SECURITY DEFINER COST 1e+06 PARALLEL SAFE
     SET search_path TO ''
     RETURN (SELECT m.workspace_id FROM app.members m WHERE ((m.workspace_id = app.requested_workspace_id()) AND (m.user_id = app.current_user_id()) AND CASE current_workspace_id.at_least WHEN 'viewer'::text THEN (m.role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text])) WHEN 'editor'::text THEN (m.role = ANY (ARRAY['editor'::text, 'owner'::text])) WHEN 'owner'::text THEN (m.role = 'owner'::text) ELSE NULL::boolean END));
 
@@ -75,7 +75,7 @@ ALTER FUNCTION app.current_workspace_id(at_least text) OWNER TO app_owner;
 COMMENT ON FUNCTION app.current_workspace_id(at_least text) IS 'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
 else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
 evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
-from a plan that evaluates it per row. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
+from reading all rows and evaluating it for each, also when an index is much larger than its table. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
 reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is what it decides; as
 app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide and by its own
 condition.';
@@ -241,7 +241,7 @@ COMMENT ON FUNCTION app.current_memberships() IS 'The caller''s own memberships;
 same reason as app.current_workspace_id(), and no more is visible to it.';
 
 CREATE FUNCTION app.current_workspace_ids() RETURNS uuid[]
-    LANGUAGE sql STABLE COST 10000 PARALLEL SAFE
+    LANGUAGE sql STABLE COST 1e+06 PARALLEL SAFE
     RETURN ARRAY(SELECT m.workspace_id FROM app.current_memberships() m(workspace_id, user_id, role, joined_at, updated_at));
 
 ALTER FUNCTION app.current_workspace_ids() OWNER TO app_owner;

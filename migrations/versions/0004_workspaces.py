@@ -59,7 +59,7 @@ language sql stable parallel safe
 return nullif(current_setting('app.workspace_id', true), '')::uuid""")
     op.execute("""
 create function app.current_workspace_id(at_least text) returns uuid
-language sql stable parallel safe security definer cost 10000
+language sql stable parallel safe security definer cost 1000000
 set search_path = ''
 return (
     select m.workspace_id from app.members as m
@@ -131,7 +131,7 @@ begin atomic
 end""")
     op.execute("""
 create function app.current_workspace_ids() returns uuid[]
-language sql stable parallel safe cost 10000
+language sql stable parallel safe cost 1000000
 return array(select m.workspace_id from app.current_memberships() as m)""")
     op.execute("set local search_path = pg_catalog, app")
     op.execute("""
@@ -498,7 +498,7 @@ transaction; null when it did not. It says nothing about membership: no policy c
     'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
 else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
 evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
-from a plan that evaluates it per row. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
+from reading all rows and evaluating it for each, also when an index is much larger than its table. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
 reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is what it decides; as
 app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide and by its own
 condition.'""",

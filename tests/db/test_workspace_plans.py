@@ -32,6 +32,10 @@ STATISTICS = {
     "never analyzed": FILL.format(when="select", then="select"),
     "analyzed": FILL.format(when="select", then="analyze"),
     "analyzed when there were few rows": FILL.format(when="analyze", then="select"),
+    # The indexes stay as large as they were, so the planner takes them for expensive.
+    "analyzed when few rows were left": FILL.format(
+        when="select", then=f'delete from app.workspace_tasks where "order" > {FEW}; vacuum analyze app.workspace_tasks'
+    ),
 }
 
 # Without the tenant in a condition, as a statement would be that forgets it.
@@ -78,7 +82,8 @@ def table(migrated: NoopExecutor, request: pytest.FixtureRequest) -> Iterator[ps
     where = {name: getattr(migrated, name) for name in ("host", "port", "user", "password")}
     janitor = DatabaseJanitor(**where, dbname=DATABASE, template_dbname=migrated.template_dbname)
     with janitor, psycopg.connect(**where, dbname=DATABASE, autocommit=True, prepare_threshold=None) as connection:
-        connection.execute(f"{WORKSPACES} {STATISTICS[request.param]}".encode(), prepare=False)
+        for statement in f"{WORKSPACES} {STATISTICS[request.param]}".split(";"):  # vacuum has to be alone
+            connection.execute(statement.encode() or "select")
         connection.execute("set track_functions = 'all'; set role app_api; set statement_timeout = 0")
         yield connection
 
