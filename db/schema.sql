@@ -32,7 +32,8 @@ CREATE FUNCTION app.requested_workspace_id() RETURNS uuid
 ALTER FUNCTION app.requested_workspace_id() OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.requested_workspace_id() IS 'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
-transaction; null when it did not. It says nothing about membership: no policy compares a row with it.';
+transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
+with it.';
 
 CREATE TABLE app.members (
     workspace_id uuid NOT NULL,
@@ -75,10 +76,10 @@ ALTER FUNCTION app.current_workspace_id(at_least text) OWNER TO app_owner;
 COMMENT ON FUNCTION app.current_workspace_id(at_least text) IS 'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
 else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
 evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
-from reading all rows and evaluating it for each, also when an index is much larger than its table. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
-reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is what it decides; as
-app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide and by its own
-condition.';
+from reading all rows and evaluating it for each, also when the indexes are much larger than the table. WITH CHECK
+evaluates it for each row that is written. STABLE, never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER,
+because members are visible to members only, which is what it decides; as app_owner it sees the caller''s own membership
+and no other, by members_of_the_caller_decide and by its own condition.';
 
 CREATE TABLE app.invitations (
     workspace_id uuid DEFAULT app.current_workspace_id('viewer'::text) NOT NULL,

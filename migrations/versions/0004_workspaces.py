@@ -493,15 +493,16 @@ and that runs as app_owner sees nothing whatever is set.'""",
     # ---- functions --------------------------------------------------------------------------------
     """function app.requested_workspace_id() is
     'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
-transaction; null when it did not. It says nothing about membership: no policy compares a row with it.'""",
+transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
+with it.'""",
     """function app.current_workspace_id(text) is
     'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
 else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
 evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
-from reading all rows and evaluating it for each, also when an index is much larger than its table. WITH CHECK does so for each row that is written. STABLE, never IMMUTABLE: it
-reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is what it decides; as
-app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide and by its own
-condition.'""",
+from reading all rows and evaluating it for each, also when the indexes are much larger than the table. WITH CHECK
+evaluates it for each row that is written. STABLE, never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER,
+because members are visible to members only, which is what it decides; as app_owner it sees the caller''s own membership
+and no other, by members_of_the_caller_decide and by its own condition.'""",
     """function app.current_memberships() is
     'The caller''s own memberships; while the caller acts in a workspace, only the one in it. SECURITY DEFINER for the
 same reason as app.current_workspace_id(), and no more is visible to it.'""",
