@@ -33,7 +33,7 @@ def checking(clause: str) -> str:
     return f"alter policy {{policy}} on {{table}} with check ({clause})"
 
 
-def context(body: str, options: str = "stable") -> str:
+def context(body: str, options: str = "stable parallel safe") -> str:
     return f"create or replace function app.current_user_id() returns text language sql {options} return {body}"
 
 

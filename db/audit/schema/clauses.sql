@@ -17,29 +17,15 @@ select
     c.implied,
     audit.expression(c.node_tree, p.polrelid) as expression,
     parsed.tree,
+    compared.argument is not null as compares_tenant,
+    nullif(compared.argument, '') as argument,
+    array_position(tenant.arguments, compared.argument) as rank,
     exists (
-        select
-        from audit.conjuncts(parsed.tree) as conjunct
-        join pg_operator as o on o.oid = (conjunct ->> 'opno')::oid
-        cross join lateral (values
-            (conjunct #> '{args,0}', conjunct #> '{args,1}'),
-            (conjunct #> '{args,1}', conjunct #> '{args,0}')
-        ) as sides (tenant, caller)
-        where conjunct ->> 'node' = 'OPEXPR'
-            and o.oprname = '=' and o.oprnamespace = 'pg_catalog'::regnamespace
-            and 'bpchar'::regtype not in (o.oprleft, o.oprright)
-            and not exists (
-                select from pg_collation
-                where oid = (conjunct ->> 'inputcollid')::oid and not collisdeterministic
-            )
-            and not sides.tenant @? '$.** ? (@.node == "SUBLINK")'
-            and audit.operand(sides.tenant)
-                @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text)
-            and audit.is_call(audit.operand(sides.caller), tenant.function)
-            and jsonb_array_length(
-                jsonb_path_query_array(conjunct, 'strict $.** ? (@.node == "COERCEVIAIO")')
-            ) < 2
-    ) as compares_tenant,
+        select from jsonb_path_query(parsed.tree, 'strict $.** ? (@.node == "SCALARARRAYOPEXPR" || @.node == "SUBLINK")')
+            as list
+        where audit.operand(coalesce(list -> 'testexpr', list) #> '{args,0}')
+            @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text)
+    ) as lists_tenants,
     p.polpermissive and not parsed.tree @> '{"node": "BOOLEXPR"}' as is_only_condition,
     parsed.tree @? '$.** ? (@.node == "VAR")' as reads_row,
     parsed.tree @> '{"node": "CONST"}' and (
@@ -59,6 +45,32 @@ cross join lateral (
 ) as c (clause, node_tree, implied)
 cross join lateral (select audit.parse_tree(c.node_tree) as tree offset 0) as parsed
 left join audit.tenant_columns as tenant on tenant.relation = p.polrelid
+left join lateral (
+    -- Of several the one that asks for most. A function without an argument is asked for nothing.
+    select coalesce(audit.constant(audit.operand(sides.caller) #> '{args,0}'), '') as argument
+    from audit.conjuncts(parsed.tree) as conjunct
+    join pg_operator as o on o.oid = (conjunct ->> 'opno')::oid
+    cross join lateral (values
+        (conjunct #> '{args,0}', conjunct #> '{args,1}'),
+        (conjunct #> '{args,1}', conjunct #> '{args,0}')
+    ) as sides (tenant, caller)
+    where conjunct ->> 'node' = 'OPEXPR'
+        and o.oprname = '=' and o.oprnamespace = 'pg_catalog'::regnamespace
+        and 'bpchar'::regtype not in (o.oprleft, o.oprright)
+        and not exists (
+            select from pg_collation
+            where oid = (conjunct ->> 'inputcollid')::oid and not collisdeterministic
+        )
+        and not sides.tenant @? '$.** ? (@.node == "SUBLINK")'
+        and audit.operand(sides.tenant)
+            @> jsonb_build_object('node', 'VAR', 'varattno', tenant.attnum::text)
+        and audit.is_call(audit.operand(sides.caller), tenant.function)
+        and jsonb_array_length(
+            jsonb_path_query_array(conjunct, 'strict $.** ? (@.node == "COERCEVIAIO")')
+        ) < 2
+    order by array_position(tenant.arguments, audit.constant(audit.operand(sides.caller) #> '{args,0}')) desc nulls last
+    limit 1
+) as compared on true
 where c.node_tree is not null;
 
 comment on view audit.clauses is
@@ -70,6 +82,12 @@ comment on column audit.clauses.implied is
 comment on column audit.clauses.tree is 'The expression as JSON; see audit.parse_tree().';
 comment on column audit.clauses.compares_tenant is
     'Whether it passes no rows but those of the tenant that the session acts for.';
+comment on column audit.clauses.argument is
+    'What the function of the tenant is asked for, such as a role; null without an argument, or without a comparison.';
+comment on column audit.clauses.rank is
+    'Its place in the arguments of audit.tenants, of which the first asks for least; null if it is none of them.';
+comment on column audit.clauses.lists_tenants is
+    'Whether it compares the tenant column with a list: an array, or what a sub-select returns.';
 comment on column audit.clauses.is_only_condition is
     'Whether it has no other condition, so that the comparison of the tenant column can replace it as a whole.';
 comment on column audit.clauses.reads_row is
