@@ -11,6 +11,7 @@ select
     case
         when r.routine is not null then audit.advice(format('Let it read the table as app_owner, to whom a policy of its '
             'own shows what the caller may know, as in db/schema.sql: alter routine %s owner to app_owner; '
+            'revoke execute on routine %1$s from public; grant execute on routine %1$s to app_api; '
             'alter routine %1$s security definer set search_path = '''';', audit.routine(r.routine)))
         when c.is_only_condition and not c.compares_tenant then c.remediation
         else audit.advice(format('Rewrite the condition without the sub-select: alter policy %I on %s using (…);', c.policy,
@@ -34,7 +35,8 @@ join (
         from pg_proc as p
         cross join audit.tables as t
         join pg_class as k on k.oid = t."table"
-            and p.prosrc ~ format('\m%s\M', regexp_replace(k.relname, '(\W)', '\\\1', 'g'))
+            and case when quote_ident(k.relname) = k.relname then p.prosrc ~ format('\m%s\M', k.relname)
+                else position(quote_ident(k.relname) in p.prosrc) > 0 end
         where p.oid >= 16384 and p.prosqlbody is null
     ), reached (key, start, roles, role, relation, routine, through) as (
         select s.key, s."table", s.roles, coalesce(nullif(role, 0), to_regrole('app_api')), s.relation, s.routine, null::oid

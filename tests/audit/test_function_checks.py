@@ -60,7 +60,8 @@ TWINS: Twins = {
         Bad(WITHOUT_WORKSPACES + "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
         Bad(WITHOUT_WORKSPACES + "create function app.current_user_id(text) returns text language sql stable return $1;"
             "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad(WITHOUT_WORKSPACES + "drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
+        Bad(WITHOUT_WORKSPACES
+            + "drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
             "app.current_user_id()", also=GONE),
         Bad(context(options="volatile"), "app.current_user_id()"),
         Bad(context(options="strict stable"), "app.current_user_id()"),
@@ -71,7 +72,8 @@ TWINS: Twins = {
             "alter table scratch.notes no force row level security", "app.current_user_id()",
             also="definer_function_search_path definer_function_bypasses_rls rls_not_forced"),
         Good(context()),
-        Good(context(options="stable parallel safe cost 1") + "; comment on function app.current_user_id() is 'The caller.'"),
+        Good(context(options="stable parallel safe cost 1")
+            + "; comment on function app.current_user_id() is 'The caller.'"),
         Good("create function app.current_user_id(text) returns text language sql immutable return $1"),
     ],
     "definer_function_bypasses_rls": [
@@ -98,7 +100,8 @@ TWINS: Twins = {
             create policy p on scratch.notes for insert to shown with check (true)""",
             "scratch.f()", ERROR, also="policy_for_other_role"),
         Bad(routine() + "grant execute on function scratch.f() to app_api;"
-            "alter table scratch.notes no force row level security", "scratch.f()", ERROR, also="rls_not_forced", times=None),
+            "alter table scratch.notes no force row level security",
+            "scratch.f()", ERROR, also="rls_not_forced", times=None),
         Bad(OWNED_BY_READERS + "grant app_owner to readers; alter table scratch.notes no force row level security",
             "scratch.f()", ERROR, also="rls_not_forced", times=None),
         Bad(OWNED_BY_READERS + "create role above bypassrls; grant above to readers", "scratch.f()"),

@@ -167,7 +167,8 @@ TWINS: Twins = {
         Bad("alter function app.current_team_id(text) set app.team_id = ''", "app.current_team_id(text)", ERROR,
             also="function_setting"),
         Bad("drop function app.current_team_id(text) cascade", "app.current_team_id(text)",
-            fix=current_team() + functions_of_app_owner("app.current_team_id(text)"), also="policy_missing tenant_column_without_default"),
+            fix=current_team() + functions_of_app_owner("app.current_team_id(text)"),
+            also="policy_missing tenant_column_without_default"),
         Good(current_team("stable parallel safe")),
     ],
     "function_setting": [

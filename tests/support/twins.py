@@ -84,6 +84,20 @@ def tenant_table(
     """
 
 
+def shared_table(table: str) -> str:
+    """Return the SQL that makes a table of workspaces as it should be: each command wants a role."""
+    asks = "workspace_id = app.current_workspace_id('{}')"
+    viewer, editor, owner = (asks.format(role) for role in ("viewer", "editor", "owner"))
+    return f"""
+        {tenant_table(table, "uuid", "app.current_workspace_id('viewer')", column="workspace_id")}
+        drop policy own on {table};
+        create policy p on {table} for select to app_api using ({viewer});
+        create policy adding on {table} for insert to app_api with check ({editor});
+        create policy own on {table} for update to app_api using ({editor}) with check ({editor});
+        create policy removing on {table} for delete to app_api using ({owner});
+    """
+
+
 def routine(name: str = "scratch.f()", owner: str = "app_owner", kind: str = "function", *, path: bool = True) -> str:
     """Return the SQL that makes a SECURITY DEFINER routine as it should be: nobody may execute it yet."""
     returns, body = ("", "begin atomic end") if kind == "procedure" else ("returns int", "return 1")
@@ -111,6 +125,7 @@ PARTITION_WITH_RLS = f"{PARTITIONED} alter table scratch.events_a enable row lev
 # trees, the separators of keys.
 ODD = {
     "scratch.notes": '"My App"."Odd ""Table"" USING x ("',
+    "scratch.plans": '"My App"."Plan""s of {all} (:relid 1)"',
     "scratch.by_body": '"My App"."by (""user_id"", ) USING"',
     "by_body": '"by (""user_id"", ) USING"',
     "body": r'"{SUBLINK :args <> \} ("',
