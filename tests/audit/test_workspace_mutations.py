@@ -168,11 +168,12 @@ CHANGES = {
     "a function of the row": reported(
         "policy_with_function_per_row",
         "create function scratch.is_member(uuid) returns boolean language sql stable security definer"
-        " set search_path = '' return $1 in (select workspace_id from app.current_memberships());"
+        " set search_path = '' return $1 = any (app.current_workspace_ids());"
         " alter function scratch.is_member(uuid) owner to app_owner;"
         " revoke execute on function scratch.is_member(uuid) from public;"
         " grant execute on function scratch.is_member(uuid) to app_api;"
         + policy(*TASKS_READ, "scratch.is_member(workspace_id)"),
+        by_matrix=True,
     ),
     "the workspace that the session asks for": reported(
         "policy_without_tenant", policy(*TASKS_READ, "workspace_id = app.requested_workspace_id()"), by_matrix=True
@@ -182,7 +183,9 @@ CHANGES = {
         policy(*TASKS_CHANGED, "workspace_id = app.requested_workspace_id()", "with check"),
     ),
     "a new row in the workspace that the session asks for": reported(
-        "policy_without_tenant", policy(*TASKS_ADDED, "workspace_id = app.requested_workspace_id()", "with check")
+        "policy_without_tenant",
+        policy(*TASKS_ADDED, "workspace_id = app.requested_workspace_id()", "with check"),
+        by_matrix=True,
     ),
     "one's own row in any workspace": reported(
         "policy_without_tenant", policy(*TASKS_READ, "user_id = app.current_user_id()"), by_matrix=True
@@ -368,7 +371,9 @@ CHANGES = {
         "drop trigger members_keep_an_owner_who_steps_down on app.members", by_matrix=True
     ),
     "no trigger of the user": changed("alter table app.members disable trigger user", by_matrix=True),
-    "triggers on a replica": changed("alter table app.members enable replica trigger members_keep_an_owner_who_leaves"),
+    "triggers on a replica": changed(
+        "alter table app.members enable replica trigger members_keep_an_owner_who_leaves", by_matrix=True
+    ),
     "a trigger for another role": changed(
         "drop trigger members_keep_an_owner_who_leaves on app.members; create trigger members_keep_an_owner_who_leaves"
         " before delete on app.members for each row when (old.role = 'viewer') execute function app.keep_an_owner()",
