@@ -9,11 +9,12 @@ select
     format('USING (%s) reads %s%s, whose policies include this one: every query of it fails by infinite recursion.',
         c.expression, audit.name(c."table"), ' by ' || audit.routine(r.routine)) as detail,
     case
+        when c.differs_from_release then c.remediation
         when r.routine is not null then audit.advice(format('Let it read the table as app_owner, to whom a policy of its '
             'own shows what the caller may know, as in db/schema.sql: alter routine %s owner to app_owner; '
             'revoke execute on routine %1$s from public; grant execute on routine %1$s to app_api; '
             'alter routine %1$s security definer set search_path = '''';', audit.routine(r.routine)))
-        when c.is_only_condition and not c.compares_tenant then c.remediation
+        when c.is_only_condition then c.remediation
         else audit.advice(format('Rewrite the condition without the sub-select: alter policy %I on %s using (…);', c.policy,
             audit.name(c."table")))
     end as remediation,

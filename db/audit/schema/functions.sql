@@ -119,6 +119,12 @@ $$;
 comment on function audit.leave_extension(regclass, oid) is
     'The SQL after which an object can be dropped that is in an extension; empty if it is in none.';
 
+create or replace function audit.in_brackets(expression text) returns text
+language sql immutable strict parallel safe
+return case when expression like '(%)' then expression else '(' || expression || ')' end;
+
+comment on function audit.in_brackets(text) is 'An expression as PostgreSQL writes it, as a policy wants it.';
+
 create or replace function audit.is_viewed(relation oid) returns boolean
 language sql stable strict parallel safe
 return exists (
