@@ -10,7 +10,7 @@
 select
     'context_function' as name,
     case
-        when p.provolatile = 'i' or b.differs or b.sets_tenant then 'error'
+        when p.provolatile = 'i' or b.differs or b.resets is not null then 'error'
         else 'warning'
     end as level,
     c.signature as object,
@@ -19,7 +19,7 @@ select
         when p.prorettype <> c.type then format('The function does not return %s.', c.type_name)
         when b.differs then 'The body is not the one that the migrations created.'
         when p.provolatile <> 's' then 'The function is not STABLE.'
-        when b.sets_tenant then 'The function sets the tenant.'
+        when b.resets is not null then 'The function sets the tenant.'
         when p.proparallel <> 's' then 'The function is not PARALLEL SAFE.'
         when b.is_cheap then format('The function may be called for each row: its declared COST is %s.', p.procost)
         else 'The function cannot be inlined.'
@@ -45,13 +45,10 @@ cross join lateral (
         not c.has_argument and p.oid is not null and audit.body(p.oid) is distinct from format(
             case c.type_name when 'text' then 'RETURN %s' else 'RETURN (%s)::%s' end,
             format('NULLIF(current_setting(%L::text, true), ''''::text)', c.setting), c.type_name) as differs,
-        exists (
-            select from unnest(p.proconfig) as s, audit.contexts as t where starts_with(lower(s), t.setting || '=')
-        ) as sets_tenant,
         c.has_argument and (p.prosecdef or p.proconfig is not null) and p.procost < 10000 as is_cheap,
-        (select string_agg(format(' reset %s', split_part(s, '=', 1)), '') from unnest(p.proconfig) as s, audit.contexts as t
+        (select string_agg(distinct ' reset ' || t.setting, '') from unnest(p.proconfig) as s, audit.contexts as t
             where starts_with(lower(s), t.setting || '=')) as resets
 ) as b
-where p.oid is null or b.differs or b.sets_tenant or p.provolatile <> 's' or p.proparallel <> 's' or p.prorettype <> c.type
-    or b.is_cheap
+where p.oid is null or p.prorettype <> c.type or p.provolatile <> 's' or p.proparallel <> 's'
+    or b.differs or b.is_cheap or b.resets is not null
     or not c.has_argument and (p.prosecdef or p.proconfig is not null or p.proisstrict);

@@ -198,6 +198,28 @@ TWINS: Twins = {
         Good(routine() + "alter function scratch.f() set search_path = pg_catalog, public, missing, pg_temp"),
         Good(routine("pg_temp.f()", path=False)),
     ],
+    "function_immutable": [
+        Bad("create function scratch.f() returns text language sql immutable"
+            " return current_setting('app.user_id', true)",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language plpgsql immutable"
+            " as 'begin return current_setting(''app.user_id''); end'", "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language sql immutable return app.current_user_id()",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language sql immutable as 'select app.current_user_id()'",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns bigint language sql immutable"
+            " return (select count(*) from scratch.notes)",
+            "scratch.f()", ERROR),
+        Bad("alter function app.current_workspace_ids() immutable", "app.current_workspace_ids()", ERROR),
+        Bad("create function public.f() returns uuid language sql immutable return app.requested_workspace_id()",
+            "public.f()", ERROR, advice=True),
+        Good("create function scratch.f() returns text language sql stable"
+            " return current_setting('app.user_id', true)"),
+        Good("create function scratch.f(body text) returns tsvector language sql immutable return to_tsvector(body)"),
+        Good("create function hidden.f() returns text language sql immutable return app.current_user_id()"),
+        Good("create function scratch.f(note scratch.notes) returns text language sql immutable return note.body"),
+    ],
     "function_setting": [
         Bad(INVOKER + "alter function scratch.f() set app.user_id = 'bob'", "scratch.f(): app.user_id", ERROR),
         Bad(INVOKER + "alter function scratch.f() set \"APP\".\"User_Id\" = 'bob'", "scratch.f(): app.user_id", ERROR),

@@ -99,18 +99,18 @@ CHANGES = {
     "a workspace for everybody": reported("definer_function_public", f"grant execute on function {CURRENT} to public"),
     "a workspace for nobody": changed(f"revoke execute on function {CURRENT} from app_api"),
     # ---- the other functions --------------------------------------------------------------------------
-    "a request that is folded": changed("alter function app.requested_workspace_id() immutable"),
+    "a request that is folded": reported("function_immutable", "alter function app.requested_workspace_id() immutable"),
     "a request of the user": changed(
         "create or replace function app.requested_workspace_id() returns uuid language sql stable parallel safe"
         " return nullif(current_setting('app.user_id', true), '')::uuid"
     ),
     "everybody's memberships": changed(body(SHOWN, "(m.user_id = app.current_user_id())", "true")),
-    "memberships that are folded": changed(f"alter function {SHOWN} immutable"),
+    "memberships that are folded": reported("function_immutable", f"alter function {SHOWN} immutable"),
     "memberships as the superuser": reported(
         "definer_function_bypasses_rls", f"alter function {SHOWN} owner to postgres"
     ),
     "memberships for everybody": reported("definer_function_public", f"grant execute on function {SHOWN} to public"),
-    "ids that are folded": changed("alter function app.current_workspace_ids() immutable"),
+    "ids that are folded": reported("function_immutable", "alter function app.current_workspace_ids() immutable"),
     "ids per row": changed("alter function app.current_workspace_ids() cost 1"),
     "a workspace of somebody else": changed(body(CREATE, "app.current_user_id() AS", "'mallory'::text AS")),
     "a workspace without an owner": changed(body(CREATE, "'owner'\n", "'viewer'\n"), by_matrix=True),
