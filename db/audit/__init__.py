@@ -27,6 +27,7 @@ _BEFORE_FINDINGS = (
     "policies",
     "accepted",
     "examples",
+    "member_rights",
     "manifest",
     "extensions",
     "surface",

@@ -14,9 +14,11 @@ select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_col
     (select setting from audit.contexts where "column" = t.tenant_column) as setting,
     audit.name(t.child_of) as child_of,
     exists (select from audit.accepted where key = 'tenant_column_missing:' || audit.name(t."table")) as is_shared,
+    exists (select from audit.member_rights as r where r."table" = audit.name(t."table") and lists <> '') as is_listed,
     has_table_privilege($1::text::oid, t."table", 'select, insert, update, delete, truncate')
         or has_any_column_privilege($1::text::oid, t."table", 'select, insert, update') as reachable,
     has_any_column_privilege($1::text::oid, t."table", 'insert') as can_insert,
+    has_table_privilege($1::text::oid, t."table", 'delete') as can_delete,
     exists (
         select from pg_partitioned_table as p
         join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs)
@@ -42,6 +44,9 @@ select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_col
             'can_update', not made.by_itself and has_column_privilege($1::text::oid, a.attrelid, a.attnum, 'update'),
             'can_name', not made.by_itself,
             'required', (a.attnotnull or base.not_null) and not a.atthasdef and not made.by_itself,
+            'unique', exists (
+                select from pg_index as i join audit.accepted on key = 'key_without_tenant:' || audit.name(i.indexrelid)
+                where i.indrelid = a.attrelid and a.attnum = any (i.indkey)),
             'literals', array(
                 select coalesce(replace(literal[1], '''''', ''''), literal[2])
                 from (

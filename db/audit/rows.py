@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from secrets import choice
 from typing import Any
+from uuid import uuid4
 
 from db.audit.samples import ANOTHER_UUID, UUID
 
@@ -28,8 +30,17 @@ class Column:
     can_update: bool
     can_name: bool
     required: bool
+    unique: bool
+    """Whether no two tenants can have the same value, which is accepted."""
     guesses: list[str]
     sample: str | None = None
+
+    @property
+    def value(self) -> str | None:
+        """What a new row has: the sample, or something like it that nobody has."""
+        if not self.unique or not self.sample:
+            return self.sample
+        return str(uuid4()) if self.sample == UUID else "".join(choice("123456789") for _ in self.sample)
 
 
 @dataclass(eq=False)
@@ -42,8 +53,11 @@ class Table:
     """Holds the tenant that a session acts for, where there is a tenant column."""
     child_of: str | None
     is_shared: bool
+    is_listed: bool
+    """Whether a user who acts for no tenant may read the rows of theirs."""
     reachable: bool
     can_insert: bool
+    can_delete: bool
     lists_tenants: bool
     leaves: list[int] | None
     columns: list[Column]
@@ -82,7 +96,7 @@ class Table:
 
     def sample(self, rows: Rows, tenant: str) -> Row:
         """Return a new row: values for columns without a default, references to the rows of `tenant`."""
-        row: Row = {column.name: column.sample for column in self.to_insert}
+        row: Row = {column.name: column.value for column in self.to_insert}
         for key in self.foreign_keys:
             row |= self.reference(rows, key, tenant)
         return row | {
