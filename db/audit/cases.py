@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.attempts import NO_CALLER, Try, blind_writes
+from db.audit.attempts import NO_CALLER, Try, blind_move, blind_writes
 from db.audit.rows import Column, Rows, Table, literal
 from db.audit.workspaces import RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
 
@@ -90,7 +90,8 @@ class OnTable:
         row, tenant = self._table.sample(self._rows, self._places.here), str(self._table.tenant_column)
 
         def inserted(caller: Caller) -> Iterator[Try]:
-            if caller.workspace == self._places.here:
+            # In another workspace it would be a row of that one.
+            if caller.workspace in (self._places.here, NO_CALLER) or not self._rights.inserts:
                 yield Try("insert", None, self._table.insert(row), row)
             if caller.relation not in allowed:
                 planted = {**row, tenant: self._places.here}
@@ -112,8 +113,13 @@ class OnTable:
         merged = f"merge into {name} using (select) as s on {self._here} when matched then delete"
         yield self._case("update", updates, f"update {name} set {column} = {column} where {self._here}")
         yield self._case("move to another workspace", NOBODY, moved)
+        yield self._case("move without a condition", NOBODY, self._moving)
         yield self._case("delete", deletes, f"delete from {name} where {self._here}")
         yield self._case("merge", deletes, merged)
+
+    def _moving(self, caller: Caller) -> list[Try]:
+        """Return a move that no policy for SELECT applies to: it is not asked about the new row either."""
+        return [blind_move(self._table, None, self._places.there)] if caller.workspace == self._places.here else []
 
     def _without_a_condition(self, constant: Column | None, *, empty: bool) -> Iterator[Case]:
         """Yield the writes that no policy for SELECT applies to.
