@@ -35,6 +35,12 @@ TRIGGER = f"""
 """
 # What depends on the function is dropped with it.
 GONE = "policy_missing tenant_column_without_default"
+# What decides who acts in a workspace asks who is calling: without the one there is not the other.
+USERS_ONLY = """
+    drop table app.workspace_tasks, app.invitations, app.members, app.workspaces cascade;
+    create or replace view audit.tenants ("column", type, function, least, strictest, setting) as values
+        ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text, null::text, 'app.user_id');
+"""
 
 # fmt: off
 # A twin is two or three lines.
@@ -46,13 +52,13 @@ TWINS: Twins = {
             "app.current_user_id()", ERROR),
         Bad(context("current_setting('app.user_id', true)"), "app.current_user_id()", ERROR),
         Bad("alter function app.current_user_id() set \"APP\".user_id = 'alice'", "app.current_user_id()", ERROR),
-        Bad("drop function app.current_user_id() cascade;"
+        Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade;"
             "create function app.current_user_id() returns uuid language sql stable return gen_random_uuid()",
             "app.current_user_id()", ERROR, also=GONE),
-        Bad("drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad("create function app.current_user_id(text) returns text language sql stable return $1;"
+        Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
+        Bad(f"{USERS_ONLY} create function app.current_user_id(text) returns text language sql stable return $1;"
             "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad("drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
+        Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
             "app.current_user_id()", also=GONE),
         Bad(context(options="volatile"), "app.current_user_id()"),
         Bad(context(options="strict stable"), "app.current_user_id()"),
