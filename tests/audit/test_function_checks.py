@@ -58,7 +58,8 @@ TWINS: Twins = {
         Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
         Bad(f"{USERS_ONLY} create function app.current_user_id(text) returns text language sql stable return $1;"
             "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
+        Bad(f"{USERS_ONLY} drop function app.current_user_id() cascade;"
+            + context().replace("returns text", "returns varchar"),
             "app.current_user_id()", also=GONE),
         Bad(context(options="volatile"), "app.current_user_id()"),
         Bad(context(options="strict stable"), "app.current_user_id()"),
