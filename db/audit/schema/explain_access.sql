@@ -18,6 +18,31 @@ $$;
 comment on function audit.holds(text, regclass, anyelement) is
     'Whether an expression of a policy is true for a row, evaluated as app_owner. Only for audit.explain_access().';
 
+-- A role of a tenant's members is an argument of the function in the policies. Which roles there are, only they say.
+create or replace function audit.roles_on(target regclass) returns table (role text, call text, place int)
+language sql stable
+set search_path = ''
+as $$
+    select r.role, format('%s(%L)', n.name, r.role), min(r.place)
+    from audit.tenant_columns as c
+    join audit.tenants as t on t."column" = c."column"
+    cross join split_part(c.signature, '(', 1) as n (name)
+    cross join lateral (
+        values (t.least, 3), (t.strictest, 1)
+        union all
+        select replace(called[1], '''''', ''''), 2
+        from audit.clauses as l
+        cross join regexp_matches(l.expression, regexp_replace(n.name, '\W', '\\\&', 'g')
+            || '\(''((?:[^'']|'''')*)''(?:::[a-z ]+)?\)', 'g') as called
+        where l."table" = target and called[1] not in (t.least, t.strictest)
+    ) as r (role, place)
+    where c.relation = target and c.has_argument
+    group by r.role, n.name
+$$;
+
+comment on function audit.roles_on(regclass) is
+    'The roles that the policies of a table ask for, the strictest first, and the call that asks for each.';
+
 -- It restores the settings that it changes: at the end, or by the rollback that follows an error.
 create or replace function audit.explain_access(for_user text, target regclass, row_id uuid)
 returns table (step text, holds boolean, expression text)
@@ -28,6 +53,7 @@ declare
     row_found record;
     clause record;
     tenant record;
+    who text := coalesce(quote_ident(for_user), 'a session without a caller');
     user_before text := coalesce(current_setting('app.user_id', true), '');
     tenant_before text;
     explaining_before text := coalesce(current_setting('audit.explaining', true), '');
@@ -35,7 +61,7 @@ declare
     permitted boolean := false;
     denied boolean := false;
 begin
-    select c."column", c.setting into tenant
+    select c."column", c.setting, c.has_argument, regexp_replace(c."column", '_id$', '') as what into tenant
     from audit.tenant_columns as c
     join pg_catalog.pg_class as t on t.oid = c.relation and t.relkind in ('r', 'p')
     join pg_catalog.pg_attribute as id on id.attrelid = t.oid and id.attname = 'id' and id.atttypid = 'uuid'::regtype
@@ -79,6 +105,26 @@ begin
     holds := rls_applies;
     return next;
 
+    if tenant.has_argument then
+        -- Of the roles between the strictest and the least there can be several that are none more than the other.
+        select coalesce(string_agg(r.role, ', ' order by r.role), 'none'), min(r.call), count(*) > 0
+            into step, expression, holds
+            from (
+                select r.*, min(r.place) over () as highest
+                from audit.roles_on(target) as r
+                where row_found.row is distinct from null
+                    and audit.holds(format('%I::text = %s::text', tenant."column", r.call), target, row_found.row)
+            ) as r
+            where r.place = r.highest;
+        if row_found.row is not distinct from null then
+            step := 'unknown';
+            holds := null;
+        end if;
+        step := format('role of %s in the %s of the row: %s', who, tenant.what, step);
+        return next;
+        expression := null;
+    end if;
+
     for clause in
         select c.* from audit.clauses as c
         where c."table" = target and c.applies_to_api and not c.implied
@@ -99,7 +145,7 @@ begin
         end if;
     end loop;
 
-    step := format('%s sees the row', coalesce(quote_ident(for_user), 'a session without a caller'));
+    step := format('%s sees the row', who);
     holds := row_found.row is distinct from null and not denied and (permitted or not rls_applies);
     expression := null;
     return next;
@@ -109,9 +155,10 @@ end
 $$;
 
 comment on function audit.explain_access(text, regclass, uuid) is
-    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, and whether USING and
-WITH CHECK of each policy are true for that user and that row. It shows no column of the row. Only superusers and
-members of app_owner may execute it.';
+    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, which role the user has
+where rows belong to what people share, and whether USING and WITH CHECK of each policy are true for that user, who acts
+for the row''s tenant, and that row. It shows no column of the row. Only superusers and members of app_owner may execute
+it.';
 
 revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
 from public;
