@@ -44,9 +44,6 @@ select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_col
             'can_update', not made.by_itself and has_column_privilege($1::text::oid, a.attrelid, a.attnum, 'update'),
             'can_name', not made.by_itself,
             'required', (a.attnotnull or base.not_null) and not a.atthasdef and not made.by_itself,
-            'unique', exists (
-                select from pg_index as i join audit.accepted on key = 'key_without_tenant:' || audit.name(i.indexrelid)
-                where i.indrelid = a.attrelid and a.attnum = any (i.indkey)),
             'literals', array(
                 select coalesce(replace(literal[1], '''''', ''''), literal[2])
                 from (

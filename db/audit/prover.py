@@ -30,7 +30,7 @@ order by role::text <> 'app_api', role::text
 """
 _KINDS = 'select "column", setting from audit.contexts'
 _PROVEN = ("prove", "error", "Not blocked")
-_REFUSED = ("prove_refused", "warning", "Blocked, and should be allowed")
+_REFUSED = ("prove", "warning", "Blocked, and should be allowed")
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
 
@@ -45,6 +45,7 @@ class Prover:
         """Use `transaction`, which its owner rolls back."""
         self._transaction = transaction
         self.attempts: list[Attempt] = []
+        self.matrix: list[Attempt] = []
         self.findings: list[Finding] = []
 
     async def run(self) -> None:
@@ -79,6 +80,7 @@ class Prover:
     def _report(self, kind: tuple[str, str, str], table: str, attempt: str, outcome: str) -> None:
         name, level, verdict = kind
         detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}"
+        key += ":allowed" * (kind is _REFUSED)  # of the same attempt, something else may be wrong for others
         self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key, fingerprint_of(detail)))
 
     async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
@@ -176,7 +178,7 @@ class Prover:
 
     def _record_row(self, attempts: Sequence[Attempt]) -> None:
         """Keep a row of the matrix, and a finding for what should have been blocked, was refused or was not tried."""
-        self.attempts += attempts
+        self.matrix += attempts
         wrong = [each for each in attempts if not each.is_as_expected]
         for kind, blocked in ((_PROVEN, False), (_REFUSED, True), (_UNTRIED, None)):
             if who := [f"{each.role}: {each.outcome}" for each in wrong if each.blocked is blocked]:

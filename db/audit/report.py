@@ -12,28 +12,27 @@ _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _VERDICTS = {True: "ok", False: "FAILED", None: "?"}
 # Findings of --prove, which have no file of their own.
 _PROOF = {
-    "prove": "A statement of one tenant, or without a caller, affected another tenant's row.",
-    "prove_refused": "A statement of a member of a workspace that should be allowed, and was blocked.",
+    "prove": "A statement affected a row that it must not reach (error), or not one that it should (warning).",
     "prove_seed": "A tenant table into which --prove could not insert a row.",
     "prove_untried": "A statement that --prove could not try.",
 }
 _LEGEND = (
-    "ALLOWED! and BLOCKED! are findings: not what audit.member_rights declares. ? could not be tried. - is not tried."
+    "ALLOWED! and BLOCKED! are not what the release declares: see the findings. ?: could not be tried. -: not tried."
 )
 
 
 def as_text(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
     """Return the attempts, the matrix of workspaces and the findings as tables, and a line with their numbers."""
     cells = [each for each in attempts if each.role]
-    tried = [("", "TABLE", "ATTEMPT", "OUTCOME")] * bool(attempts)
-    tried += _lines([each for each in attempts if not each.role], {each.table for each in cells})
+    lines = [*_lines([each for each in attempts if not each.role], {each.table for each in cells})]
+    tried = [("", "TABLE", "ATTEMPT", "OUTCOME"), *lines] if lines else []
     found = [("LEVEL", "CHECK", "OBJECT", "DETAIL")] * bool(findings)
     remediation = ""
     for each in findings:
         found += [(each.level, each.name, each.object, each.detail)]
         if each.remediation != remediation:
             found += [("", "", "", remediation := each.remediation)]
-    parts = (_table(tried), _matrix(cells), _table(found), _summary(findings, attempts))
+    parts = (_table(tried), _matrix(cells), _table(found), _summary(findings, len(lines)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -44,7 +43,7 @@ def _lines(attempts: Sequence[Attempt], in_matrix: Collection[str]) -> Iterator[
         if not (each.blocked and each.table in in_matrix):
             yield _VERDICTS[each.blocked], each.table, each.attempt, each.outcome
         elif count := blocked.pop(each.table, 0):
-            yield "ok", each.table, "as another tenant", f"none of {count} attempts gets through; for members see below"
+            yield "ok", each.table, "as another tenant", f"{count} attempts were blocked; for its members see below"
 
 
 def _matrix(cells: Sequence[Attempt]) -> str:
@@ -72,7 +71,7 @@ def _cell(attempt: Attempt) -> str:
 
 
 def as_json(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
-    """Return an object with `findings` and `attempts`."""
+    """Return an object with `findings` and `attempts`, the matrix of workspaces among them: these have a role."""
     document = {"findings": [each._asdict() for each in findings], "attempts": [each._asdict() for each in attempts]}
     return json.dumps(document, indent=2)
 
@@ -101,8 +100,8 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _summary(findings: Sequence[Finding], attempts: Sequence[Attempt]) -> str:
-    performed = f"{len(CHECKS)} checks" + (f", {len(attempts)} attempts" if attempts else "")
+def _summary(findings: Sequence[Finding], attempts: int) -> str:
+    performed = f"{len(CHECKS)} checks" + (f", {attempts} attempts" if attempts else "")
     levels = Counter(finding.level for finding in findings)
     counts = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in levels.items())
     return f"{performed}: {counts or 'no findings'}"

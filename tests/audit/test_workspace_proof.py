@@ -30,8 +30,7 @@ def cells(table: str, attempts: set[str] | str, relations: set[str] | str) -> Ce
 def unexpected(proof: Proof, outcome: str) -> Cells:
     """Return the cells that have an outcome and should not."""
     blocked = outcome == "blocked"
-    matrix = [each for each in proof.attempts if each.role]
-    return {(e.table, e.attempt, str(e.role)) for e in matrix if not e.is_as_expected and e.blocked is blocked}
+    return {(e.table, e.attempt, str(e.role)) for e in proof.matrix if not e.is_as_expected and e.blocked is blocked}
 
 
 # ---- what is as it should be -------------------------------------------------------------------------
@@ -75,9 +74,9 @@ ALLOWED = {
 def test_on_the_healthy_database_everything_is_as_declared(url: Url) -> None:
     proof = proof_of(url, "")
     assert proof.findings == []
-    assert all(attempt.is_as_expected for attempt in proof.attempts)
+    assert all(attempt.is_as_expected for attempt in (*proof.attempts, *proof.matrix))
     rows: dict[tuple[str, str], set[str]] = {}
-    for each in proof.attempts:
+    for each in proof.matrix:
         rows.setdefault((each.table, each.attempt), set()).update([str(each.role)] * (each.blocked is False))
     assert {row: rows[row] for row in ALLOWED} == ALLOWED
 
@@ -333,7 +332,7 @@ def test_what_is_blocked_and_should_be_allowed_is_a_warning_at_its_cells(name: s
     change, expected = REFUSALS[name]
     proof = proof_of(url, change)
     assert expected <= unexpected(proof, "blocked")
-    warnings = {each.object for each in proof.findings if (each.name, each.level) == ("prove_refused", "warning")}
+    warnings = {each.object for each in proof.findings if (each.name, each.level) == ("prove", "warning")}
     assert warnings >= {table for table, _, _ in expected}
 
 
@@ -424,7 +423,7 @@ def test_a_table_that_is_added_is_tried_without_being_listed(name: str, url: Url
     design, may_delete = ADDED[name]
     proof = proof_of(url, design)
     assert proof.findings == []
-    row = [each for each in proof.attempts if each.table == "scratch.pages" and each.attempt == "delete" and each.role]
+    row = [each for each in proof.matrix if (each.table, each.attempt) == ("scratch.pages", "delete")]
     assert {each.role for each in row if each.blocked is False} == may_delete
     assert len(row) == len(RELATIONS)
 
@@ -466,7 +465,7 @@ def mistaken(url: Url) -> Proof:
 
 
 def test_people_get_a_table_to_file_in_which_what_is_wrong_is_marked(mistaken: Proof) -> None:
-    lines = as_text(mistaken.findings, mistaken.attempts).splitlines()
+    lines = as_text(mistaken.findings, [*mistaken.attempts, *mistaken.matrix]).splitlines()
     [wrong] = [line for line in lines if line.startswith(f"{TASKS} ") and " insert  " in line]
     assert wrong.split() == [TASKS, "insert", "allowed", "allowed", "ALLOWED!", *["blocked"] * 7]
     [refused] = [line for line in lines if line.startswith("app.members ") and "leave" in line]
@@ -476,7 +475,7 @@ def test_people_get_a_table_to_file_in_which_what_is_wrong_is_marked(mistaken: P
 
 
 def test_programs_get_each_cell_with_who_tried_and_what_was_expected(mistaken: Proof) -> None:
-    attempts = json.loads(as_json(mistaken.findings, mistaken.attempts))["attempts"]
+    attempts = json.loads(as_json(mistaken.findings, mistaken.matrix))["attempts"]
     [cell] = [
         each for each in attempts if (each["table"], each["attempt"], each["role"]) == (TASKS, "insert", "viewer")
     ]
@@ -491,11 +490,11 @@ def test_programs_get_each_cell_with_who_tried_and_what_was_expected(mistaken: P
 
 
 def test_code_scanning_gets_one_result_for_each_row_that_is_wrong(mistaken: Proof) -> None:
-    results = json.loads(as_sarif(mistaken.findings, mistaken.attempts))["runs"][0]["results"]
+    results = json.loads(as_sarif(mistaken.findings, mistaken.matrix))["runs"][0]["results"]
     said = {(each["ruleId"], each["level"], each["message"]["text"].partition("\n")[0]) for each in results}
     assert ("prove", "error", f"{TASKS}: Not blocked: insert (viewer: INSERT 0 1).") in said
     leave = "app.members: Blocked, and should be allowed: delete oneself: leave (editor: DELETE 0; viewer: DELETE 0)."
-    assert ("prove_refused", "warning", leave) in said
+    assert ("prove", "warning", leave) in said
     assert len({each["partialFingerprints"]["key/v1"] for each in results}) == len(results)
 
 
