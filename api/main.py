@@ -28,15 +28,20 @@ from api.http.problems import exception_handlers
 from api.http.resource import Resource
 from api.http.server import UseProtocol
 from api.http.workers import end_parent
+from api.invitations.attempts import Attempts
+from api.invitations.resource import INVITATIONS
+from api.members.resource import MEMBERS
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
+from api.workspace_tasks.resource import WORKSPACE_TASKS
+from api.workspaces.resource import WORKSPACES
 from db.connect import connect
 from db.pool import CONNECT_TIMEOUT, Pool
 
-RESOURCES: tuple[Resource, ...] = (TASKS, HEALTH)
+RESOURCES: tuple[Resource, ...] = (TASKS, WORKSPACES, MEMBERS, INVITATIONS, WORKSPACE_TASKS, HEALTH)
 
 
 class State(TypedDict):
@@ -46,6 +51,8 @@ class State(TypedDict):
     database: Availability
     readiness: Readiness
     tokens: Verifier
+    attempts: Attempts  # to accept an invitation
+    invitation_lifetime: int  # in seconds
     shows_reasons: bool  # whether /health does
 
 
@@ -79,7 +86,15 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             await asyncio.gather(database.first_check(), readiness.first_check())
             shown = settings.admin_port is None
-            state = State(pool=pool, database=database, readiness=readiness, tokens=tokens, shows_reasons=shown)
+            state = State(
+                pool=pool,
+                database=database,
+                readiness=readiness,
+                tokens=tokens,
+                attempts=Attempts(),
+                invitation_lifetime=settings.invitation_lifetime,
+                shows_reasons=shown,
+            )
             async with serving_admin(settings.admin_host, settings.admin_port, state):
                 yield state
 

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     cors_headers: Annotated[tuple[str, ...], NoDecode] = ()
     """Request headers that those pages may send beside the API's own, separated by commas. Default: none."""
 
+    invitation_lifetime: int = Field(default=604800, ge=60, le=31536000)
+    """Seconds until an invitation to a workspace expires; a minute to a year. Default: 604800, which is 7 days."""
+
     admin_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of `/metrics` and of the reasons of `/health`, which the API's own port then withholds. Default: none."""
 

@@ -19,6 +19,7 @@ from benchmarks.peers import install
 from benchmarks.plots import plot
 from benchmarks.stage import ROOT, BenchmarkError, stage
 from benchmarks.tables import table
+from benchmarks.workspaces import workspaces
 from db.embedded import EmbeddedPostgresError
 
 PARTS = {
@@ -27,6 +28,7 @@ PARTS = {
     "latency": parts.latency,
     "memory": parts.memory,
     "growth": growth,
+    "workspaces": workspaces,
 }
 
 
@@ -40,8 +42,9 @@ PARTS = {
 def main(names: tuple[str, ...], *, quick: bool) -> None:
     """Measure the PARTs, or everything.
 
-    PART: round_trips, throughput, latency, memory, growth. The results of a full run are written to benchmarks/, those
-    of a part or of --quick to .bench/. Exit code 2: it could not measure, or a contender gave a wrong response.
+    PART: round_trips, throughput, latency, memory, growth, workspaces. The results of a full run are written to
+    benchmarks/, those of a part or of --quick to .bench/. Exit code 2: it could not measure, or a contender gave a
+    wrong response.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
     directory = ROOT / (".bench" if quick or names else "benchmarks")

@@ -27,6 +27,7 @@ TARGETS_1_MS = (  # the same, with the database 1 ms away
     ("read_one", "go_pgx", 0.8, 0.95),
 )
 COST_OF_RLS = (1.05, 1.02)  # no_rls ÷ partywall, at most
+SHARING = (0.85, 0.95)  # tasks of a workspace ÷ a user's own, in requests per second, at least
 GROWTH = (1.2, 1.05)  # time of a request, at most
 MEMORY_GROWTH = 1.05  # a worker's memory, the end ÷ the beginning, at most
 MEMORY = 100  # MiB of a worker
@@ -45,6 +46,8 @@ def figures(results: Part) -> list[Part]:
             name = f"{scenario}: time per request, {growth_name(kind, steps[-1])} ÷ {growth_name(kind, steps[0])}"
             last = steps[-1][scenario]
             found.append(_figure(name, last["time_ratio"]["rounds"], "≤", *GROWTH, disturbed=_disturbed(last)))
+    if shared := results.get("workspaces"):
+        found += _workspaces(shared)
     if memory := results.get("memory"):
         (_, start), (requests, end) = memory["mib_after_requests"][0], memory["mib_after_requests"][-1]
         found.append(
@@ -57,8 +60,31 @@ def figures(results: Part) -> list[Part]:
 
 
 def growth_name(kind: str, step: Part) -> str:
-    """Return what a step of the growth has: rows of the table, or of one user."""
+    """Return what a step of the growth has: rows of the table, or of one user, or members of a workspace."""
+    if kind == "members":
+        return f"{step['members']:,} members"
     return f"{step['rows']:,} rows" if kind == "table" else f"{step['rows_per_user']:,} own rows"
+
+
+def _workspaces(shared: Part) -> list[Part]:
+    found = []
+    for scenario in READS:
+        beside = shared["beside_tasks"][scenario]
+        values = _paired(beside["contenders"], "workspace", "own")
+        found.append(
+            _figure(f"{scenario}: a workspace's ÷ one's own", values, "≥", *SHARING, disturbed=_disturbed(beside))
+        )
+    for kind in ("members", "table"):
+        first, *_, last = shared[kind]
+        for scenario in READS:
+            name = f"{scenario} of a workspace: {growth_name(kind, last)} ÷ {growth_name(kind, first)}"
+            rounds, disturbed = last[scenario]["time_ratio"]["rounds"], _disturbed(last[scenario])
+            found.append(_figure(name, rounds, "≤", *GROWTH, disturbed=disturbed))
+    for statement, measured in shared["usual_ways"].items():
+        for way in ("sub_select", "per_row"):
+            values = _paired(measured["contenders"], "policy", way)
+            found.append(_figure(f"{statement}: policy ÷ {way}", values, "≥", disturbed=_disturbed(measured)))
+    return found
 
 
 def _throughput(throughput: Part) -> list[Part]:

@@ -2,6 +2,7 @@
 --   wrk … --script load.lua URL -- SCENARIO USERS TASKS TOKENS [DOCUMENT]
 -- USERS have TASKS each: task n of all belongs to user n % USERS. TOKENS is a file with one token per line, of user 0,
 -- user 1 and so on; requests are made as these users. DOCUMENT is the scenario's request in GraphQL.
+-- A scenario whose name starts with workspace_ is about the tasks of the user's workspace.
 
 local threads = {}
 
@@ -16,6 +17,7 @@ local allowed = {
   patch = { task = { [200] = true } },
   mixed = { page = 200, task = { [200] = true, [201] = true } },
 }
+local shared = false
 local make, tokens, users, tasks, expected, starts, document, checked
 
 local function caller()
@@ -33,16 +35,23 @@ local function message(method, user, target, body)
   return wrk.format(method, target, headers, body)
 end
 
+local function home(user)
+  return shared and string.format("/workspaces/01900000-0000-7000-9000-%012x/tasks", user) or "/tasks"
+end
+
 -- Always of the same length, so that a changed row keeps its size.
 local function text()
   return string.format("Call the plumber about the leak, %08d", math.random(0, 99999999))
 end
 
 local makers = {
-  list_50 = function() return message("GET", caller(), "/tasks?sort=-created") end,
+  list_50 = function()
+    local user = caller()
+    return message("GET", user, home(user) .. "?sort=-created")
+  end,
   read_one = function()
     local user, id = task()
-    return message("GET", user, "/tasks/" .. id)
+    return message("GET", user, home(user) .. "/" .. id)
   end,
   create = function()
     return message("POST", caller(), "/tasks", '{"text": "' .. text() .. '", "order": 1000}')
@@ -69,11 +78,12 @@ function makers.mixed()
 end
 
 function init(arguments)
-  local scenario = arguments[1]
+  local scenario, prefixes = arguments[1]:gsub("^workspace_", "")
+  shared = prefixes > 0
   users, tasks, tokens = tonumber(arguments[2]), tonumber(arguments[3]), {}
   for line in io.lines(arguments[4]) do table.insert(tokens, line) end
   make, expected = makers[scenario], allowed[scenario]
-  starts = { page = '{"items":[', task = '{"id":"' }
+  starts = { page = '{"items":[', task = shared and '{"workspace_id":"' or '{"id":"' }
   document = arguments[5]
   if document then -- what is found is below its name, and there is one status
     local name = scenario == "read_one" and '"task":{' or '"written":{"task":{'

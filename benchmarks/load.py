@@ -4,12 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.http.pages import ID, statement
 from api.tasks.list import TASKS
-from api.tasks.routes import INSERT, READ, UPDATE
+from api.tasks.routes import INSERT, TASK, UPDATE
 from benchmarks.calls import DOCUMENTS
 from benchmarks.servers import Server
 from benchmarks.stage import BenchmarkError, Rows, Stage
@@ -49,15 +50,20 @@ def wrk(stage: Stage, server: Server, scenario: str, rows: Rows, *, seconds: int
     return Load(result["requests"], result["requests"] / result["seconds"], result["p50_ms"], result["p99_ms"])
 
 
-def pgbench(stage: Stage, database: str, scenario: str, rows: Rows, *, seconds: int) -> Load:
-    """Run the transactions of a scenario as app_api. Raises BenchmarkError if one failed."""
+def pgbench(
+    stage: Stage, database: str, scenario: str, rows: Rows, *, seconds: int, scripts: Mapping[str, str] | None = None
+) -> Load:
+    """Run the transactions of a scenario as app_api: those of TRANSACTIONS, or of `scripts`.
+
+    Raises BenchmarkError if one failed.
+    """
     weights = {"list_50": 70, "read_one": 20, "create": 5, "patch": 5} if scenario == "mixed" else {scenario: 1}
     command = [binary("pgbench"), "--no-vacuum", "--protocol=prepared", f"--client={CONNECTIONS}", f"--time={seconds}"]
     command += [f"--define=last_user={rows.users - 1}", f"--define=last_task={rows.tasks - 1}"]
     command += [f"--define=users={rows.users}"]
     for name, weight in weights.items():
         script = stage.directory / f"{name}.sql"
-        script.write_text(TRANSACTIONS[name])
+        script.write_text((scripts or TRANSACTIONS)[name])
         command.append(f"--file={script}@{weight}")
     output = _run([*command, stage.cluster.url("app_api", database)])
     requests, failed = (int(_find(pattern, output)) for pattern in (r"actually processed: (\d+)", r"failed.*: (\d+) "))
@@ -72,12 +78,13 @@ def check_wrk() -> None:
         raise BenchmarkError("wrk is missing: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
 
 
-def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
-    """Return a script of three round trips, like those of a session.
+def transaction(query: str, *arguments: str, mode: str = "read only", workspace: str = "") -> str:
+    """Return a script of three round trips, like those of a session, in a workspace if there is one.
 
     `set local` takes no parameters, and with a literal for each user it could not be a prepared statement. Hence
     `set_config()`, sent together with `begin`.
     """
+    context = f", set_config('app.workspace_id', {workspace}::text, true)" if workspace else ""
     for number, argument in reversed([*enumerate(arguments, 1)]):
         query = query.replace(f"${number}", argument)
     return f"""
@@ -85,21 +92,23 @@ def _transaction(query: str, *arguments: str, mode: str = "read only") -> str:
         \\set task random(0, :last_task) * :users + :user
         \\startpipeline
         begin {mode};
-        select set_config('app.user_id', 'bench-' || :user, true);
+        select set_config('app.user_id', 'bench-' || :user, true){context};
         \\endpipeline
         {" ".join(query.split())};
         commit;
     """
 
 
-_ID = "('01900000-0000-7000-8000-' || lpad(to_hex(:task::int), 12, '0'))::uuid"
+TASK_ID = "('01900000-0000-7000-8000-' || lpad(to_hex(:task::int), 12, '0'))::uuid"
 _USER = "('bench-' || :user)"
 _TEXT = "'Call the plumber about the leak, 00000000'"
 TRANSACTIONS = {
-    "list_50": _transaction(LIST, _USER, "51", f"'{ID.highest}'"),
-    "read_one": _transaction(READ, _USER, _ID),
-    "create": _transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
-    "patch": _transaction(UPDATE, _USER, _ID, "null", "null", _TEXT, "null::boolean", "null::int", mode="read write"),
+    "list_50": transaction(LIST, _USER, "51", f"'{ID.highest}'"),
+    "read_one": transaction(TASK.read, _USER, TASK_ID),
+    "create": transaction(INSERT, _TEXT, "false", "1000", mode="read write"),
+    "patch": transaction(
+        UPDATE, _USER, TASK_ID, "null", "null", _TEXT, "null::boolean", "null::int", mode="read write"
+    ),
 }
 
 

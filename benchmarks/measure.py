@@ -147,11 +147,11 @@ def run_wrk(stage: Stage, server: Server, database: str, rows: Rows, *, callers:
     return run
 
 
-def run_pgbench(stage: Stage, database: str, rows: Rows) -> Run:
+def run_pgbench(stage: Stage, database: str, rows: Rows, scripts: Mapping[str, str] | None = None) -> Run:
     """Return a function that runs pgbench, and tidies the database up after writes."""
 
     def run(scenario: str, seconds: int) -> Load:
-        load = pgbench(stage, database, scenario, rows, seconds=seconds)
+        load = pgbench(stage, database, scenario, rows, seconds=seconds, scripts=scripts)
         if scenario in WRITES:
             stage.tidy(database)
         return load

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,11 @@ grant select on migrations.alembic_version to bench_bypass;
 grant execute on function pg_catalog.set_config(text, text, boolean) to app_api;
 """
 
-# Row n belongs to user n % users, so that one user's rows are spread over the whole table, as they would be.
+# Row n belongs to user n % users, or to the workspace of that user, so that the rows of one are spread over the whole
+# table, as they would be.
 FILL = """
-insert into app.tasks (id, user_id, text, completed, "order", created_at, updated_at, completed_at)
-select
+insert into {table} ({tenant} id, user_id, text, completed, "order", created_at, updated_at, completed_at)
+select {workspace}
     ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
     'bench-' || n %% %(users)s,
     'Call the plumber about the leak, ' || lpad(n::text, 8, '0'),
@@ -63,6 +64,27 @@ from (
     select n, timestamptz '2024-07-01 00:00:00.123456+00' + n * interval '1 second'
     from generate_series(0, %(rows)s::bigint - 1) as n
 ) as rows (n, at)
+"""
+OWN, SHARED = "app.tasks", "app.workspace_tasks"
+TENANTS = {
+    OWN: {"tenant": "", "workspace": ""},
+    SHARED: {
+        "tenant": "workspace_id,",
+        "workspace": "('01900000-0000-7000-9000-' || lpad(to_hex(n %% %(users)s), 12, '0'))::uuid,",
+    },
+}
+# Each user owns a workspace. The other members are nobody else's.
+SHARE = """
+with made as (
+    insert into app.workspaces (workspace_id, name)
+    select ('01900000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, 'Workspace ' || n
+    from generate_series(0, %(users)s - 1) as n
+    returning workspace_id, split_part(name, ' ', 2) as n
+)
+insert into app.members (workspace_id, user_id, role)
+select workspace_id, 'bench-' || n, 'owner' from made
+union all
+select workspace_id, format('member-%%s-%%s', n, m), 'viewer' from made, generate_series(2, %(members)s) as m
 """
 LIBPQ = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE", "sslmode": "PGSSLMODE"}
 FIRST_CREATED = "01910000-0000-7000-8000-000000000000"  # rows that a measurement adds have greater ids
@@ -109,8 +131,8 @@ class Stage:
             for statement in statements:
                 admin.execute(statement.encode())
 
-    def make_database(self, name: str, rows: Rows) -> None:
-        """Make a migrated database with these rows."""
+    def make_database(self, name: str, rows: Rows, tables: Sequence[str] = (OWN,), *, members: int = 1) -> None:
+        """Make a migrated database with these rows in each table. Each user's workspace has so many members."""
         self.administer(
             "postgres",
             f"drop database if exists {name}",
@@ -119,22 +141,15 @@ class Stage:
         with psycopg.connect(self.cluster.url("postgres", name), autocommit=True) as admin:
             # Without the trigger, which would set the timestamps to now. To build indexes afterwards is faster.
             admin.execute("set session_replication_role = replica")
-            indexes = admin.execute("""
-                select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index
-                where indrelid = 'app.tasks'::regclass and not indisprimary
-            """).fetchall()
-            for index, _ in indexes:
-                admin.execute(f"drop index {index}".encode())
-            admin.execute(FILL, {"users": rows.users, "rows": rows.total})
-            for _, definition in indexes:
-                admin.execute(definition.encode())
+            if SHARED in tables:
+                admin.execute(SHARE, {"users": rows.users, "members": members})
+            for table in tables:
+                _fill(admin, table, rows)
         self.tidy(name)
 
     def tidy(self, name: str) -> None:
         """Delete the rows that a measurement added, and vacuum. Rows that were changed have kept their size."""
-        self.administer(
-            name, f"delete from app.tasks where id >= '{FIRST_CREATED}'", "vacuum (analyze) app.tasks", "checkpoint"
-        )
+        self.administer(name, f"delete from app.tasks where id >= '{FIRST_CREATED}'", "vacuum (analyze)", "checkpoint")
 
     def tokens(self, users: int) -> Path:
         """Return a file with a token of each user, one per line."""
@@ -156,6 +171,19 @@ class Stage:
         parts = conninfo_to_dict(url, sslmode="disable")
         libpq = {LIBPQ[name]: str(value) for name, value in parts.items()}
         return inherited | libpq | {"DATABASE_URL": url, "JWT_SECRET": self.secret}
+
+
+def _fill(admin: psycopg.Connection, table: str, rows: Rows) -> None:
+    indexes = admin.execute(
+        "select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index"
+        " where indrelid = %s::regclass and not indisprimary",
+        [table],
+    ).fetchall()
+    for index, _ in indexes:
+        admin.execute(f"drop index {index}".encode())
+    admin.execute(FILL.format(table=table, **TENANTS[table]).encode(), {"users": rows.users, "rows": rows.total})
+    for _, definition in indexes:
+        admin.execute(definition.encode())
 
 
 @contextmanager

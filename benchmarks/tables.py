@@ -20,6 +20,8 @@ def table(results: Part) -> str:
     if "round_trips" in results:
         lines += _round_trips(results["round_trips"])
     lines += _growth(results.get("growth", {}))
+    if "workspaces" in results:
+        lines += _workspaces(results["workspaces"])
     lines += _figures(results["figures"])
     lines += [f"left out: {name}, because {reason}" for name, reason in results.get("left_out", {}).items()]
     return "\n".join([*lines, *_other_processes(results)])
@@ -69,6 +71,20 @@ def _growth(growth: Part) -> list[str]:
         for step in steps:
             cells = (f"{step[name]['time_ratio']['median']:10.3f}{step[name]['buffers']:10}" for name in READS)
             lines.append(f"  {growth_name(kind, step):30}" + "".join(cells))
+    return lines
+
+
+def _workspaces(shared: Part) -> list[str]:
+    lines = ["", f"{'workspaces: requests/s':{NAME}}" + "".join(f"{name:>10}" for name in READS)]
+    for name in ("workspace", "own"):
+        paces = (shared["beside_tasks"][each]["contenders"][name]["requests_per_second"]["median"] for each in READS)
+        lines.append(f"  {name:{NAME - 2}}" + "".join(f"{pace:10,.0f}" for pace in paces))
+    lines += _growth({kind: shared[kind] for kind in ("members", "table")})
+    ways = shared["usual_ways"]
+    lines += ["", f"{'policies: transactions/s':{NAME}}" + "".join(f"{name:>23}" for name in ways)]
+    for way in next(iter(ways.values()))["contenders"]:
+        paces = (each["contenders"][way]["requests_per_second"]["median"] for each in ways.values())
+        lines.append(f"  {way:{NAME - 2}}" + "".join(f"{pace:23,.0f}" for pace in paces))
     return lines
 
 

@@ -230,7 +230,7 @@ CREATE FUNCTION app.current_memberships() RETURNS SETOF app.members
      m.joined_at,
      m.updated_at
     FROM app.members m
-   WHERE (m.user_id = app.current_user_id());
+   WHERE ((m.user_id = app.current_user_id()) AND (m.workspace_id = COALESCE(app.requested_workspace_id(), m.workspace_id)));
 END;
 
 ALTER FUNCTION app.current_memberships() OWNER TO app_owner;
@@ -249,6 +249,7 @@ app.workspaces compares with it. Everything else in a workspace is for callers w
 
 CREATE FUNCTION app.keep_an_owner() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO ''
     AS $$
 begin
     -- Changed, not only locked: of two owners who leave at the same time, the second waits here and then sees that the
@@ -256,6 +257,10 @@ begin
     update app.workspaces set name = name where workspace_id = old.workspace_id;
     if not found and not row_security_active('app.workspaces') then
         return old; -- nothing hides it: the workspace itself is being deleted
+    end if;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from old.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
     end if;
     if not exists (
         select from app.members
@@ -275,7 +280,28 @@ $$;
 ALTER FUNCTION app.keep_an_owner() OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.keep_an_owner() IS 'Before an owner leaves, is removed or steps down: refuses that to the last owner of a workspace, and deletes the
-open invitations that this owner made. With the rights of the caller, who has to be an owner for either.';
+open invitations that this owner made. With the rights of the caller, who has to be an owner for either: one who has
+ceased to be, in this statement or while it waited, fails to serialize.';
+
+CREATE FUNCTION app.keep_invitations_of_owners() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
+    update app.workspaces set name = name where workspace_id = new.workspace_id;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from new.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    return null;
+end
+$$;
+
+ALTER FUNCTION app.keep_invitations_of_owners() OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.keep_invitations_of_owners() IS 'After an invitation is made: fails to serialize if whoever made it has ceased to be an owner meanwhile, so that no
+open invitation of theirs is left. The policy cannot see that: it is evaluated as of the start of the statement.';
 
 CREATE FUNCTION app.keep_task_timestamps() RETURNS trigger
     LANGUAGE plpgsql
@@ -518,6 +544,10 @@ CREATE INDEX workspace_tasks_by_order ON app.workspace_tasks USING btree (worksp
 
 COMMENT ON INDEX app.workspace_tasks_by_order IS 'Serves the list by position: one range of one workspace, page by page.';
 
+CREATE TRIGGER invitations_are_of_owners AFTER INSERT ON app.invitations FOR EACH ROW EXECUTE FUNCTION app.keep_invitations_of_owners();
+
+COMMENT ON TRIGGER invitations_are_of_owners ON app.invitations IS 'See app.keep_invitations_of_owners().';
+
 CREATE TRIGGER invitations_updated_at BEFORE UPDATE ON app.invitations FOR EACH ROW EXECUTE FUNCTION app.keep_updated_at();
 
 COMMENT ON TRIGGER invitations_updated_at ON app.invitations IS 'Keeps updated_at, which nobody is granted to write.';
@@ -734,6 +764,8 @@ REVOKE ALL ON FUNCTION app.current_workspace_ids() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.current_workspace_ids() TO app_api;
 
 REVOKE ALL ON FUNCTION app.keep_an_owner() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.keep_invitations_of_owners() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
 

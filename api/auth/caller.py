@@ -1,9 +1,12 @@
-"""The dependency that gives a handler its caller's session."""
+"""The dependencies that give a handler its caller's session."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter, ValidationError
 
 from api.http.problems import MissingTokenError, UnauthorizedError
 from db.session import Session
@@ -38,3 +41,24 @@ class Authenticate(HTTPBearer):
 
 
 CallerSession = Annotated[Session, Depends(Authenticate())]
+
+
+class AuthenticateInWorkspace(Authenticate):
+    """Authenticates the caller, who acts in the workspace of the path."""
+
+    async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
+        """Return the caller's session in the workspace; whether they are a member, its statements find out.
+
+        Raises what `Authenticate` raises, and RequestValidationError for what is not a UUID.
+        """
+        caller = await super().__call__(request)
+        try:
+            return caller.acting_in(_UUID.validate_python(request.path_params["workspace_id"]))
+        except ValidationError as error:
+            raise RequestValidationError([{**each, "loc": _PLACE} for each in error.errors()]) from None
+
+
+_UUID = TypeAdapter(UUID)
+_PLACE = ("path", "workspace_id")
+
+WorkspaceSession = Annotated[Session, Depends(AuthenticateInWorkspace())]

@@ -32,6 +32,9 @@ PROBLEMS: Mapping[str, Meaning] = {
     ),
     "missing_token": Meaning(401, "There is no bearer token.", "Send the header Authorization: Bearer <token>."),
     "forbidden": Meaning(403, "The row would not be the caller's.", "Create or keep rows of your own."),
+    "role_required": Meaning(
+        403, "A member of the workspace, whose role does not include this.", "Hide it; an owner can change roles."
+    ),
     "not_found": Meaning(404, "You have no such row.", "Take it off the screen."),
     "unknown_path": Meaning(404, "There is no such path.", "Fix the client; /docs lists the routes."),
     "method_not_allowed": Meaning(
@@ -41,6 +44,10 @@ PROBLEMS: Mapping[str, Meaning] = {
         408, "The headers or the body took too long; the connection is closed.", "Send it again."
     ),
     "conflict": Meaning(409, "It exists already, or refers to a row that does not exist.", "Load again, then decide."),
+    "last_owner": Meaning(
+        409, "A workspace keeps at least one owner.", "Make somebody else an owner first, or delete the workspace."
+    ),
+    "already_member": Meaning(409, "The caller is a member of that workspace already.", "Open the workspace."),
     "precondition_failed": Meaning(
         412,
         "If-Match or If-None-Match does not hold; the header ETag is the current one.",
@@ -56,6 +63,7 @@ PROBLEMS: Mapping[str, Meaning] = {
     "too_many_requests": Meaning(
         429, "The user has too many requests under way.", "Send fewer at a time; try again after Retry-After."
     ),
+    "too_many_attempts": Meaning(429, "The user has tried too many invitations.", "Try again after Retry-After."),
     "headers_too_large": Meaning(
         431, "The URL and the headers are too large, or there are too many; the connection is closed.", "Send less."
     ),

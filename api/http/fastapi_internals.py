@@ -82,6 +82,7 @@ class Route(APIRoute):
         self._dependencies = [(each, (each.call, each.scope)) for each in found]
         self._params = [*_params(self.dependant)]
         self._has_etag = {*NAMES.values()} <= {_alias(field) for field in self.dependant.header_params}
+        self.path = self.path_format  # without what a parameter may match: the log and the document have its name
         self.app = self._respond
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -81,6 +81,16 @@ Text = Annotated[
     ),
     AfterValidator(_readable),
 ]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="1 to 100 characters, not only white space.",
+        json_schema_extra={"pattern": _NOT_BLANK},
+    ),
+    AfterValidator(_readable),
+]
 SearchText = Annotated[
     str,
     Field(

@@ -11,11 +11,13 @@ from pydantic import BaseModel, WithJsonSchema
 from starlette.responses import Response
 
 from api.http import examples
+from api.http.access import Role, require
 from api.http.codes import field_error
-from api.http.problems import INVALID, InvalidInputError
+from api.http.problems import INVALID, InvalidInputError, is_refused_by_policy
 from api.http.responses import json_response
 from db.session import Session
 
+REPLAYED = "Idempotency-Replayed"
 KEY_CONSTRAINT = "idempotency_keys_pkey"  # what a key violates that is there already
 EXPIRED = "created_at < now() - interval '24 hours'"
 
@@ -36,17 +38,35 @@ IdempotencyKey = Annotated[
 
 
 async def create(
-    db: Session, path: str, body: BaseModel, header: str | None, insert: str, values: Sequence[object]
+    db: Session,
+    path: str,
+    body: BaseModel,
+    header: str | None,
+    insert: str,
+    values: Sequence[object],
+    *,
+    role: Role = "editor",
 ) -> Response:
     """Run `insert` with `values`, once per Idempotency-Key if there is a `header`; return 201.
 
     `insert` returns the id, the JSON and the ETag of the new row, as id, body and etag. Location is `path` and the id.
-    Raises InvalidInputError for a key that is malformed or that came with another request before.
+    Raises InvalidInputError for a key that is malformed or that came with another request before; what `require` raises
+    for whoever has not the `role` that adding rows to a workspace needs.
     """
-    if header is None:
+    try:
+        if header is not None:
+            return await _create_once(db, path, body, parse(header), insert, values)
         [(row_id, json, etag)] = await db.fetch(insert, *values)
         return _response(201, f"{path}/{row_id}", etag, json)
-    key = parse(header)
+    except asyncpg.InsufficientPrivilegeError as error:
+        if is_refused_by_policy(error):
+            await require(db, role)
+        raise
+
+
+async def _create_once(
+    db: Session, path: str, body: BaseModel, key: str, insert: str, values: Sequence[object]
+) -> Response:
     fingerprint = hashlib.sha256(f"POST {path}\n{body.model_dump_json()}".encode()).digest()
     while True:  # twice at most: a key that is taken is replayed, or it has expired and is free
         try:
@@ -97,7 +117,7 @@ async def _replay(db: Session, key: str, fingerprint: bytes) -> Response | None:
             field_error("idempotency_key_reused", parameter="Idempotency-Key"),
         )
     response = _response(*kept)
-    response.headers["Idempotency-Replayed"] = "true"
+    response.headers[REPLAYED] = "true"
     return response
 
 

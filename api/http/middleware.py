@@ -118,7 +118,7 @@ class NormalizePath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. The scope stays the same one: the router notes in it which route it was, for the log."""
-        if scope["type"] == "http" and scope["path"].endswith("/"):
+        if scope["type"] == "http" and scope["raw_path"].endswith(b"/"):  # not %2F, by which an id may end
             scope["path"] = scope["path"].removesuffix("/") or "/"
         if scope.get("root_path"):
             send = _below_root_path(scope, send)

@@ -114,11 +114,21 @@ INFO = {
 SERVERS = [{"url": "/", "description": "The server that this document comes from."}]
 ERROR_HEADERS = {401: ["WWW-Authenticate"], 412: ["ETag"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
-REQUEST_ID = {
-    "name": "X-Request-ID",
-    "in": "header",
-    "description": "Names this request in the response and in the log, if it is 1 to 128 of A-Z a-z 0-9 . _ -",
-    "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
+# Of every route, and of those with the workspace in their path: the session takes it, not the handler.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "Names this request in the response and in the log, if it is 1 to 128 of A-Z a-z 0-9 . _ -",
+        "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
+    },
+    "workspace_id": {
+        "name": "workspace_id",
+        "in": "path",
+        "required": True,
+        "description": "The workspace: a UUID, version 7.",
+        "schema": {"type": "string", "format": "uuid", "examples": [examples.WORKSPACE_ID]},
+    },
 }
 
 
@@ -135,17 +145,19 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
             "servers": SERVERS,
             "tags": [{"name": each.name, "description": each.description} for each in resources],
         }
-        for path in document["paths"].values():
+        for url, path in document["paths"].items():
             for operation in path.values():
                 _complete_operation(operation)
-            path["parameters"] = [reference("parameters", "X-Request-ID")]
+            path["parameters"] = [
+                reference("parameters", name) for name in PARAMETERS if name == "X-Request-ID" or f"{{{name}}}" in url
+            ]
         components = document["components"]
         components["schemas"] |= _schemas(FieldError, Problem, HealthProblem)
         for resource in resources:
             for name, value in resource.examples.items():  # FastAPI would leave out what is null
                 components["schemas"][name]["examples"] = [value]
         components["headers"] = HEADERS
-        components["parameters"] = {"X-Request-ID": REQUEST_ID}
+        components["parameters"] = PARAMETERS
         components["responses"] = {
             **{component_name(status): _response(status, "Problem", of) for status, of in _problems(resources)},
             "Unhealthy": _response(503, "HealthProblem", examples.UNHEALTHY),

@@ -20,6 +20,7 @@ import orjson
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
+from api.http.access import Role, require
 from api.http.codes import field_error
 from api.http.problems import InvalidInputError
 from api.http.responses import json_response
@@ -53,12 +54,14 @@ class Filter(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """What can be listed: a table, its tenant column, and its orders and filters by name."""
+    """What can be listed: a table or a query in brackets, its tenant column, and its orders and filters by name."""
 
     table: str
     tenant: str
     sorts: Mapping[str, Sort]
     filters: Mapping[str, Filter] = field(default_factory=dict)
+    columns: str = "t.*"  # what a row of it has
+    role: Role = "viewer"  # that it needs, if the tenant is a workspace
 
 
 def integer(value: object) -> int:
@@ -104,10 +107,11 @@ class PageQuery(Protocol):
         """The names of the members that were sent."""
 
 
-async def page(db: Session, path: str, listing: Listing, tenant: object, query: PageQuery) -> Response:
-    """Return a page of the rows of `tenant`, as {"items": […], "next_cursor": …}, and a Link to the next one.
+async def page(db: Session, path: str, listing: Listing, query: PageQuery) -> Response:
+    """Return a page of the tenant's rows, as {"items": […], "next_cursor": …}, and a Link to the next one.
 
-    `path` is that of the list. Raises InvalidInputError for a cursor that is not of this list and user.
+    `path` is that of the list. Raises InvalidInputError for a cursor that is not of this list and user; in a workspace,
+    what `api.http.access.require` raises.
     """
     sort = listing.sorts[query.sort]
     filters = {name: value for name in listing.filters if (value := getattr(query, name)) is not None}
@@ -115,12 +119,14 @@ async def page(db: Session, path: str, listing: Listing, tenant: object, query: 
     position = start(sort) if query.cursor is None else decode_cursor(query.cursor, db.user_id, name, sort)
     rows = await db.fetchval(
         statement(listing, query.sort, (*filters,)),
-        tenant,
+        db.tenant,
         query.limit + 1,  # one more than asked for tells whether there is a next page
         *position,
         *(listing.filters[each].to_value(sent) for each, sent in filters.items()),
     )
-    rows = rows or []  # nothing, aggregated, is null
+    if not rows:  # nothing, aggregated, is null
+        await require(db, listing.role)
+        rows = []
     items = ",".join(rows[: query.limit])
     if len(rows) <= query.limit:
         return json_response(f'{{"items":[{items}],"next_cursor":null}}')
@@ -156,7 +162,7 @@ def statement(listing: Listing, sort_name: str, filters: tuple[str, ...]) -> str
     return f"""
         select array_agg(to_json(page)::text)
         from (
-            select t.* from {listing.table} as t
+            select {listing.columns} from {listing.table} as t
             where {" and ".join(conditions)}
             order by {", ".join(f"{column} {'desc' if descending else 'asc'}" for column in columns)}
             limit (select $2::bigint)

@@ -3,10 +3,12 @@
 ApiError                        raised by our own code, with a detail for the caller
 ├── UnauthorizedError           401
 │   └── MissingTokenError       401, without an error code in WWW-Authenticate
+├── RoleRequiredError           403: a member of the workspace, with another role
 ├── NotFoundError               404
 ├── PreconditionFailedError     412, with the current ETag
 ├── UnsupportedMediaTypeError   415
 ├── InvalidInputError           422, and which parameter
+├── TooManyAttemptsError        429: one user has tried too often
 ├── NotReadyError               503
 └── UnavailableError            503: something that we depend on does not respond; the log has the cause
 HTTPException                   Starlette's: 404 for an unknown path, 405, 413
@@ -22,7 +24,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from fastapi.exceptions import RequestValidationError
@@ -74,6 +76,13 @@ class MissingTokenError(UnauthorizedError):
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
+class RoleRequiredError(ApiError):
+    """The caller is a member of the workspace, and has not the role for this."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "role_required"
+
+
 class NotFoundError(ApiError):
     """There is no such row, or it is another tenant's: the response is the same."""
 
@@ -96,6 +105,13 @@ class InvalidInputError(ApiError):
     """A value that the schema of the route cannot check."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyAttemptsError(ApiError):
+    """The caller has tried too often; `headers` say when to try again."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_attempts"
 
 
 class NotReadyError(ApiError):
@@ -132,8 +148,16 @@ HTTP_DETAILS = {
     413: "The body is larger than 64 KiB.",
 }
 
-Constraints = Mapping[str, Mapping[str, object]]
-"""For each constraint of the database that a body can violate: the member of `errors` that the caller gets."""
+
+class Conflict(NamedTuple):
+    """A 409 with a code of its own."""
+
+    code: str
+    detail: str
+
+
+Constraints = Mapping[str, Mapping[str, object] | Conflict]
+"""For each constraint of the database that a request can violate: the member of `errors` of a 422, or a conflict."""
 
 
 def exception_handlers(constraints: Constraints) -> dict[Any, Any]:
@@ -224,10 +248,12 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
-    if field_error := constraints.get(error.constraint_name or ""):
-        return problem(request, 422, INVALID, errors=[field_error])
-    # 42501 is two things: a row that a policy refuses (the caller's fault) and a missing grant (ours).
-    if error.sqlstate == "42501" and error.server_source_function == "ExecWithCheckOptions":
+    match constraints.get(error.constraint_name or ""):
+        case Conflict(code, detail):
+            return problem(request, 409, detail, code=code)
+        case Mapping() as field_error:
+            return problem(request, 422, INVALID, errors=[field_error])
+    if is_refused_by_policy(error):
         return problem(request, 403, "You can only create or keep rows that you own.")
     state = error.sqlstate or ""
     if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
@@ -235,6 +261,11 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     status, detail = known
     request.state["cause"] = state  # a message may repeat what the caller sent
     return problem(request, status, detail)
+
+
+def is_refused_by_policy(error: asyncpg.PostgresError) -> bool:
+    """Return whether a policy refuses a new row, which is the caller's fault: a missing grant, also 42501, is ours."""
+    return error.sqlstate == "42501" and error.server_source_function == "ExecWithCheckOptions"
 
 
 def _internal_error(request: Request, error: Exception) -> Response:

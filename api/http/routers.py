@@ -17,15 +17,27 @@ from api.http.problems import title
 Responses = dict[int | str, dict[str, Any]]
 
 
-def new_router(name: str, errors: Sequence[int] = (401, 422, 429, 500, 503)) -> APIRouter:
-    """Return a router for /name. Each of its routes can respond with these errors: by default those of tenants."""
+TENANT_ERRORS = (401, 422, 429, 500, 503)
+WORKSPACE_ERRORS = (401, 404, 422, 429, 500, 503)
+
+
+def new_router(name: str, errors: Sequence[int] = TENANT_ERRORS, *, prefix: str | None = None) -> APIRouter:
+    """Return a router of the resource `name`, at /name or under `prefix`.
+
+    Each of its routes can respond with these errors: by default those of rows that belong to a user.
+    """
     return APIRouter(
-        prefix=f"/{name}",
+        prefix=f"/{name}" if prefix is None else prefix,
         tags=[name],
         route_class=Route,
         responses=problems(*errors),
         generate_unique_id_function=operation_id,
     )
+
+
+def in_workspace(name: str, path: str = "") -> APIRouter:
+    """Return a router of the resource `name`, whose rows belong to a workspace: at /workspaces/{workspace_id}/name."""
+    return new_router(name, WORKSPACE_ERRORS, prefix=f"/workspaces/{{workspace_id}}/{path or name}")
 
 
 def problems(*statuses: int) -> Responses:
@@ -75,4 +87,5 @@ FOUND = (
 UPDATED = success(200, "The row as it is now.", "ETag") | problems(404, 412, 413, 415)
 DELETED = success(204, "The row is deleted.") | problems(404, 412)
 PAGE = success(200, "A page.", "Link")
+NEEDS_ROLE = problems(403)
 UNHEALTHY: Responses = {503: {**reference("responses", "Unhealthy"), "description": title(503)}}

@@ -38,4 +38,4 @@ async def list_tasks(query: Annotated[TaskListQuery, Query()], db: CallerSession
 
     Follow the header `Link`, or send `next_cursor` back as `cursor` with the same `sort` and filters, until it is null.
     """
-    return await page(db, "/tasks", TASKS, db.user_id, query)
+    return await page(db, "/tasks", TASKS, query)

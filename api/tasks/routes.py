@@ -1,28 +1,17 @@
 """One task: create, read, replace, change, delete."""
 
-from typing import Final
-
 from starlette.responses import Response
 
 from api.auth.caller import CallerSession
-from api.http import idempotency
+from api.http import idempotency, rows
 from api.http.bodies import JsonBody, MergePatchBody
-from api.http.etags import (
-    IfMatch,
-    IfNoneMatch,
-    UnlessMatch,
-    expected_etags,
-    one_or_404,
-    raise_missing_or_stale,
-    row_response,
-)
+from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
 from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router
+from api.http.rows import Row
 from api.tasks.models import Task, TaskCreate, TaskId, TaskReplace, TaskUpdate
 
 router = new_router("tasks")
-
-MISSING: Final = "No task with this id."
 
 INSERT = """
 insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
@@ -40,9 +29,12 @@ async def create_task(task: TaskCreate, db: CallerSession, idempotency_key: Idem
     return await idempotency.create(db, "/tasks", task, idempotency_key, INSERT, values)
 
 
-READ = """
-select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t.user_id = $1 and t.id = $2
-"""
+TASK = Row(
+    read="""
+    select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t.user_id = $1 and t.id = $2
+    """,
+    missing="No task with this id.",
+)
 
 
 @router.get("/{task_id}", response_model=Task, responses=FOUND)
@@ -53,8 +45,7 @@ async def read_task(
 
     With `If-None-Match` the response is a 304 without a body if the task still has that `ETag`.
     """
-    body, etag = one_or_404(await db.fetch(READ, db.user_id, task_id), MISSING)
-    return row_response(body, etag, if_match, if_none_match)
+    return await rows.read(db, TASK, [task_id], if_match, if_none_match)
 
 
 @router.put("/{task_id}", response_model=Task, responses=UPDATED, dependencies=[JsonBody])
@@ -69,7 +60,8 @@ async def replace_task(
 
     With `If-Match` nothing is written if the task has changed since it had that `ETag`.
     """
-    return await _update(db, task_id, task, if_match, if_none_match)
+    values = (task.text, task.completed, task.order)
+    return await rows.update(db, TASK, UPDATE, [task_id], values, if_match, if_none_match)
 
 
 @router.patch(
@@ -90,7 +82,8 @@ async def change_task(
 
     With `If-Match` nothing is written if the task has changed since it had that `ETag`.
     """
-    return await _update(db, task_id, task, if_match, if_none_match)
+    values = (task.text, task.completed, task.order)
+    return await rows.update(db, TASK, UPDATE, [task_id], values, if_match, if_none_match)
 
 
 # No column is nullable: null stands for a field that was not sent.
@@ -104,21 +97,6 @@ returning to_json(t)::text, to_json(t.updated_at)::text
 """
 
 
-async def _update(
-    db: CallerSession,
-    task_id: TaskId,
-    task: TaskReplace | TaskUpdate,
-    if_match: str | None,
-    if_none_match: str | None,
-) -> Response:
-    etags = expected_etags(if_match, if_none_match)
-    rows = await db.fetch(UPDATE, db.user_id, task_id, *etags, task.text, task.completed, task.order)
-    if not rows:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
-    [(body, etag)] = rows
-    return row_response(body, etag)
-
-
 @router.delete("/{task_id}", status_code=204, responses=DELETED)
 async def delete_task(
     task_id: TaskId, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
@@ -127,18 +105,11 @@ async def delete_task(
 
     With `If-Match` it is not deleted if it has changed since it had that `ETag`.
     """
-    deleted = await db.fetch(
-        """
+    delete = """
         delete from app.tasks as t
         where t.user_id = $1 and t.id = $2
             and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
             and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
         returning t.id
-        """,
-        db.user_id,
-        task_id,
-        *expected_etags(if_match, if_none_match),
-    )
-    if not deleted:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, task_id), MISSING, if_match, if_none_match)
-    return Response(status_code=204)
+    """
+    return await rows.delete(db, TASK, delete, [task_id], if_match, if_none_match)

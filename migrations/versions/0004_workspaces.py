@@ -49,6 +49,8 @@ create table app.members (
     constraint members_role_known check (role in ('viewer', 'editor', 'owner'))
 )""")
     op.execute("create index members_by_user on app.members (user_id, workspace_id)")
+    # The functions repeat the conditions of app_owner's policies: FORCE does not apply while PostgreSQL enforces a
+    # foreign key, be it one of a temporary table that the caller has made.
     # What the policies ask. The defaults and policies of the other tables need it.
     op.execute("""
 create function app.requested_workspace_id() returns uuid
@@ -123,7 +125,8 @@ create function app.current_memberships() returns setof app.members
 language sql stable parallel safe security definer rows 10
 set search_path = ''
 begin atomic
-    select m.* from app.members as m where m.user_id = app.current_user_id();
+    select m.* from app.members as m
+    where m.user_id = app.current_user_id() and m.workspace_id = coalesce(app.requested_workspace_id(), m.workspace_id);
 end""")
     op.execute("""
 create function app.current_workspace_ids() returns uuid[]
@@ -277,9 +280,11 @@ for each row execute function app.keep_updated_at()""")
     op.execute("""
 create trigger workspace_tasks_timestamps before insert or update on app.workspace_tasks
 for each row execute function app.keep_task_timestamps()""")
+    # With a search_path of its own: while a workspace is being deleted this runs as app_owner, and resolves names then.
     op.execute("""
 create function app.keep_an_owner() returns trigger
 language plpgsql
+set search_path = ''
 as $$
 begin
     -- Changed, not only locked: of two owners who leave at the same time, the second waits here and then sees that the
@@ -287,6 +292,10 @@ begin
     update app.workspaces set name = name where workspace_id = old.workspace_id;
     if not found and not row_security_active('app.workspaces') then
         return old; -- nothing hides it: the workspace itself is being deleted
+    end if;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from old.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
     end if;
     if not exists (
         select from app.members
@@ -308,6 +317,25 @@ for each row when (old.role = 'owner') execute function app.keep_an_owner()""")
     op.execute("""
 create trigger members_keep_an_owner_who_steps_down before update on app.members
 for each row when (old.role = 'owner' and new.role <> 'owner') execute function app.keep_an_owner()""")
+
+    op.execute("""
+create function app.keep_invitations_of_owners() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
+    update app.workspaces set name = name where workspace_id = new.workspace_id;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from new.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    return null;
+end
+$$""")
+    op.execute("""
+create trigger invitations_are_of_owners after insert on app.invitations
+for each row execute function app.keep_invitations_of_owners()""")
 
 
 def grant() -> None:
@@ -413,6 +441,7 @@ was made twice, so it tells nobody anything.'""",
     "constraint invitations_expire on app.invitations is 'None is made that has expired already.'",
     "constraint invitations_accepted_by_somebody on app.invitations is 'Both are set together.'",
     "trigger invitations_updated_at on app.invitations is 'Keeps updated_at, which nobody is granted to write.'",
+    "trigger invitations_are_of_owners on app.invitations is 'See app.keep_invitations_of_owners().'",
     "policy invitations_are_read_by_owners on app.invitations is 'An owner sees those of the workspace it acts in.'",
     "policy invitations_are_made_by_owners on app.invitations is 'An owner invites to the workspace it acts in.'",
     """policy invitations_are_revoked_by_owners on app.invitations is
@@ -489,20 +518,23 @@ that an owner wants somebody to have this role; it sees one invitation, by its h
 member.'""",
     """function app.keep_an_owner() is
     'Before an owner leaves, is removed or steps down: refuses that to the last owner of a workspace, and deletes the
-open invitations that this owner made. With the rights of the caller, who has to be an owner for either.'""",
+open invitations that this owner made. With the rights of the caller, who has to be an owner for either: one who has
+ceased to be, in this statement or while it waited, fails to serialize.'""",
+    """function app.keep_invitations_of_owners() is
+    'After an invitation is made: fails to serialize if whoever made it has ceased to be an owner meanwhile, so that no
+open invitation of theirs is left. The policy cannot see that: it is evaluated as of the start of the statement.'""",
 )
 
 
 def downgrade() -> None:
     """Drop every workspace, with its members, invitations and tasks."""
     op.execute("drop table app.workspace_tasks")
-    op.execute("drop table app.invitations")
     op.execute("drop function app.create_workspace(text), app.accept_invitation(bytea)")
-    op.execute("drop function app.current_workspace_ids(), app.current_memberships()")
-    op.execute("drop policy members_are_read_by_members on app.members")
-    # Policies depend on the functions that read the table, and these on the table.
+    op.execute("drop table app.invitations")
+    # Their policies depend on functions that depend on app.members.
     op.execute("drop table app.members, app.workspaces cascade")
-    op.execute("drop function app.keep_an_owner(), app.requested_workspace_id()")
+    op.execute("""
+drop function app.keep_an_owner(), app.keep_invitations_of_owners(), app.requested_workspace_id()""")
     op.execute("""
 comment on schema app is
     'Tenant tables. Every row belongs to one user, and row-level security shows it to that user alone.'""")

@@ -10,7 +10,9 @@ Case = schemathesis.Case[Any]
 # What a schema cannot say: that a cursor is one that the list returned, that a key comes with the same body as before,
 # or (where the place is the whole body) that each id of a list is there once.
 BEYOND_A_SCHEMA = {"cursor", "Idempotency-Key"}
-IDS_IN_A_LIST = {"PATCH /tasks"}
+IDS_IN_A_LIST = {"PATCH /tasks", "PATCH /workspaces/{workspace_id}/tasks"}
+ACCEPT = "POST /invitations/accept"
+OF_MEMBERS = {f"{method} /workspaces/{{workspace_id}}/members/{{user_id}}" for method in ("PATCH", "DELETE")}
 
 
 @schemathesis.hook
@@ -33,6 +35,17 @@ def refused_for_what_a_schema_cannot_say(
         if case.meta.generation.mode.is_positive:
             [place] = places
             assert place in BEYOND_A_SCHEMA or (place == "#" and case.operation.label in IDS_IN_A_LIST), places
+
+
+@schemathesis.check
+def conflicts_only_about_members_and_attempts_only_with_tokens(
+    _context: schemathesis.CheckContext, response: schemathesis.Response, case: Case
+) -> None:
+    """Allow a 409 to what the last owner does and to an invitation of oneself, and a 429 to many invitations."""
+    if response.status_code == 409:
+        assert case.operation.label in {*OF_MEMBERS, ACCEPT}
+    if response.status_code == 429:
+        assert case.operation.label == ACCEPT
 
 
 @schemathesis.check

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from db.embedded import ROLES
 from db.pool import Pool
 from tests.support.database import ROOT, Url, url_to
+from tests.support.members import WORKSPACES
 
 
 @pytest.fixture
@@ -31,6 +32,29 @@ def empty(admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
 def migrator(empty: psycopg.Connection) -> str:
     """Return the URL by which a pipeline migrates the empty database."""
     return url_to(empty, "app_migrator")
+
+
+@pytest.fixture
+def workspaces(admin: psycopg.Connection) -> None:
+    """Make the workspaces of tests.support.members."""
+    admin.execute(WORKSPACES.encode(), prepare=False)
+    admin.commit()
+
+
+@pytest.fixture
+def api(workspaces: None, url: Url) -> Iterator[psycopg.Connection]:
+    """Return a connection of app_api's to the workspaces: whoever has it can run any SQL."""
+    del workspaces
+    with psycopg.connect(url("app_api"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def another(api: psycopg.Connection, url: Url) -> Iterator[psycopg.Connection]:
+    """Return a second connection of the same kind."""
+    del api
+    with psycopg.connect(url("app_api"), autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

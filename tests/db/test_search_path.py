@@ -4,6 +4,7 @@ Mallory may create in schema `public`, and in one that the search_path of roles 
 """
 
 import asyncio
+import re
 from uuid import UUID
 
 import httpx2
@@ -97,8 +98,9 @@ def test_the_traps_work(url: Url) -> None:
 @pytest.mark.usefixtures("trapped")
 def test_every_route_serves_as_ever(alice: httpx2.Client, bob: httpx2.Client) -> None:
     for collection, one in COLLECTIONS.items():
-        row = create(alice, collection, **{"Idempotency-Key": collection})
-        assert create(alice, collection, **{"Idempotency-Key": collection}) == row
+        key = {"Idempotency-Key": re.sub(r"\W", "-", collection)}
+        row = create(alice, collection, **key)
+        assert create(alice, collection, **key) == row
         for route in NEEDS_TOKEN:
             if route[1] in {collection, one}:
                 create(bob, collection)

@@ -13,8 +13,8 @@ from api.http.problems import title
 from api.settings import Settings
 from tests.support.browser import window
 from tests.support.database import ROOT
-from tests.support.node import PASSWORD, PROJECT, run, sign_up, trusting
-from tests.support.routes import ROUTES, operation
+from tests.support.node import PASSWORD, PROJECT, addresses, configure, run, sign_up
+from tests.support.routes import ROUTES
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tokens import JWT_SECRET, bearer, make_token
 
@@ -26,28 +26,20 @@ PIECES = re.compile(r"([\w-]+…|\d{4}-\d\d-\d\dT[\d:.]+\+00:00|…|\n )")
 TELLING = {"etag", "idempotency-replayed", "link", "location"}  # they are shown wherever they are sent
 
 
-@pytest.fixture
-def api(settings: Settings, better_auth: str) -> Iterator[str]:
-    """Where an app is that trusts Better Auth."""
-    with serving(settings.model_copy(update=trusting(better_auth))) as address:
-        yield address
+@pytest.mark.slow("Node")
+def test_a_typed_client_compiles_and_calls_every_route(frontend: Path, base_url: str, access_log: AccessLog) -> None:
+    run("node", "dist/every-route.js", base_url, make_token("alice"), make_token("bob"), at=frontend)
+
+    assert {(line["method"], line["route"]) for line in access_log()} == {*ROUTES}
 
 
 @pytest.mark.slow("Node")
-def test_a_typed_client_compiles_and_calls_every_route_of_tasks_and_of_health(
-    frontend: Path, base_url: str, access_log: AccessLog
+@pytest.mark.parametrize("workspace", [(), ("Garden",)], ids=["own tasks", "tasks of a workspace"])
+def test_the_list_of_the_page_keeps_its_promises(
+    workspace: tuple[str, ...], frontend: Path, better_auth: str, api: str
 ) -> None:
-    run("node", "dist/every-route.js", base_url, make_token("alice"), at=frontend)
-
-    ours = {route for route in ROUTES if operation(*route)["tags"][0] in {"tasks", "health"}}
-    assert {(line["method"], line["route"]) for line in access_log()} == ours
-
-
-@pytest.mark.slow("Node")
-def test_the_list_of_the_page_keeps_its_promises(frontend: Path, better_auth: str, api: str) -> None:
     email = sign_up(better_auth, "alice")
-    addresses = {"NEXT_PUBLIC_AUTH_URL": better_auth, "NEXT_PUBLIC_API_URL": api}
-    run("node", "dist/story.js", email, PASSWORD, at=frontend, **addresses)
+    run("node", "dist/story.js", email, PASSWORD, *workspace, at=frontend, **addresses(better_auth, api))
 
 
 @pytest.mark.slow("Node")
@@ -58,9 +50,8 @@ def test_dragging_a_task_leaves_what_is_not_loaded_where_it_is(frontend: Path) -
 @pytest.fixture
 def page(better_auth: str, api: str) -> Iterator[Page]:
     """The page, before anybody has signed in."""
-    environment = {"NEXT_PUBLIC_AUTH_URL": better_auth, "NEXT_PUBLIC_API_URL": api}
     with window() as page:
-        page.add_init_script(f"window.process = {{env: {json.dumps(environment)}}}")
+        configure(page, better_auth, api)
         page.goto(better_auth)
         yield page
 

@@ -1,11 +1,14 @@
-// Serves Better Auth on a free port, and the page beside it; prints its address when it is ready.
+// Serves Better Auth on a free port, and the pages beside it; prints its address when it is ready.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { toNodeHandler } from "better-auth/node";
 
+const PAGE: [type: string, file: string] = ["text/html", "page.html"];
 const FILES: Record<string, [type: string, file: string]> = {
-  "/": ["text/html", "page.html"],
+  "/": PAGE,
+  "/workspaces": PAGE,
+  "/join": PAGE,
   "/page.js": ["text/javascript", "dist/page.js"],
 };
 const server = createServer();

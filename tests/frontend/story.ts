@@ -1,31 +1,35 @@
-// What the list of docs/frontend.md promises, one promise after the other; `elsewhere` is another tab.
+// What the list of docs/frontend.md promises, one promise after the other, of a user's own tasks or of those of a new
+// workspace; `elsewhere` is another tab.
 import assert from "node:assert/strict";
 import { busy, expired, faults, lost, sent } from "./browser"; // first: the others take its fetch
-import { api, ApiError, unwrap } from "./lib/api";
+import { ApiError, unwrap } from "./lib/api";
 import { signIn } from "./lib/session";
 import { TaskList } from "./lib/task-list";
+import { ownTasks, tasksOf } from "./lib/task-requests";
+import { createWorkspace } from "./lib/workspaces";
 
-const [email, password] = process.argv.slice(2) as [string, string];
+const [email, password, workspace] = process.argv.slice(2) as [string, string, string | undefined];
+assert.equal((await signIn(email, password)).error, null);
+const requests = workspace ? tasksOf((await createWorkspace(workspace)).id) : ownTasks;
 
 const elsewhere = {
   async change(id: string, text: string) {
-    unwrap(await api.PATCH("/tasks/{task_id}", { params: { path: { task_id: id } }, body: { text } }));
+    unwrap(await requests.change(id, "*", { text }));
   },
   async remove(id: string) {
-    unwrap(await api.DELETE("/tasks/{task_id}", { params: { path: { task_id: id } } }));
+    unwrap(await requests.remove(id, "*"));
   },
   async all() {
     const ids: string[] = [];
     for (let cursor: string | null | undefined; cursor !== null; ) {
-      const query = { limit: 200, ...(cursor && { cursor }) };
-      const page = unwrap(await api.GET("/tasks", { params: { query } }));
+      const page = unwrap(await requests.list({ sort: "order", limit: 200, ...(cursor && { cursor }) }));
       ids.push(...page.items.map((task) => task.id));
       cursor = page.next_cursor;
     }
     return ids;
   },
   async texts() {
-    return unwrap(await api.GET("/tasks")).items.map((task) => task.text);
+    return unwrap(await requests.list({ sort: "order" })).items.map((task) => task.text);
   },
 };
 
@@ -34,8 +38,7 @@ const called = (text: string) => list.snapshot().find((task) => task.text === te
 
 // ---- signed in ----
 
-assert.equal((await signIn(email, password)).error, null);
-const list = new TaskList();
+const list = new TaskList(requests);
 const history: string[][] = [];
 list.subscribe(() => history.push(texts()));
 assert.equal(await list.load(), false);
@@ -78,7 +81,7 @@ assert.deepEqual(texts(), await elsewhere.texts());
 assert.ok(texts().includes("Paint the fence"));
 await list.change(fence, { text: "Burn the fence" }); // now it was seen
 // and with one that was only loaded as a list.
-const other = new TaskList();
+const other = new TaskList(requests);
 await other.load();
 await elsewhere.change(fence, "Sell the fence");
 await assert.rejects(other.change(fence, { completed: true }), (error: ApiError) => error.problem.status === 412);
@@ -111,9 +114,9 @@ assert.deepEqual(await elsewhere.texts(), texts());
 
 // More tasks than a page has come page by page, and dragging on one page leaves the others as they are. What is moved may be
 // more than can be sent at once.
-const create = (n: number) => api.POST("/tasks", { body: { text: `Task ${n}`, order: n % 100 } });
+const create = (n: number) => requests.create({ text: `Task ${n}`, order: n % 100 }, `task-${n}`);
 for (let n = 0; n < 600; n += 4) await Promise.all([create(n), create(n + 1), create(n + 2), create(n + 3)]);
-const pages = new TaskList();
+const pages = new TaskList(requests);
 assert.equal(await pages.load(), true);
 assert.equal(pages.snapshot().length, 50);
 const before = await elsewhere.all();

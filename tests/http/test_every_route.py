@@ -13,6 +13,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.http import docs_page, examples
+from api.invitations.examples import TOKEN
 from tests.support.database import Url
 from tests.support.forgery import assert_asked_for_token, assert_unauthorized
 from tests.support.health import assert_unavailable
@@ -26,6 +27,8 @@ from tests.support.routes import (
     OPEN,
     ROUTES,
     SCHEMAS,
+    SOME_ID,
+    Place,
     Route,
     call,
     create,
@@ -37,6 +40,11 @@ from tests.support.routes import (
 )
 from tests.support.servers import calling
 from tests.support.tokens import bearer, make_token
+from tests.support.workspaces import add_member, invite, workspace
+
+MEMBERS = "/workspaces/{workspace_id}/members"
+ONE_MEMBER = f"{MEMBERS}/{{user_id}}"
+ACCEPT = "/invitations/accept"
 
 EVERY_ROUTE = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 EVERY_ROUTE_OF_TENANTS = pytest.mark.parametrize("route", NEEDS_TOKEN, ids=" ".join)
@@ -65,6 +73,8 @@ def test_every_list_is_a_resource_with_rows_that_are_created_read_and_deleted() 
     """The tests of every route create rows by this. A resource of another shape needs tests of its own."""
     for collection, one in COLLECTIONS.items():
         assert {("GET", collection), ("POST", collection), ("GET", one), ("DELETE", one)} <= {*ROUTES}
+    others = {path for method, path in NEEDS_TOKEN if path not in {*COLLECTIONS, *COLLECTIONS.values()}}
+    assert others == {MEMBERS, ONE_MEMBER, ACCEPT}  # tests/workspaces
 
 
 def test_no_request_waits_for_a_thread() -> None:
@@ -95,7 +105,7 @@ def test_every_route_but_health_needs_a_token_and_says_so(
 
 
 BAD: dict[str, dict[str, Any]] = {
-    "an id": {"row": "x"},
+    "an id": {"place": "x"},
     "a parameter": {"params": {"limit": "0", "unknown": "1"}},
     "a header": {"headers": {"If-Match": "x", "If-None-Match": "x", "Idempotency-Key": "a b"}},
     "no JSON": {"content": "{", "json": None, "headers": {"Content-Type": "application/json"}},
@@ -143,14 +153,20 @@ def test_health_is_open_and_says_so(anonymous: httpx2.Client) -> None:
 BEFORE_ROUTES = {str(status) for status in examples.BEFORE_ROUTES}
 
 
+CONFLICTS = {("PATCH", ONE_MEMBER): {"409"}, ("DELETE", ONE_MEMBER): {"409"}, ("POST", ACCEPT): {"409"}}
+
+
 def expected_errors(method: str, path: str) -> set[str]:
     """Return the errors that every such route can respond with, whatever it does."""
     if (method, path) in OPEN:
         return BEFORE_ROUTES | (set() if path == "/health/live" else {"503"})
     body = operation(method, path).get("requestBody")
     errors = BEFORE_ROUTES | {"401", "422", "429", "500", "503"}
-    if "{" in path or (body and "id" in properties(body)):
+    if "{" in path or (body and {"id", "token"} & properties(body)):
         errors |= {"404"}
+    errors |= CONFLICTS.get((method, path), set())
+    if "{workspace_id}" in path and (method != "GET" or "/invitations" in path):
+        errors |= {"403"}
     if "If-Match" in parameters(method, path, "header"):
         errors |= {"412"}
     return errors | ({"413", "415"} if body else set())
@@ -183,36 +199,59 @@ def test_a_route_documents_every_error_that_it_can_respond_with(route: Route) ->
 @EVERY_ROUTE
 def test_every_route_of_one_row_takes_if_match_and_if_none_match(route: Route) -> None:
     method, path = route
-    of_lists = {"Idempotency-Key"} if method == "POST" else set()
-    assert set(parameters(method, path, "header")) == ({"If-Match", "If-None-Match"} if "{" in path else of_lists)
+    of_lists = {"Idempotency-Key"} if method == "POST" and path != ACCEPT else set()
+    of_one = {"If-Match", "If-None-Match"}
+    assert set(parameters(method, path, "header")) == (of_one if path.endswith("}") else of_lists)
 
 
 # ---- and what it responds with -----------------------------------------------------------------------
 
 
-def provoke(client: httpx2.Client, route: Route, status: int) -> httpx2.Response:
-    """Send a request to which a route has to respond with this status."""
-    path = route[1]
-    collection = path.partition("/{")[0]
+def provoke(client: httpx2.Client, admin: psycopg.Connection, route: Route, status: int) -> httpx2.Response:
+    """Send a request of Alice's to which a route has to respond with this status."""
     has_body = "requestBody" in operation(*route)
     match status:
         case 401:
             return call(client, route, headers={"Authorization": ""})
         case 404:
             return call(client, route)
+        case 409:
+            return conflict(client, route)
         case 413:
             return call(client, route, json={"text": "x" * 70_000})
         case 415:
             return call(client, route, json=None, content="text=x")
-        case 422 if has_body:
-            return call(client, route, json={"unknown": 1})
-        case 422 if "{" in path:
-            return call(client, route, row="x")
         case 422:
-            return call(client, route, params={"unknown": "1"})
-    row = create(client, collection) if collection in COLLECTIONS else ""
+            wrong: dict[str, Any] = {"json": {"unknown": 1}} if has_body else {"params": {"unknown": "1"}}
+            return call(client, route, "x" if route[1].endswith("}") and not has_body else SOME_ID, **wrong)
+    place = row_for(client, admin, route, role="viewer" if status == 403 else "owner")
     headers = {304: {"If-None-Match": "*"}, 412: {"If-Match": '"0"'}}.get(status, {})
-    return call(client, route, row, headers=headers)
+    return call(client, route, place, headers=headers)
+
+
+def conflict(client: httpx2.Client, route: Route) -> httpx2.Response:
+    """Let Alice, who is the only owner of a workspace, accept an invitation to it, or cease to be one."""
+    mine = create(client, "/workspaces")
+    if route[1] == ACCEPT:
+        invitation = call(client, ("POST", "/workspaces/{workspace_id}/invitations"), mine).json()
+        return call(client, route, json={"token": invitation["token"]})
+    sent = {"role": "viewer"} if route[0] == "PATCH" else None
+    return call(client, route, {**mine, "user_id": "alice"}, json=sent)
+
+
+def row_for(client: httpx2.Client, admin: psycopg.Connection, route: Route, *, role: str) -> Place | str:
+    """Let Alice create a row for the route. If it is in a workspace, she has `role` there, and Bob is another owner."""
+    path = route[1]
+    if route in OPEN:
+        return SOME_ID
+    if path == ACCEPT:
+        invite(admin, TOKEN, to=workspace(admin, owner="bob"))
+        return SOME_ID
+    place = create(client, next((each for each, one in COLLECTIONS.items() if path in (each, one)), "/workspaces"))
+    if "workspace_id" in place:
+        add_member(admin, place["workspace_id"], "bob", "owner")
+        add_member(admin, place["workspace_id"], "alice", role)
+    return {**place, "user_id": "bob"} if path == ONE_MEMBER else place
 
 
 # What is not documented of an object is not in it.
@@ -233,10 +272,12 @@ def assert_as_documented(response: httpx2.Response, route: Route) -> None:
 
 
 @EVERY_ROUTE
-def test_every_documented_status_comes_with_the_documented_headers_and_body(route: Route, alice: httpx2.Client) -> None:
+def test_every_documented_status_comes_with_the_documented_headers_and_body(
+    route: Route, alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
     for status in map(int, operation(*route)["responses"].keys() - BEFORE_ROUTES):
         if status < 500 and status != 429:  # test_fairness has that
-            response = provoke(alice, route, status)
+            response = provoke(alice, admin, route, status)
 
             assert response.status_code == status, response.text
             assert_as_documented(response, route)
@@ -250,6 +291,7 @@ def test_a_request_id_comes_back_from_every_route(alice: httpx2.Client, anonymou
 
 def test_an_internal_error_is_a_500_on_every_route(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     admin.execute("revoke all on all tables in schema app from app_api")
+    admin.execute("revoke execute on all functions in schema app from app_api")
     admin.commit()
     for route in NEEDS_TOKEN:
         response = call(alice, route)

@@ -8,20 +8,41 @@ import psycopg
 import pytest
 
 from api.http import examples
-from api.http.examples import REQUEST_ID, UNHEALTHY
+from api.http.examples import REQUEST_ID, UNHEALTHY, WORKSPACE_ID
+from api.invitations.attempts import ATTEMPTS
+from api.invitations.examples import PROBLEMS as INVITATION_PROBLEMS
+from api.members.examples import PROBLEMS as MEMBER_PROBLEMS
 from api.tasks.examples import PROBLEMS as TASK_PROBLEMS
 from api.tasks.examples import TASK_ID
+from api.workspaces.examples import PROBLEMS as WORKSPACE_PROBLEMS
 from tests.support.database import Url
-from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, ROUTES, Route, call, described_response, example
-from tests.support.servers import calling
+from tests.support.routes import (
+    COLLECTIONS,
+    NEEDS_TOKEN,
+    ROUTES,
+    Place,
+    Route,
+    call,
+    described_response,
+    example,
+)
+from tests.support.servers import caller, calling
 from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
 
 # What the database makes, and no example can foretell.
-MADE = {"POST": {"id", "created_at", "updated_at"}, "PUT": {"updated_at"}, "PATCH": {"updated_at"}}
-# By status, then by what has happened. Those of tasks are the only ones of a resource that are asked for here.
-PROBLEMS = {**examples.PROBLEMS, **TASK_PROBLEMS}
-ONE, MANY = "/tasks/{task_id}", "/tasks"
+MADE = {
+    "POST": {"id", "created_at", "updated_at", "expires_at", "token"},
+    "PUT": {"updated_at"},
+    "PATCH": {"updated_at"},
+}
+# By status, then by what has happened. Those of these resources are asked for here.
+OF_RESOURCES = (examples.PROBLEMS, TASK_PROBLEMS, WORKSPACE_PROBLEMS, MEMBER_PROBLEMS, INVITATION_PROBLEMS)
+PROBLEMS = {
+    status: {what: shown for each in OF_RESOURCES for what, shown in each.get(status, {}).items()}
+    for status in sorted({status for each in OF_RESOURCES for status in each})
+}
+ONE, MANY, ACCEPT = "/tasks/{task_id}", "/tasks", "/invitations/accept"
 
 
 @pytest.fixture
@@ -41,9 +62,27 @@ def dba(admin: psycopg.Connection) -> psycopg.Connection:
 
 
 @pytest.fixture
-def rows(dba: psycopg.Connection) -> dict[str, str]:
-    """Insert the example of each resource; return its id by the resource's path."""
+def rows(dba: psycopg.Connection) -> dict[str, Place]:
+    """Insert the example of each resource; return for each path the place of such a row."""
     return insert_examples(dba)
+
+
+ANOTHER_OWNER = (
+    b"insert into app.members (workspace_id, user_id, role) select workspace_id, 'bob', 'owner' from app.workspaces"
+)
+# What makes of the examples in the database those that a request is an example for.
+BEFORE: dict[Route, tuple[bytes, ...]] = {
+    ("DELETE", "/tasks"): (b"update app.tasks set completed = true, completed_at = now()",),
+    ("DELETE", "/workspaces/{workspace_id}/tasks"): (
+        b"update app.workspace_tasks set completed = true, completed_at = now()",
+    ),
+    ("DELETE", "/workspaces/{workspace_id}/members/{user_id}"): (ANOTHER_OWNER,),
+    ("POST", "/invitations/accept"): (
+        ANOTHER_OWNER,
+        b"delete from app.members where user_id = 'alice'",
+        b"update app.invitations set role = 'owner'",
+    ),
+}
 
 
 def masked(tree: Any, names: set[str]) -> Any:
@@ -57,13 +96,13 @@ def masked(tree: Any, names: set[str]) -> Any:
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 def test_the_example_of_a_request_gets_the_example_of_its_response(
-    route: Route, rows: dict[str, str], alice: httpx2.Client, dba: psycopg.Connection
+    route: Route, rows: dict[str, Place], alice: httpx2.Client, dba: psycopg.Connection
 ) -> None:
     method, path = route
-    if route == ("DELETE", MANY):
-        dba.execute("update app.tasks set completed = true, completed_at = now()")
+    for statement in BEFORE.get(route, ()):
+        dba.execute(statement)
 
-    response = call(alice, route, rows.get(path.partition("/{")[0], ""))
+    response = call(alice, route, rows.get(path, {"workspace_id": WORKSPACE_ID, "user_id": "alice"}))
 
     made = MADE.get(method, {"revision", "checked_seconds_ago"})
     expected = example(described_response(*route, response.status_code))
@@ -95,11 +134,39 @@ def outdated_etag(alice: httpx2.Client) -> httpx2.Response:
     return response
 
 
+def path_of_workspace(client: httpx2.Client) -> str:
+    return str(client.post("/workspaces", json={"name": "Garden"}).headers["location"])
+
+
+def a_viewers_task(alice: httpx2.Client) -> httpx2.Response:
+    with caller(str(alice.base_url), "bob") as bob:
+        workspace = path_of_workspace(bob)
+        token = bob.post(f"{workspace}/invitations", json={"role": "viewer"}).json()["token"]
+    alice.post(ACCEPT, json={"token": token})
+    return alice.post(f"{workspace}/tasks", json={"text": "Dig"})
+
+
+def ones_own_invitation(alice: httpx2.Client) -> httpx2.Response:
+    token = alice.post(f"{path_of_workspace(alice)}/invitations", json={"role": "viewer"}).json()["token"]
+    return alice.post(ACCEPT, json={"token": token})
+
+
+def one_attempt_too_many(alice: httpx2.Client) -> httpx2.Response:
+    return [alice.post(ACCEPT, json={"token": "made up"}) for _ in range(ATTEMPTS + 1)][-1]
+
+
 REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
     (401, "no token"): lambda alice: alice.get(MANY, headers={"Authorization": ""}),
     (401, "expired"): lambda alice: alice.get(MANY, headers=bearer(make_token("alice", lifetime=-60))),
     (404, "one task"): lambda alice: call(alice, ("GET", ONE)),
     (404, "several tasks"): lambda alice: call(alice, ("PATCH", MANY), TASK_ID),
+    (403, "role"): a_viewers_task,
+    (404, "workspace"): lambda alice: alice.get(f"/workspaces/{WORKSPACE_ID}"),
+    (404, "one member"): lambda alice: alice.get(f"{path_of_workspace(alice)}/members/bob"),
+    (404, "one invitation"): lambda alice: alice.get(f"{path_of_workspace(alice)}/invitations/{WORKSPACE_ID}"),
+    (404, "token"): lambda alice: alice.post(ACCEPT, json={"token": "made up"}),
+    (409, "last owner"): lambda alice: alice.delete(f"{path_of_workspace(alice)}/members/alice"),
+    (409, "already a member"): ones_own_invitation,
     (412, "changed"): outdated_etag,
     (413, "too large"): lambda alice: alice.post(MANY, json={"text": "x" * 70_000}),
     (415, "not JSON"): lambda alice: alice.post(MANY, content="text=Buy+milk"),
@@ -107,6 +174,7 @@ REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
     (422, "parameter"): lambda alice: alice.get(f"{MANY}?limit=1000"),
     (422, "cursor"): page_of_another_list,
     (422, "idempotency key"): key_of_another_request,
+    (429, "too many attempts"): one_attempt_too_many,
 }
 DATABASE = {"database unavailable", "not ready"}
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from api.http.middleware import HeadAsGet, NormalizePath
 from api.settings import Settings
 from tests.support.refusals import assert_refused, untouched
-from tests.support.routes import COLLECTIONS, CONTEXTS, ROUTES, create
+from tests.support.routes import CONTEXTS, ROUTES, fill, populate
 from tests.support.servers import AccessLog
 from tests.support.tasks import add, path
 from tests.support.tokens import bearer, make_token
@@ -56,10 +56,10 @@ def test_head_is_get_without_the_body_where_no_two_responses_are_the_same(alice:
 
 def test_head_is_get_without_the_body_on_every_route(alice: httpx2.Client, base_url: str) -> None:
     token = f"Authorization: {bearer(make_token('alice'))['Authorization']}"
-    rows = {one: f"{collection}/{create(alice, collection)}" for collection, one in COLLECTIONS.items()}
+    places = populate(alice, "alice")
     assert {"/tasks", "/tasks/{task_id}", "/health", "/health/db", "/health/live", "/openapi.json"} <= {*READABLE}
     for template in READABLE:
-        where = rows.get(template, template)
+        where = fill(template, places.get(template, {}))
         for target in (where, f"{where}?limit=0", f"{where}/"):
             get, head = alice.get(target), alice.head(target)
 

@@ -9,7 +9,19 @@ import pytest
 
 from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
-from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, SOME_ID, call, create, example, operation
+from tests.support.routes import (
+    COLLECTIONS,
+    NEEDS_TOKEN,
+    SOME_ID,
+    Place,
+    call,
+    create,
+    example,
+    fill,
+    operation,
+    own_id,
+    populate,
+)
 from tests.support.servers import calling
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT
 from tests.support.tables import insert_examples, rows_of
@@ -22,67 +34,79 @@ BY_ID = [route for route in NEEDS_TOKEN if "404" in operation(*route)["responses
 
 
 @pytest.fixture
-def rows(alice: httpx2.Client) -> dict[str, str]:
-    """Let Alice create a row of every resource, with a key; return its id by the resource's path."""
-    return {each: create(alice, each, **{"Idempotency-Key": each}) for each in COLLECTIONS}
+def places(alice: httpx2.Client) -> dict[str, Place]:
+    """Let Alice create a row of every resource; return for each path the place of such a row."""
+    return populate(alice, "alice")
 
 
+def ids(client: httpx2.Client, path: str) -> set[str]:
+    return {row["id"] for row in client.get(path).json()["items"]}
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
 def test_a_list_has_the_rows_of_its_caller_and_no_others(
-    rows: dict[str, str], alice: httpx2.Client, bob: httpx2.Client, charlie: httpx2.Client
+    collection: str, alice: httpx2.Client, bob: httpx2.Client, charlie: httpx2.Client
 ) -> None:
-    for collection, hers in rows.items():
-        his = create(bob, collection)
+    hers, his = (create(client, collection) for client in (alice, bob))
 
-        assert [row["id"] for row in alice.get(collection).json()["items"]] == [hers]
-        assert [row["id"] for row in bob.get(collection).json()["items"]] == [his]
-        assert charlie.get(collection).json() == {"items": [], "next_cursor": None}
+    assert ids(alice, fill(collection, hers)) == {own_id(hers)}
+    assert ids(bob, fill(collection, his)) == {own_id(his)}
+    others = charlie.get(fill(collection, hers))
+    if "{" in collection:
+        assert others.json()["code"] == "not_found"
+    else:
+        assert others.json() == {"items": [], "next_cursor": None}
 
 
-def response_to(client: httpx2.Client, route: tuple[str, str], row: str) -> tuple[int, str, set[str]]:
+def response_to(client: httpx2.Client, route: tuple[str, str], place: Place | str) -> tuple[int, str, set[str]]:
     """Return all of the response that does not differ each time; as if the row had some id."""
-    response = call(client, route, row, headers={"X-Request-ID": "mine"})
-    return response.status_code, response.text.replace(row, SOME_ID), {*response.headers}
+    response = call(client, route, place, headers={"X-Request-ID": "mine"})
+    text = response.text if isinstance(place, str) else response.text.replace(own_id(place), SOME_ID)
+    return response.status_code, text, {*response.headers}
 
 
-def test_a_row_of_another_user_does_not_exist(
-    rows: dict[str, str], bob: httpx2.Client, admin: psycopg.Connection, subtests: pytest.Subtests
+def test_a_row_of_another_tenant_does_not_exist(
+    places: dict[str, Place], bob: httpx2.Client, admin: psycopg.Connection, subtests: pytest.Subtests
 ) -> None:
     for route in BY_ID:
-        hers = rows[route[1].partition("/{")[0]]
         with subtests.test(" ".join(route)), untouched(admin):
-            status, *rest = response_to(bob, route, hers)
+            status, *rest = response_to(bob, route, places[route[1]])
             assert (status, *rest) == response_to(bob, route, SOME_ID)
             assert status == 404
 
 
-@pytest.mark.usefixtures("rows")
-def test_no_route_changes_a_row_of_another_user(bob: httpx2.Client, admin: psycopg.Connection) -> None:
+def test_no_route_changes_a_row_of_another_tenant(
+    places: dict[str, Place], bob: httpx2.Client, admin: psycopg.Connection
+) -> None:
     admin.execute("update app.tasks set completed = true")
+    admin.execute("update app.workspace_tasks set completed = true")
     admin.commit()
     before = rows_of(admin, "alice")
-    assert all(before[table] for table in ("app.tasks", "app.idempotency_keys"))
+    assert [table for table, rows in before.items() if not rows] == ["app.idempotency_keys"]
     admin.commit()
     for route in NEEDS_TOKEN:
-        call(bob, route)
+        call(bob, route, places[route[1]])
 
     assert rows_of(admin, "alice") == before
 
 
-def test_the_same_key_of_another_user_is_another_key(
-    rows: dict[str, str], alice: httpx2.Client, bob: httpx2.Client
-) -> None:
-    for collection, hers in rows.items():
-        assert create(alice, collection, **{"Idempotency-Key": collection}) == hers
-        assert create(bob, collection, **{"Idempotency-Key": collection}) != hers
+def test_the_same_key_of_another_user_is_another_key(alice: httpx2.Client, bob: httpx2.Client) -> None:
+    for number, collection in enumerate(COLLECTIONS):
+        key = {"Idempotency-Key": f"key-{number}"}
+        hers = create(alice, collection, **key)
+        assert create(alice, collection, **key) == hers
+        assert create(bob, collection, **key) != hers
 
 
 def test_the_owner_comes_from_the_token_and_from_nowhere_else(alice: httpx2.Client, admin: psycopg.Connection) -> None:
     for collection in COLLECTIONS:
         route = ("POST", collection)
         body = example(operation(*route)["requestBody"])
-        assert call(alice, route, headers={"X-User-Id": "bob"}).json()["user_id"] == "alice"
+        place = create(alice, collection)
+        assert call(alice, route, place, headers={"X-User-Id": "bob"}).json().get("user_id", "alice") == "alice"
         with untouched(admin):
-            assert_refused(call(alice, route, json=body | {"user_id": "bob"}), 422, "#/user_id")
+            for tenant in ("user_id", "workspace_id"):
+                assert_refused(call(alice, route, place, json=body | {tenant: "bob"}), 422, f"#/{tenant}")
 
 
 def test_a_request_that_only_reads_cannot_write_whatever_it_runs_into(

@@ -150,9 +150,15 @@ def test_a_rule_that_only_the_database_has_is_a_422_at_its_field(
 
 
 def test_each_constraint_that_has_a_message_exists(admin: psycopg.Connection) -> None:
-    rows = admin.execute("select conname from pg_constraint where connamespace = 'app'::regnamespace").fetchall()
+    """In the catalog, or raised as one by a trigger's function."""
+    rows = admin.execute(r"""
+        select conname from pg_constraint where connamespace = 'app'::regnamespace
+        union all
+        select name[1] from pg_proc, regexp_matches(prosrc, $$constraint = '(\w+)'$$, 'g') as name
+        where pronamespace = 'app'::regnamespace
+    """)
 
-    assert {name for resource in RESOURCES for name in resource.constraints} <= {name for (name,) in rows}
+    assert {name for resource in RESOURCES for name in resource.constraints} <= {name for (name,) in rows.fetchall()}
 
 
 # ---- timeouts and conflicts ------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import httpx2
 import pytest
@@ -13,6 +13,7 @@ from tests.support.servers import caller, serving
 from tests.support.tasks import add
 from tests.support.tokens import JWT_SECRET
 from tests.support.wire import Wire
+from tests.support.workspaces import InWorkspace, create_workspace
 
 Request = Callable[[httpx2.Client, str], httpx2.Response]
 
@@ -34,8 +35,8 @@ REQUESTS: dict[str, Request] = {
 }
 
 
-def round_trips(url: Url, request: Request, *, pipelining: bool = True) -> int:
-    """Return the round trips of a request whose statement is prepared."""
+def round_trips(url: Url, request: Request, *, pipelining: bool = True, shared: bool = False) -> int:
+    """Return the round trips of a request whose statement is prepared: about one's own tasks, or a workspace's."""
     with closing(Wire(url("app_api"))) as wire:
         wire.open()
         settings = Settings(
@@ -45,7 +46,10 @@ def round_trips(url: Url, request: Request, *, pipelining: bool = True) -> int:
             database_pool_size=1,
             database_pipelining=pipelining,
         )
-        with serving(settings) as address, caller(address, "alice") as client:
+        with serving(settings) as address, caller(address, "alice") as alice, ExitStack() as stack:
+            client = alice
+            if shared:
+                client = stack.enter_context(InWorkspace(address, "alice", create_workspace(alice)["id"]))
             paths = [f"/tasks/{add(client)['id']}" for _ in range(2)]
             first = request(client, paths[0])  # prepares the statement
             before = wire.round_trips
@@ -57,6 +61,12 @@ def round_trips(url: Url, request: Request, *, pipelining: bool = True) -> int:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_request_is_one_round_trip(url: Url, name: str) -> None:
     assert round_trips(url, REQUESTS[name]) == 1
+
+
+@pytest.mark.parametrize("name", ["a page", "one", "create once", "replace", "change many", "delete"])
+def test_a_request_to_a_workspace_is_one_round_trip_too(url: Url, name: str) -> None:
+    """The message that says who calls says in which workspace; the policies find out whether that may be."""
+    assert round_trips(url, REQUESTS[name], shared=True) == 1
 
 
 @pytest.mark.parametrize("name", ["one", "create"])

@@ -3,6 +3,7 @@
 tests/frontend/ has what belongs to it: the locked packages, a server for Better Auth, and programs that use it.
 """
 
+import json
 import os
 import re
 import secrets
@@ -15,6 +16,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.sync_api import Page
+
+from api.settings import Settings
+from tests.support.servers import serving
 
 ROOT = Path(__file__).parent.parent.parent
 CODE = ROOT / "docs" / "frontend"
@@ -100,6 +105,23 @@ def trusting(better_auth: str) -> dict[str, object]:
         "jwt_audience": AUDIENCE,
         "cors_origins": (better_auth,),
     }
+
+
+@pytest.fixture
+def api(settings: Settings, better_auth: str) -> Iterator[str]:
+    """Where an app is that trusts Better Auth."""
+    with serving(settings.model_copy(update=trusting(better_auth))) as address:
+        yield address
+
+
+def addresses(better_auth: str, api: str) -> dict[str, str]:
+    """Return what the code of docs/frontend/ reads from the environment."""
+    return {"NEXT_PUBLIC_AUTH_URL": better_auth, "NEXT_PUBLIC_API_URL": api}
+
+
+def configure(page: Page, better_auth: str, api: str) -> None:
+    """Give a window what Next.js would put into the code: the environment."""
+    page.add_init_script(f"window.process = {{env: {json.dumps(addresses(better_auth, api))}}}")
 
 
 def sign_up(better_auth: str, name: str) -> str:

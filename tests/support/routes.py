@@ -5,7 +5,7 @@ A test that must hold for every route asks here: a resource that is added to api
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from api.settings import Settings
 from tests.support.tokens import JWT_SECRET
 
 Route = tuple[str, str]  # method, path
+Place = Mapping[str, str]  # of a row: the parameters of its path
 
 APP = create_app(Settings(_env_file=None, database_url="postgresql://nowhere", jwt_secret=JWT_SECRET))
 # As a code generator reads it.
@@ -32,11 +33,11 @@ ENDPOINTS: dict[Route, APIRoute] = {
 ROUTES = sorted(ENDPOINTS)
 OPEN = {("GET", "/health"), ("GET", "/health/db"), ("GET", "/health/live")}
 NEEDS_TOKEN = [route for route in ROUTES if route not in OPEN]
-# Of every resource: the path of its list, and that of one of its rows.
+# Of every resource whose rows are created by a request: the path of its list, and that of one of its rows.
 COLLECTIONS: dict[str, str] = {
     path.rpartition("/")[0]: path
     for method, path in ROUTES
-    if method == "GET" and path.endswith("}") and path.count("{") == 1
+    if method == "GET" and path.endswith("}") and ("POST", path.rpartition("/")[0]) in ROUTES
 }
 
 SOME_ID = str(UUID(int=7))
@@ -89,19 +90,47 @@ def example(described: dict[str, Any] | None) -> Any:
 EXAMPLE_IDS = re.compile("|".join({example(described_response("GET", one, 200))["id"] for one in COLLECTIONS.values()}))
 
 
-def call(client: httpx2.Client, route: Route, row: str = SOME_ID, **more: Any) -> httpx2.Response:
-    """Send a request that the route accepts: the document's example, for the row with the id `row`."""
+def fill(path: str, place: Place | str) -> str:
+    """Return a path with its parameters: those of a place, or all of them the same. Others are some id."""
+    return re.sub(r"{(\w+)}", lambda name: place if isinstance(place, str) else place.get(name[1], SOME_ID), path)
+
+
+def own_id(place: Place) -> str:
+    """Return the id of the row itself: the last one of its path."""
+    *_, last = place.values()
+    return last
+
+
+def place_of(location: str, path: str) -> Place:
+    """Return the parameters that a path has in an address."""
+    found = re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path), location)
+    assert found, (location, path)
+    return found.groupdict()
+
+
+def call(client: httpx2.Client, route: Route, place: Place | str = SOME_ID, **more: Any) -> httpx2.Response:
+    """Send a request that the route accepts: the document's example, for the row at `place`."""
     method, path = route
+    row = place if isinstance(place, str) else own_id(place)
     required = {
         name: each["schema"]["const"] for name, each in parameters(method, path, "query").items() if each["required"]
     }
     body = example(operation(method, path).get("requestBody"))
     sent = {"params": required, "json": body and json.loads(EXAMPLE_IDS.sub(row, json.dumps(body)))}
-    return client.request(method, re.sub(r"{\w+}", row, path), **sent | more)
+    return client.request(method, fill(path, place), **sent | more)
 
 
-def create(client: httpx2.Client, collection: str, **headers: str) -> str:
-    """Create a row, the document's example; return its id."""
-    created = call(client, ("POST", collection), headers=headers)
+def create(client: httpx2.Client, collection: str, **headers: str) -> Place:
+    """Create a row, the document's example, in a workspace of its own if it belongs to one; return its place."""
+    of_workspace = {name: f"{value}-workspace" for name, value in headers.items()}
+    parent = create(client, "/workspaces", **of_workspace) if "{workspace_id}" in collection else SOME_ID
+    created = call(client, ("POST", collection), parent, headers=headers)
     assert created.status_code == 201, created.text
-    return created.headers["location"].removeprefix(f"{collection}/")
+    return place_of(created.headers["location"], COLLECTIONS[collection])
+
+
+def populate(client: httpx2.Client, user: str) -> dict[str, Place]:
+    """Create a row of every resource; return for each path the place of such a row. `user` is who calls."""
+    rows = {path: place for one in COLLECTIONS.items() for place in [create(client, one[0])] for path in one}
+    of_members = {"user_id": user}
+    return {path: rows.get(path, {**rows["/workspaces"], **of_members}) for _, path in ROUTES}

@@ -12,9 +12,10 @@ import pytest
 
 from db.session import Transaction
 
-TENANT = re.compile(r"(?:\b\w+\.)?\buser_id = \$1(?!\d)")
+TENANT = re.compile(r"(?:\b\w+\.)?\b(user_id|workspace_id) = \$1(?!\d)")
+TYPES = {"user_id": "text", "workspace_id": "uuid"}
 # An insert needs none: its tenant is the column's default.
-TABLE = re.compile(r"\b(?:from|join|update|using)\s+app\.\w+", re.IGNORECASE)
+TABLE = re.compile(r"\b(?:from|join|update|using)\s+app\.\w+\b(?!\()", re.IGNORECASE)
 
 WITHOUT_TENANT = "without their tenant"
 STATEMENTS = ("as they are", WITHOUT_TENANT)
@@ -29,7 +30,7 @@ def record_statements(monkeypatch: pytest.MonkeyPatch, *, without_tenant: bool) 
     def recording(method: Method) -> Method:
         async def run(transaction: Transaction, query: str, *arguments: object) -> Any:
             statements.add(query)
-            sent = TENANT.sub("$1::text is not null", query) if without_tenant else query
+            sent = TENANT.sub(lambda found: f"$1::{TYPES[found[1]]} is not null", query) if without_tenant else query
             return await method(transaction, sent, *arguments)
 
         return run

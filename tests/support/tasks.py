@@ -3,6 +3,11 @@
 from typing import Any
 
 import httpx2
+import pytest
+
+A_USERS, A_WORKSPACES = "a user's", "a workspace's"
+IN_EVERY_HOME = pytest.mark.parametrize("home", [A_USERS, A_WORKSPACES], indirect=True)
+"""For a test of the tasks of a user, which is one of the tasks of a workspace as well."""
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.database import Url
 from tests.support.refusals import assert_refused, untouched
 from tests.support.servers import caller
-from tests.support.tasks import Json, add, page, path
+from tests.support.tasks import IN_EVERY_HOME, Json, add, page, path
 from tests.support.waiting import at_once, held, wait_for
 
 
@@ -27,6 +27,7 @@ def by_id(tasks: list[Json]) -> dict[str, Json]:
 # ---- changing ----------------------------------------------------------------------------------------
 
 
+@IN_EVERY_HOME
 def test_tasks_are_moved_and_completed_and_returned_in_the_order_of_the_request(alice: httpx2.Client) -> None:
     a, b, c, other = (add(alice, text, order=n, completed=text == "c") for n, text in enumerate("abcd"))
 
@@ -48,6 +49,7 @@ def test_tasks_are_moved_and_completed_and_returned_in_the_order_of_the_request(
     assert by_id(page(alice)["items"]) == by_id([*items, other])
 
 
+@IN_EVERY_HOME
 def test_a_task_that_is_completed_again_keeps_completed_at(alice: httpx2.Client) -> None:
     task = add(alice, completed=True)
 
@@ -72,6 +74,7 @@ def test_500_tasks_are_changed_at_once_and_501_are_refused(alice: httpx2.Client,
     assert admin.execute("select count(*) from app.tasks where completed").fetchone() == (500,)
 
 
+@IN_EVERY_HOME
 def test_if_one_is_missing_none_is_changed_and_the_response_says_which(
     alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection
 ) -> None:
@@ -87,6 +90,7 @@ def test_if_one_is_missing_none_is_changed_and_the_response_says_which(
     assert details == [f"No task with the id {ids[place]}." for place in (1, 2, 4)]
 
 
+@IN_EVERY_HOME
 def test_a_task_of_another_user_is_missing_like_one_that_does_not_exist(
     alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection
 ) -> None:
@@ -256,6 +260,7 @@ def test_a_migration_in_between_is_no_error(alice: httpx2.Client, admin: psycopg
 # ---- clearing ----------------------------------------------------------------------------------------
 
 
+@IN_EVERY_HOME
 def test_clearing_deletes_what_is_done_and_says_how_many(alice: httpx2.Client, bob: httpx2.Client) -> None:
     open_ones = [add(alice, f"{n}") for n in range(2)]
     for n in range(3):

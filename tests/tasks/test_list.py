@@ -20,7 +20,7 @@ from api.tasks.list import TASKS
 from tests.support.database import Url
 from tests.support.refusals import assert_refused
 from tests.support.servers import caller
-from tests.support.tasks import Json, add, page, path
+from tests.support.tasks import IN_EVERY_HOME, Json, add, page, path
 
 Key = Callable[[Json], Any]
 Listing = tuple[str, bool | None]  # sort, completed
@@ -63,6 +63,7 @@ def turn(client: httpx2.Client, **parameters: str | int) -> Iterator[list[Json]]
 # ---- what a page holds -------------------------------------------------------------------------------
 
 
+@IN_EVERY_HOME
 def test_every_sort_and_filter_lists_its_tasks_in_its_order_and_on_pages_of_any_size(alice: httpx2.Client) -> None:
     orders = (5, -(2**31), 0, 2**31 - 1, 5, 0, 0)
     tasks = [add(alice, f"{n}", order=order, completed=n % 3 == 0) for n, order in enumerate(orders)]
@@ -86,6 +87,7 @@ def test_an_unknown_sort_is_refused(alice: httpx2.Client) -> None:
         assert_refused(alice.get("/tasks", params={"sort": sort}), 422, "sort")
 
 
+@IN_EVERY_HOME
 def test_the_link_to_the_next_page_has_the_same_query_and_the_last_page_has_none(alice: httpx2.Client) -> None:
     for n in range(5):
         add(alice, f"{n}", completed=n != 0)
@@ -107,6 +109,7 @@ def test_the_link_to_the_next_page_has_the_same_query_and_the_last_page_has_none
 # ---- cursors -----------------------------------------------------------------------------------------
 
 
+@IN_EVERY_HOME
 def test_a_cursor_of_another_list_is_refused_with_the_name_of_its_list(alice: httpx2.Client) -> None:
     for n in range(4):
         add(alice, f"{n}", completed=n % 2 == 0)
@@ -170,6 +173,7 @@ def test_a_well_made_cursor_goes_on_where_it_says(alice: httpx2.Client) -> None:
         assert page(alice, cursor=cursor)["items"] == items
 
 
+@IN_EVERY_HOME
 def test_a_cursor_of_another_user_is_refused(alice: httpx2.Client, bob: httpx2.Client) -> None:
     for n in range(2):
         add(alice, f"{n}")

@@ -9,7 +9,7 @@ import pytest
 
 from api.http.search import in_any_case
 from tests.support.refusals import assert_refused
-from tests.support.tasks import add, page
+from tests.support.tasks import IN_EVERY_HOME, add, page
 from tests.support.tokens import bearer, make_token
 
 
@@ -86,6 +86,7 @@ def test_postgresql_and_python_agree_on_every_letter(admin: psycopg.Connection) 
 # ---- of what list ------------------------------------------------------------------------------------
 
 
+@IN_EVERY_HOME
 def test_a_search_goes_with_every_order_and_filter_and_page_after_page(alice: httpx2.Client) -> None:
     for n in range(6):
         add(alice, f"Call Bob {n}", completed=n % 2 == 0, order=-n)
@@ -99,6 +100,7 @@ def test_a_search_goes_with_every_order_and_filter_and_page_after_page(alice: ht
     assert found(alice, "call bob", sort="created", completed=False, limit=1) == calls[1::2]
 
 
+@IN_EVERY_HOME
 def test_nobody_finds_the_tasks_of_somebody_else(alice: httpx2.Client, bob: httpx2.Client) -> None:
     add(alice, "Buy milk")
     assert (found(alice, "milk"), found(bob, "milk")) == (["Buy milk"], [])

@@ -6,7 +6,9 @@ import httpx2
 import pytest
 
 from api.tasks.models import Task
-from tests.support.tasks import Json, add, page, path
+from tests.support.tasks import IN_EVERY_HOME, Json, add, page, path
+
+pytestmark = IN_EVERY_HOME
 
 
 def texts(client: httpx2.Client, **parameters: str | int | bool) -> list[str]:

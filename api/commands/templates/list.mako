@@ -22,4 +22,4 @@ ${PLURAL} = Listing(
 @router.get("", response_model=${Singular}Page, responses=PAGE)
 async def list_${plural}(query: Annotated[${Singular}ListQuery, Query()], db: CallerSession) -> Response:
     """List your ${human_plural}, a page at a time."""
-    return await page(db, "/${plural}", ${PLURAL}, db.user_id, query)
+    return await page(db, "/${plural}", ${PLURAL}, query)

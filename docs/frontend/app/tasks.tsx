@@ -2,15 +2,22 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 import type { TaskList } from "../lib/task-list";
 
-export function Tasks({ list }: { list: TaskList }) {
+type Props = {
+  list: TaskList;
+  canWrite?: boolean; // as a viewer of a workspace cannot
+  attempt?: (action: Promise<unknown>) => void; // shows what is refused, where the page has a place for it
+};
+
+export function Tasks({ list, canWrite = true, ...props }: Props) {
   const tasks = useSyncExternalStore(list.subscribe, list.snapshot, list.snapshot);
   const [problem, setProblem] = useState("");
   const [hasMore, setHasMore] = useState(false);
   const [dragged, setDragged] = useState("");
-  const attempt = (action: Promise<unknown>) => {
+  const showHere = (action: Promise<unknown>) => {
     setProblem("");
     action.catch((error: Error) => setProblem(error.message));
   };
+  const attempt = props.attempt ?? showHere;
   const load = () => attempt(list.load().then(setHasMore));
   const dropBefore = (id: string) => {
     const ids = tasks.map((task) => task.id).filter((each) => each !== dragged);
@@ -22,14 +29,16 @@ export function Tasks({ list }: { list: TaskList }) {
   return (
     <>
       {problem && <p role="alert">{problem}</p>}
-      <form action={(form: FormData) => attempt(list.add(String(form.get("text"))))}>
-        <input name="text" aria-label="What to do" />
-      </form>
+      {canWrite && (
+        <form action={(form: FormData) => attempt(list.add(String(form.get("text"))))}>
+          <input name="text" aria-label="What to do" />
+        </form>
+      )}
       <ul>
         {tasks.map(({ id, user_id, text, completed }) => (
           <li
             key={id}
-            draggable={!!user_id} // else it is not there yet
+            draggable={canWrite && !!user_id} // else it is not there yet
             onDragStart={() => setDragged(id)}
             onDragOver={(event) => event.preventDefault()}
             onDrop={() => id !== dragged && dropBefore(id)}
@@ -38,12 +47,12 @@ export function Tasks({ list }: { list: TaskList }) {
               <input
                 type="checkbox"
                 checked={completed}
-                disabled={!user_id}
+                disabled={!canWrite || !user_id}
                 onChange={() => attempt(list.change(id, { completed: !completed }))}
               />
               {text}
             </label>
-            <button onClick={() => attempt(list.remove(id))}>Delete</button>
+            {canWrite && <button onClick={() => attempt(list.remove(id))}>Delete</button>}
           </li>
         ))}
       </ul>

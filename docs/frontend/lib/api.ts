@@ -3,7 +3,11 @@ import type { components, paths } from "./schema";
 import { getToken } from "./session";
 
 export type Task = components["schemas"]["Task"];
+export type TaskCreate = components["schemas"]["TaskCreate"];
 export type TaskUpdate = components["schemas"]["TaskUpdate"];
+export type Workspace = components["schemas"]["Workspace"];
+export type Member = components["schemas"]["Member"];
+export type Role = Member["role"];
 export type Problem = components["schemas"]["Problem"];
 
 /** What the API refused. `message` is a sentence for a person; `problem.errors` says which fields are wrong. */

@@ -15,6 +15,13 @@ export async function getToken({ renew = false } = {}): Promise<string> {
   return token;
 }
 
+/** The user's id: `sub` of the token, and `user_id` of the API. */
+export async function getUserId(): Promise<string> {
+  const { data, error } = await authClient.getSession();
+  if (!data) throw new Error("Sign in again.", { cause: error });
+  return data.user.id;
+}
+
 export function signOut() {
   token = undefined;
   return authClient.signOut();

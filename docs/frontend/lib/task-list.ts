@@ -1,6 +1,7 @@
 // What a page shows: the tasks as the API has them, with the edits on top that are still under way. A refused edit is
 // taken off again, and its promise rejects with the sentence to show.
-import { api, ApiError, persistently, unwrap, type Task, type TaskUpdate } from "./api";
+import { ApiError, persistently, unwrap, type Task, type TaskUpdate } from "./api";
+import { ownTasks, type TaskRequests } from "./task-requests";
 
 type Edit = (tasks: Task[]) => Task[];
 type Place = Pick<Task, "id" | "order">;
@@ -16,6 +17,12 @@ export class TaskList {
   #end: Place | undefined; // where the last page ended; undefined when there is no more
   #shown: readonly Task[] = [];
   #listeners = new Set<() => void>();
+  #requests: TaskRequests;
+
+  /** A list of the user's own tasks, or of a workspace's: `new TaskList(tasksOf(workspace_id))`. */
+  constructor(requests = ownTasks) {
+    this.#requests = requests;
+  }
 
   /** For useSyncExternalStore of React, as `snapshot` is. */
   subscribe = (listener: () => void) => {
@@ -29,7 +36,7 @@ export class TaskList {
   load(): Promise<boolean> {
     return this.#inTurn(async () => {
       const query = { sort: "order", ...(this.#cursor && { cursor: this.#cursor }) } as const;
-      const page = unwrap(await persistently(() => api.GET("/tasks", { params: { query } })));
+      const page = unwrap(await persistently(() => this.#requests.list(query)));
       for (const task of page.items) this.#keep(task);
       this.#cursor = page.next_cursor;
       this.#end = page.next_cursor === null ? undefined : page.items.at(-1);
@@ -44,9 +51,7 @@ export class TaskList {
     const times = { created_at: "", updated_at: "", completed_at: null };
     const draft: Task = { id: key, user_id: "", text, completed: false, order, ...times };
     return this.#edit((tasks) => [...tasks, draft], async () => {
-      const params = { header: { "Idempotency-Key": key } };
-      const result = await persistently(() => api.POST("/tasks", { params, body: { text, order } }));
-      this.#keep(unwrap(result));
+      this.#keep(unwrap(await persistently(() => this.#requests.create({ text, order }, key))));
     });
   }
 
@@ -54,8 +59,7 @@ export class TaskList {
   change(id: string, change: TaskUpdate): Promise<void> {
     const edit: Edit = (tasks) => tasks.map((task) => (task.id === id ? { ...task, ...change } : task));
     return this.#edit(edit, async () => {
-      const params = { path: { task_id: id }, header: { "If-Match": this.#etag(id) } };
-      const result = await api.PATCH("/tasks/{task_id}", { params, body: change });
+      const result = await this.#requests.change(id, this.#etag(id), change);
       await this.#refresh(id, result.response);
       this.#keep(unwrap(result));
     });
@@ -63,8 +67,7 @@ export class TaskList {
 
   remove(id: string): Promise<void> {
     return this.#edit((tasks) => tasks.filter((task) => task.id !== id), async () => {
-      const params = { path: { task_id: id }, header: { "If-Match": this.#etag(id) } };
-      const result = await api.DELETE("/tasks/{task_id}", { params });
+      const result = await this.#requests.remove(id, this.#etag(id));
       await this.#refresh(id, result.response);
       unwrap(result);
       this.#tasks.delete(id);
@@ -82,7 +85,7 @@ export class TaskList {
       const changes = [...orders].map(([id, order]) => ({ id, order }));
       while (changes.length > 0) {
         const tasks = changes.splice(0, MOST_AT_ONCE);
-        const result = await persistently(() => api.PATCH("/tasks", { body: { tasks } }));
+        const result = await persistently(() => this.#requests.move(tasks));
         if (result.response.status === 404) this.#forget(tasks, result.error);
         for (const task of unwrap(result).items) this.#keep(task);
       }
@@ -117,7 +120,7 @@ export class TaskList {
   async #refresh(id: string, { status }: Response): Promise<void> {
     if (status === 404) this.#tasks.delete(id);
     if (status !== 412) return;
-    const now = await persistently(() => api.GET("/tasks/{task_id}", { params: { path: { task_id: id } } }));
+    const now = await persistently(() => this.#requests.read(id));
     if (now.response.status === 404) this.#tasks.delete(id);
     else this.#keep(unwrap(now));
   }

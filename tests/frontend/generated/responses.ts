@@ -24,6 +24,26 @@ const { data: page } = await sdk.listTasks({ query, throwOnError: true });
 assert.deepEqual(heyApi.zListTasksResponse.parse(page), { items: [changed], next_cursor: null });
 assert.deepEqual(orval.listTasksResponse.parse(page), page);
 
+const { data: workspace } = await sdk.createWorkspace({ body: { name: "Garden" }, throwOnError: true });
+const here = { workspace_id: workspace.id };
+const { data: workspaces } = await sdk.listWorkspaces({ throwOnError: true });
+assert.deepEqual(heyApi.zListWorkspacesResponse.parse(workspaces).items, [workspace]);
+assert.deepEqual(orval.listWorkspacesResponse.parse(workspaces), workspaces);
+const { data: invitation } = await sdk.createInvitation({ path: here, body: { role: "viewer" }, throwOnError: true });
+const { token: secret, ...withoutToken } = invitation;
+for (const each of [invitation, { ...withoutToken, token: null }]) { // null: as when the request is repeated
+  assert.deepEqual(heyApi.zCreateInvitationResponse.parse(each), each);
+}
+const { data: invitations } = await sdk.listInvitations({ path: here, throwOnError: true });
+assert.deepEqual(orval.listInvitationsResponse.parse(invitations), { items: [withoutToken], next_cursor: null });
+assert.deepEqual(heyApi.zAcceptInvitationBody.parse({ token: secret }), orval.acceptInvitationBody.parse({ token: secret }));
+const { data: members } = await sdk.listMembers({ path: here, throwOnError: true });
+assert.deepEqual(heyApi.zListMembersResponse.parse(members), orval.listMembersResponse.parse(members));
+const { data: shared } = await sdk.createWorkspaceTask({ path: here, body, throwOnError: true });
+assert.deepEqual(heyApi.zWorkspaceTask.parse(shared), orval.readWorkspaceTaskResponse.parse(shared));
+const { error: refused } = await sdk.removeMember({ path: { ...here, user_id: "alice" }, throwOnError: false });
+assert.equal(heyApi.zProblem.parse(refused).code, "last_owner");
+
 const { data: health } = await sdk.readHealth({ throwOnError: true });
 assert.deepEqual(orval.readHealthResponse.parse(heyApi.zHealth.parse(health)), health);
 const { error } = await sdk.createTask({ body: { text: "" }, throwOnError: false });
