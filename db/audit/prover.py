@@ -77,10 +77,9 @@ class Prover:
         if not blocked:
             self._report(_PROVEN if blocked is False else _UNTRIED, table, attempt, outcome)
 
-    def _report(self, kind: tuple[str, str, str], table: str, attempt: str, outcome: str) -> None:
+    def _report(self, kind: tuple[str, str, str], table: str, attempt: str, outcome: str, row: str = "") -> None:
         name, level, verdict = kind
-        detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}"
-        key += ":allowed" * (kind is _REFUSED)  # of the same attempt, something else may be wrong for others
+        detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}{row}"
         self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key, fingerprint_of(detail)))
 
     async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
@@ -182,7 +181,9 @@ class Prover:
         wrong = [each for each in attempts if not each.is_as_expected]
         for kind, blocked in ((_PROVEN, False), (_REFUSED, True), (_UNTRIED, None)):
             if who := [f"{each.role}: {each.outcome}" for each in wrong if each.blocked is blocked]:
-                self._report(kind, wrong[0].table, wrong[0].attempt, "; ".join(who))
+                # Of one line of the matrix both can be wrong, and the attempts across tenants have names like these.
+                row = ":should be allowed" if blocked else ":in a workspace"
+                self._report(kind, wrong[0].table, wrong[0].attempt, "; ".join(who), row)
 
     def _has_no_row(self, table: Table, reason: str, remediation: str) -> None:
         self.attempts.append(Attempt(table.name, "insert a row to try it with", reason, blocked=None))

@@ -304,6 +304,7 @@ def test_a_mistake_is_an_error_at_its_cells(name: str, url: Url) -> None:
     assert expected <= unexpected(proof, "allowed")
     errors = {each.object for each in proof.findings if (each.name, each.level) == ("prove", "error")}
     assert errors >= {table for table, _, _ in expected}
+    assert len({each.key for each in proof.findings}) == len(proof.findings)
 
 
 # What members should be allowed to do, and cannot.
