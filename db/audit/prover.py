@@ -33,6 +33,7 @@ _PROVEN = ("prove", "error", "Not blocked")
 _REFUSED = ("prove", "warning", "Blocked, and should be allowed")
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
+_DECLARED = f"{_REMEDIATION} what members should be able to do is declared in db/audit/schema/member_rights.sql"
 
 Outcomes = dict[str, Outcome]
 """By attempt."""
@@ -80,7 +81,8 @@ class Prover:
     def _report(self, kind: tuple[str, str, str], table: str, attempt: str, outcome: str, row: str = "") -> None:
         name, level, verdict = kind
         detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}{row}"
-        self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key, fingerprint_of(detail)))
+        remediation = _DECLARED if row else _REMEDIATION
+        self.findings.append(Finding(name, level, table, detail, remediation, key, fingerprint_of(detail)))
 
     async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
         """Make the workspaces, if any table has rows of one."""
