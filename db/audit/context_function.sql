@@ -28,7 +28,7 @@ select
         when c.has_argument and (p.oid is null or p.prorettype <> c.type)
             then audit.advice(format('Make %s again as it is in db/schema.sql.', c.signature))
         when c.has_argument then format('alter function %s stable parallel safe cost %s%s;', c.signature,
-            greatest(p.procost, 10000), b.resets)
+            greatest(p.procost, 1000000), b.resets)
         else case when p.prorettype <> c.type then format('drop function %s; ', c.signature) else '' end
             || format('create or replace function %s returns %s language sql stable parallel safe '
                 'return nullif(pg_catalog.current_setting(%L, true), '''')%s; '
@@ -45,7 +45,7 @@ cross join lateral (
         not c.has_argument and p.oid is not null and audit.body(p.oid) is distinct from format(
             case c.type_name when 'text' then 'RETURN %s' else 'RETURN (%s)::%s' end,
             format('NULLIF(current_setting(%L::text, true), ''''::text)', c.setting), c.type_name) as differs,
-        c.has_argument and (p.prosecdef or p.proconfig is not null) and p.procost < 10000 as is_cheap,
+        c.has_argument and (p.prosecdef or p.proconfig is not null) and p.procost < 1000000 as is_cheap,
         (select string_agg(distinct ' reset ' || t.setting, '') from unnest(p.proconfig) as s, audit.contexts as t
             where starts_with(lower(s), t.setting || '=')) as resets
 ) as b

@@ -77,7 +77,7 @@ CHANGES = {
     ),
     "the requested workspace, member or not": changed(
         "create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable"
-        " parallel safe security definer cost 10000 set search_path = '' return app.requested_workspace_id()",
+        " parallel safe security definer cost 1000000 set search_path = '' return app.requested_workspace_id()",
         by_matrix=True,
     ),
     "an immutable workspace": reported("context_function", f"alter function {CURRENT} immutable"),

@@ -88,7 +88,7 @@ def current_workspace(where: str) -> str:
     """Return the SQL that replaces what decides in which workspace a caller acts."""
     return f"""
         create or replace function app.current_workspace_id(at_least text) returns uuid
-        language sql stable parallel safe security definer cost 10000 set search_path = ''
+        language sql stable parallel safe security definer cost 1000000 set search_path = ''
         return (select m.workspace_id from app.members as m
             where m.workspace_id = app.requested_workspace_id() and {where} limit 1);
     """
@@ -128,7 +128,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
     "a workspace whose id one knows": (
         (
             "create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable"
-            " security definer cost 10000 set search_path = '' return app.requested_workspace_id();"
+            " security definer cost 1000000 set search_path = '' return app.requested_workspace_id();"
         ),
         cells(TASKS, {"select", "update", "delete"}, {*STRANGERS, "nobody"})
         | cells(TASKS, "insert", STRANGERS)
@@ -155,7 +155,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
     "the role that one has somewhere": (
         SEES_ALL
         + f"""create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable
-        security definer cost 10000 set search_path = ''
+        security definer cost 1000000 set search_path = ''
         return (select app.requested_workspace_id() from app.members as m where {OWN} and {ROLES} limit 1);""".format(
             "viewer", "owner"
         ),
@@ -248,7 +248,13 @@ HOLES: dict[str, tuple[str, Cells]] = {
         cells(TASKS, {"select", "select rows of other workspaces"}, "acting nowhere"),
     ),
     "memberships of all workspaces, whichever one acts in": (
-        alter("members_of_the_caller_decide", "members", "user_id = app.current_user_id()"),
+        alter("members_of_the_caller_decide", "members", "user_id = app.current_user_id()")
+        + """
+        create or replace function app.current_memberships() returns setof app.members
+        language sql stable parallel safe security definer cost 1000000 rows 10 set search_path = ''
+        begin atomic
+            select m.* from app.members as m where m.user_id = app.current_user_id();
+        end""",
         cells(
             "app.workspaces",
             "select rows of other workspaces",

@@ -17,7 +17,7 @@ def current_region(
         language sql {options} parallel safe return {body};"""
 
 
-def current_team(options: str = "stable parallel safe cost 10000 security definer set search_path = ''") -> str:
+def current_team(options: str = "stable parallel safe cost 1000000 security definer set search_path = ''") -> str:
     """Return the SQL of a function with an argument. Whether the user is a member, it does not ask."""
     return f"""create or replace function app.current_team_id(role text) returns uuid language sql {options}
         return nullif(pg_catalog.current_setting('app.team_id', true), '')::uuid;"""
