@@ -33,7 +33,8 @@ cross join lateral (
         where p.prosqlbody::text ~ format(':relid %s\M', t."table"::oid)
     ) as of (what)
 ) as d
-where p.provolatile = 'i' and p.oid >= 16384 and d.what is not null
+-- PostgreSQL calls every aggregate IMMUTABLE, and evaluates none beforehand.
+where p.provolatile = 'i' and p.prokind <> 'a' and p.oid >= 16384 and d.what is not null
     and p.pronamespace::regnamespace::text !~ '^pg_temp' and not audit.in_extension('pg_proc', p.oid)
     -- context_function reports these.
     and p.oid not in (select function from audit.contexts where function is not null)

@@ -218,6 +218,8 @@ TWINS: Twins = {
             " return current_setting('app.user_id', true)"),
         Good("create function scratch.f(body text) returns tsvector language sql immutable return to_tsvector(body)"),
         Good("create function hidden.f() returns text language sql immutable return app.current_user_id()"),
+        Good("create function scratch.f(int, int) returns int language sql return 1;"
+            "create aggregate scratch.total(int) (sfunc = scratch.f, stype = int)"),
         Good("create function scratch.f(note scratch.notes) returns text language sql immutable return note.body"),
     ],
     "function_setting": [

@@ -371,6 +371,16 @@ CHANGES = {
         "drop trigger members_keep_an_owner_who_steps_down on app.members", by_matrix=True
     ),
     "no trigger of the user": changed("alter table app.members disable trigger user", by_matrix=True),
+    "an owner no longer": changed(body(KEEP, "raise serialization_failure", "raise notice")),
+    "a trigger with its caller's search_path": changed(f"alter function {KEEP} reset search_path"),
+    "invitations of former owners": changed("drop trigger invitations_are_of_owners on app.invitations"),
+    "invitations of former owners, for a while": changed(
+        "alter table app.invitations disable trigger invitations_are_of_owners"
+    ),
+    "invitations of anybody": changed(
+        "create or replace function app.keep_invitations_of_owners() returns trigger language plpgsql"
+        " set search_path = '' as 'begin return null; end'"
+    ),
     "triggers on a replica": changed(
         "alter table app.members enable replica trigger members_keep_an_owner_who_leaves", by_matrix=True
     ),
@@ -388,9 +398,7 @@ CHANGES = {
     ),
     "a trigger that counts who leaves": changed(body(KEEP, "and user_id <> old.user_id\n", "\n"), by_matrix=True),
     "invitations of who left": changed(body(KEEP, "delete from app.invitations", "perform from app.invitations")),
-    "a trigger as its owner": reported(
-        "trigger_as_owner", f"alter function {KEEP} security definer; alter function {KEEP} set search_path = ''"
-    ),
+    "a trigger as its owner": reported("trigger_as_owner", f"alter function {KEEP} security definer"),
     # ---- keys, references, constraints ----------------------------------------------------------------
     "two roles of one member": reported(
         "primary_key_missing", "alter table app.members drop constraint members_pkey cascade", by_matrix=True
