@@ -94,6 +94,15 @@ def current_workspace(where: str) -> str:
     """
 
 
+def memberships(where: str) -> str:
+    """Return the SQL that replaces the list of a caller's memberships."""
+    return f"""
+        create or replace function app.current_memberships() returns setof app.members
+        language sql stable security definer set search_path = ''
+        begin atomic select m.* from app.members as m where {where}; end;
+    """
+
+
 OWN = "m.user_id = app.current_user_id()"
 ROLES = """case at_least when '{}' then m.role in ('viewer', 'editor', 'owner')
     when 'editor' then m.role in ('editor', 'owner') when '{}' then m.role = 'owner' end"""
@@ -142,9 +151,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
         cells(TASKS, {"select", "update", "delete"}, {*STRANGERS, "nobody"}) | cells(TASKS, "insert", STRANGERS),
     ),
     "a list of all memberships": (
-        SEES_ALL
-        + """create or replace function app.current_memberships() returns setof app.members language sql stable
-        security definer set search_path = '' begin atomic select m.* from app.members as m; end""",
+        SEES_ALL + memberships("true"),
         cells("app.current_memberships()", "select others' memberships", {*RELATIONS} - {"nobody"})
         | cells("app.workspaces", "select", OTHERS - {"acting nowhere"}),
     ),
@@ -248,7 +255,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
         cells(TASKS, {"select", "select rows of other workspaces"}, "acting nowhere"),
     ),
     "memberships of all workspaces, whichever one acts in": (
-        alter("members_of_the_caller_decide", "members", "user_id = app.current_user_id()"),
+        alter("members_of_the_caller_decide", "members", "user_id = app.current_user_id()") + memberships(OWN),
         cells(
             "app.workspaces",
             "select rows of other workspaces",
