@@ -1,20 +1,27 @@
 """What --prove says of workspaces: who may do what there, and each mistake at the cell where it shows."""
 
+import asyncio
 import json
 
+import psycopg
 import pytest
 
 from db.audit.attempts import Attempt
-from db.audit.prove import Proof
+from db.audit.prove import Proof, prove_as_api
 from db.audit.report import as_json, as_sarif, as_text
 from db.audit.workspaces import RELATIONS
 from tests.support.database import Url
 from tests.support.designs import proof_of, protect
+from tests.support.members import HOME, WORKSPACES
 
 MEMBERS = {"owner", "editor", "viewer"}
 OTHERS = {*RELATIONS} - MEMBERS
 STRANGERS = {"former member", "invited", "outsider", "member of another"}
 NOBODY = set[str]()
+MORE_TASKS = f"""
+    insert into app.workspace_tasks (workspace_id, user_id, text)
+        select '{HOME}', 'alice', n from generate_series(1, 99) as n;
+"""
 TASKS = "app.workspace_tasks"
 
 Cells = set[tuple[str, str, str]]
@@ -79,6 +86,25 @@ def test_on_the_healthy_database_everything_is_as_declared(url: Url) -> None:
     for each in proof.matrix:
         rows.setdefault((each.table, each.attempt), set()).update([str(each.role)] * (each.blocked is False))
     assert {row: rows[row] for row in ALLOWED} == ALLOWED
+
+
+def test_real_workspaces_make_no_difference(url: Url) -> None:
+    proof = proof_of(url, f"{WORKSPACES} {MORE_TASKS}")
+    assert proof.findings == []
+    assert all(attempt.is_as_expected for attempt in (*proof.attempts, *proof.matrix))
+
+
+def test_a_write_without_a_condition_touches_one_row_at_most(url: Url) -> None:
+    change, _ = HOLES["tasks that everybody deletes"]
+    proof = proof_of(url, f"{WORKSPACES} {MORE_TASKS} {change}")
+    blind = [each for each in proof.matrix if each.table == TASKS and each.attempt in BLIND and not each.blocked]
+    assert {each.outcome for each in blind} == {"DELETE 1", "MERGE 1"}
+
+
+def test_the_proof_leaves_no_workspace_behind(url: Url, admin: psycopg.Connection) -> None:
+    asyncio.run(prove_as_api(url("app_api")))
+    for table in ("workspaces", "members", "invitations", "workspace_tasks"):
+        assert admin.execute(f"select count(*) from app.{table}".encode()).fetchone() == (0,)
 
 
 # ---- mistakes ----------------------------------------------------------------------------------------
