@@ -197,6 +197,12 @@ def test_the_proof_tries_each_command_across_tenants_and_without_a_caller(role: 
     assert answer.stdout.endswith(f"{len(CHECKS)} checks, {attempts} attempts: no findings\n")
 
 
+def test_the_proof_prints_who_may_do_what_in_a_workspace(url: Url) -> None:
+    lines = [" ".join(line.split()) for line in audit(url("app_api"), "--prove").stdout.splitlines()]
+    assert f"app.workspace_tasks insert allowed allowed {' '.join(['blocked'] * 8)}" in lines
+    assert not any("!" in line for line in lines if line.startswith("app."))
+
+
 def test_the_proof_leaves_nothing_behind(url: Url, dba: psycopg.Connection) -> None:
     dba.execute("insert into app.tasks (user_id, text) values ('alice', 'hers')")
     dba.execute(DISABLED)
