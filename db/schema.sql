@@ -32,7 +32,8 @@ CREATE FUNCTION app.requested_workspace_id() RETURNS uuid
 ALTER FUNCTION app.requested_workspace_id() OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.requested_workspace_id() IS 'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
-transaction; null when it did not. It says nothing about membership: no policy compares a row with it.';
+transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
+with it.';
 
 CREATE TABLE app.members (
     workspace_id uuid NOT NULL,
@@ -66,17 +67,19 @@ COMMENT ON CONSTRAINT members_role_known ON app.members IS 'The roles that app.c
 COMMENT ON CONSTRAINT members_user_id_valid ON app.members IS 'What the API accepts as a user id: no control characters.';
 
 CREATE FUNCTION app.current_workspace_id(at_least text) RETURNS uuid
-    LANGUAGE sql STABLE SECURITY DEFINER COST 10000 PARALLEL SAFE
+    LANGUAGE sql STABLE SECURITY DEFINER COST 1e+06 PARALLEL SAFE
     SET search_path TO ''
     RETURN (SELECT m.workspace_id FROM app.members m WHERE ((m.workspace_id = app.requested_workspace_id()) AND (m.user_id = app.current_user_id()) AND CASE current_workspace_id.at_least WHEN 'viewer'::text THEN (m.role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text])) WHEN 'editor'::text THEN (m.role = ANY (ARRAY['editor'::text, 'owner'::text])) WHEN 'owner'::text THEN (m.role = 'owner'::text) ELSE NULL::boolean END));
 
 ALTER FUNCTION app.current_workspace_id(at_least text) OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.current_workspace_id(at_least text) IS 'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
-else null, and null equals no row. For policies: it takes no column of the row, so it is evaluated once per statement
-(COST keeps the planner from a plan that evaluates it per row) and once for each row that WITH CHECK is about. STABLE,
-never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is
-what it decides; as app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide.';
+else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
+evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
+from reading all rows and evaluating it for each, also when the indexes are much larger than the table. WITH CHECK
+evaluates it for each row that is written. STABLE, never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER,
+because members are visible to members only, which is what it decides; as app_owner it sees the caller''s own membership
+and no other, by members_of_the_caller_decide and by its own condition.';
 
 CREATE TABLE app.invitations (
     workspace_id uuid DEFAULT app.current_workspace_id('viewer'::text) NOT NULL,
@@ -106,7 +109,7 @@ COMMENT ON COLUMN app.invitations.workspace_id IS 'The workspace that it invites
 
 COMMENT ON COLUMN app.invitations.id IS 'UUID version 7: sorts by the time of creation.';
 
-COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one, it is deleted.';
+COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one before it is accepted, it is deleted.';
 
 COMMENT ON COLUMN app.invitations.role IS 'What whoever accepts it becomes.';
 
@@ -239,7 +242,7 @@ COMMENT ON FUNCTION app.current_memberships() IS 'The caller''s own memberships;
 same reason as app.current_workspace_id(), and no more is visible to it.';
 
 CREATE FUNCTION app.current_workspace_ids() RETURNS uuid[]
-    LANGUAGE sql STABLE COST 10000 PARALLEL SAFE
+    LANGUAGE sql STABLE COST 1e+06 PARALLEL SAFE
     RETURN ARRAY(SELECT m.workspace_id FROM app.current_memberships() m(workspace_id, user_id, role, joined_at, updated_at));
 
 ALTER FUNCTION app.current_workspace_ids() OWNER TO app_owner;
@@ -490,8 +493,8 @@ COMMENT ON CONSTRAINT invitations_pkey ON app.invitations IS 'Serves the policie
 ALTER TABLE ONLY app.invitations
     ADD CONSTRAINT invitations_token_hash_key UNIQUE (token_hash);
 
-COMMENT ON CONSTRAINT invitations_token_hash_key ON app.invitations IS 'Serves app.accept_invitation(), which does not know the workspace. A duplicate would be a token of 256 bits that
-was made twice, so it tells nobody anything.';
+COMMENT ON CONSTRAINT invitations_token_hash_key ON app.invitations IS 'Serves app.accept_invitation(), which does not know the workspace. That a hash exists already can be found out only
+by whoever knows it: it is that of 256 random bits.';
 
 ALTER TABLE ONLY app.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (workspace_id, user_id);
@@ -636,7 +639,8 @@ policy holds: so this one does not call itself.';
 
 CREATE POLICY members_are_removed_by_owners_or_leave ON app.members FOR DELETE TO app_api USING (((workspace_id = app.current_workspace_id('viewer'::text)) AND ((user_id = app.current_user_id()) OR (app.current_workspace_id('owner'::text) IS NOT NULL))));
 
-COMMENT ON POLICY members_are_removed_by_owners_or_leave ON app.members IS 'A member leaves the workspace it acts in; an owner removes anybody from it.';
+COMMENT ON POLICY members_are_removed_by_owners_or_leave ON app.members IS 'A member leaves the workspace it acts in; an owner removes anybody from it. Whether the caller is an owner is asked
+once more for each row of another member.';
 
 CREATE POLICY members_are_the_callers_who_join ON app.members FOR INSERT TO app_owner WITH CHECK ((user_id = app.current_user_id()));
 

@@ -18,6 +18,7 @@ _HERE = Path(__file__).parent
 _BEFORE_FINDINGS = (
     "removal",
     "functions",
+    "manifest",
     "tenants",
     "roles",
     "tables",
@@ -27,7 +28,6 @@ _BEFORE_FINDINGS = (
     "policies",
     "accepted",
     "examples",
-    "manifest",
     "extensions",
     "surface",
 )

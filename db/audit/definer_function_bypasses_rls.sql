@@ -34,7 +34,10 @@ cross join lateral (
     from audit.clauses as c
     where c.permissive and not c.implied and not c.compares_tenant and not c.never_holds
         and exists (select from unnest(c.roles) as role where role <> 0 and pg_has_role(f.owner, role, 'usage'))
-        and 'policy_for_other_role:' || c.key not in (select key from audit.accepted)
+        and not exists (
+            select from audit.accepted
+            where key in ('policy_for_other_role:' || c.key, 'policy_without_tenant:' || c.key)
+        )
 ) as shown
 cross join lateral (
     select

@@ -4,11 +4,12 @@ select
     'policy_without_tenant' as name,
     'error' as level,
     audit.name(c."table") || '.' || quote_ident(c.policy) as object,
-    format('%s (%s) does not compare %s.', upper(c.clause), c.expression, (
+    format('%s (%s) does not compare %s.%s', upper(c.clause), c.expression, (
         select string_agg(format('%s with %s', x."column", x.signature), ' or ' order by x.place)
         from audit.contexts as x
         where x."column" = t.tenant_column or t.tenant_column is null
-    )) as detail,
+    ), case when c.lists_tenants then
+        ' It passes the rows of every tenant in a list, not only of the one that the session acts for.' end) as detail,
     c.remediation as remediation,
     'policy_without_tenant:' || c.key as key
 from audit.clauses as c

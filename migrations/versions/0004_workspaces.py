@@ -51,6 +51,7 @@ create table app.members (
     op.execute("create index members_by_user on app.members (user_id, workspace_id)")
     # The functions repeat the conditions of app_owner's policies: FORCE does not apply while PostgreSQL enforces a
     # foreign key, be it one of a temporary table that the caller has made.
+
     # What the policies ask. The defaults and policies of the other tables need it.
     op.execute("""
 create function app.requested_workspace_id() returns uuid
@@ -58,7 +59,7 @@ language sql stable parallel safe
 return nullif(current_setting('app.workspace_id', true), '')::uuid""")
     op.execute("""
 create function app.current_workspace_id(at_least text) returns uuid
-language sql stable parallel safe security definer cost 10000
+language sql stable parallel safe security definer cost 1000000
 set search_path = ''
 return (
     select m.workspace_id from app.members as m
@@ -130,7 +131,7 @@ begin atomic
 end""")
     op.execute("""
 create function app.current_workspace_ids() returns uuid[]
-language sql stable parallel safe cost 10000
+language sql stable parallel safe cost 1000000
 return array(select m.workspace_id from app.current_memberships() as m)""")
     op.execute("set local search_path = pg_catalog, app")
     op.execute("""
@@ -406,7 +407,8 @@ invitations.'""",
 policy holds: so this one does not call itself.'""",
     "policy members_are_changed_by_owners on app.members is 'An owner changes roles in the workspace it acts in.'",
     """policy members_are_removed_by_owners_or_leave on app.members is
-    'A member leaves the workspace it acts in; an owner removes anybody from it.'""",
+    'A member leaves the workspace it acts in; an owner removes anybody from it. Whether the caller is an owner is asked
+once more for each row of another member.'""",
     """policy members_of_the_caller_decide on app.members is
     'What functions that run as app_owner see of this table: the caller''s own memberships, whoever calls them.
 While the caller acts in a workspace, only the one in it. It calls no function that reads this table: nothing
@@ -418,7 +420,7 @@ recurses.'""",
     "column app.invitations.workspace_id is 'The workspace that it invites to.'",
     "column app.invitations.id is 'UUID version 7: sorts by the time of creation.'",
     """column app.invitations.user_id is
-    'The owner who made it: "sub" of the JWT. If they cease to be one, it is deleted.'""",
+    'The owner who made it: "sub" of the JWT. If they cease to be one before it is accepted, it is deleted.'""",
     "column app.invitations.role is 'What whoever accepts it becomes.'",
     """column app.invitations.token_hash is
     'SHA-256 of the token. The token has 256 random bits, so its hash needs no salt; it is kept nowhere. Not granted to
@@ -431,8 +433,8 @@ app_api: nobody reads it.'""",
     "column app.invitations.accepted_by is 'Who accepted it: \"sub\" of the JWT.'",
     "constraint invitations_pkey on app.invitations is 'Serves the policies and the list.'",
     """constraint invitations_token_hash_key on app.invitations is
-    'Serves app.accept_invitation(), which does not know the workspace. A duplicate would be a token of 256 bits that
-was made twice, so it tells nobody anything.'""",
+    'Serves app.accept_invitation(), which does not know the workspace. That a hash exists already can be found out only
+by whoever knows it: it is that of 256 random bits.'""",
     "constraint invitations_workspace_id_fkey on app.invitations is 'Nobody is invited to a workspace that is gone.'",
     """constraint invitations_user_id_valid on app.invitations is
     'What the API accepts as a user id: no control characters.'""",
@@ -491,13 +493,16 @@ and that runs as app_owner sees nothing whatever is set.'""",
     # ---- functions --------------------------------------------------------------------------------
     """function app.requested_workspace_id() is
     'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
-transaction; null when it did not. It says nothing about membership: no policy compares a row with it.'""",
+transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
+with it.'""",
     """function app.current_workspace_id(text) is
     'The workspace in which the caller acts, if the caller is a member with at least this role (viewer, editor, owner);
-else null, and null equals no row. For policies: it takes no column of the row, so it is evaluated once per statement
-(COST keeps the planner from a plan that evaluates it per row) and once for each row that WITH CHECK is about. STABLE,
-never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER, because members are visible to members only, which is
-what it decides; as app_owner it sees the caller''s own membership and no other, by members_of_the_caller_decide.'""",
+else null, and null equals no row. For policies: it takes no column of the row, so a statement that names its workspace
+evaluates it once, before it reads any row, and one that does not, once per scan of an index: COST keeps the planner
+from reading all rows and evaluating it for each, also when the indexes are much larger than the table. WITH CHECK
+evaluates it for each row that is written. STABLE, never IMMUTABLE: it reads a setting and a table. SECURITY DEFINER,
+because members are visible to members only, which is what it decides; as app_owner it sees the caller''s own membership
+and no other, by members_of_the_caller_decide and by its own condition.'""",
     """function app.current_memberships() is
     'The caller''s own memberships; while the caller acts in a workspace, only the one in it. SECURITY DEFINER for the
 same reason as app.current_workspace_id(), and no more is visible to it.'""",

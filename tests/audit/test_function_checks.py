@@ -11,7 +11,9 @@ from tests.support.twins import (
 )
 
 
-def context(body: str = "nullif(current_setting('app.user_id', true), '')", options: str = "stable") -> str:
+def context(
+    body: str = "nullif(current_setting('app.user_id', true), '')", options: str = "stable parallel safe"
+) -> str:
     return f"create or replace function app.current_user_id() returns text language sql {options} return {body}"
 
 
@@ -33,6 +35,12 @@ TRIGGER = f"""
     revoke execute on function scratch.f() from public;
     {FIRES}
 """
+# The function of workspaces depends on it, and is not what is tried here.
+WITHOUT_WORKSPACES = """
+    drop table app.workspace_tasks, app.invitations, app.members, app.workspaces cascade;
+    create or replace view audit.tenants ("column", type, function, arguments, setting) as values
+        ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text[], 'app.user_id');
+"""
 # What depends on the function is dropped with it.
 GONE = "policy_missing tenant_column_without_default"
 
@@ -46,22 +54,26 @@ TWINS: Twins = {
             "app.current_user_id()", ERROR),
         Bad(context("current_setting('app.user_id', true)"), "app.current_user_id()", ERROR),
         Bad("alter function app.current_user_id() set \"APP\".user_id = 'alice'", "app.current_user_id()", ERROR),
-        Bad("drop function app.current_user_id() cascade;"
+        Bad(WITHOUT_WORKSPACES + "drop function app.current_user_id() cascade;"
             "create function app.current_user_id() returns uuid language sql stable return gen_random_uuid()",
             "app.current_user_id()", ERROR, also=GONE),
-        Bad("drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad("create function app.current_user_id(text) returns text language sql stable return $1;"
+        Bad(WITHOUT_WORKSPACES + "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
+        Bad(WITHOUT_WORKSPACES + "create function app.current_user_id(text) returns text language sql stable return $1;"
             "drop function app.current_user_id() cascade", "app.current_user_id()", also=GONE),
-        Bad("drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
+        Bad(WITHOUT_WORKSPACES
+            + "drop function app.current_user_id() cascade;" + context().replace("returns text", "returns varchar"),
             "app.current_user_id()", also=GONE),
         Bad(context(options="volatile"), "app.current_user_id()"),
         Bad(context(options="strict stable"), "app.current_user_id()"),
+        Bad("alter function app.current_user_id() parallel unsafe", "app.current_user_id()"),
+        Bad("alter function app.current_user_id() parallel restricted", "app.current_user_id()"),
         Bad("alter function app.current_user_id() set search_path = ''", "app.current_user_id()"),
         Bad("alter function app.current_user_id() security definer;"
             "alter table scratch.notes no force row level security", "app.current_user_id()",
             also="definer_function_search_path definer_function_bypasses_rls rls_not_forced"),
         Good(context()),
-        Good(context(options="stable cost 1") + "; comment on function app.current_user_id() is 'The caller.'"),
+        Good(context(options="stable parallel safe cost 1")
+            + "; comment on function app.current_user_id() is 'The caller.'"),
         Good("create function app.current_user_id(text) returns text language sql immutable return $1"),
     ],
     "definer_function_bypasses_rls": [
@@ -82,15 +94,16 @@ TWINS: Twins = {
             "scratch.f()", ERROR, also="policy_for_other_role"),
         Bad(routine() + "grant execute on function scratch.f() to app_api;"
             "create policy p on scratch.notes for delete to app_owner using (body <> '')",
-            "scratch.f()", ERROR, also="policy_for_other_role"),
+            "scratch.f()", ERROR, also="policy_for_other_role", times=None),
         Bad(OWNED_BY_READERS + """
             create role shown; grant shown to readers;
             create policy p on scratch.notes for insert to shown with check (true)""",
             "scratch.f()", ERROR, also="policy_for_other_role"),
         Bad(routine() + "grant execute on function scratch.f() to app_api;"
-            "alter table scratch.notes no force row level security", "scratch.f()", ERROR, also="rls_not_forced"),
+            "alter table scratch.notes no force row level security",
+            "scratch.f()", ERROR, also="rls_not_forced", times=None),
         Bad(OWNED_BY_READERS + "grant app_owner to readers; alter table scratch.notes no force row level security",
-            "scratch.f()", ERROR, also="rls_not_forced"),
+            "scratch.f()", ERROR, also="rls_not_forced", times=None),
         Bad(OWNED_BY_READERS + "create role above bypassrls; grant above to readers", "scratch.f()"),
         # Every way of calling it.
         Bad(routine("hidden.f()", owner="postgres") + "grant execute on function hidden.f() to app_api", "hidden.f()"),
@@ -184,6 +197,28 @@ TWINS: Twins = {
             "alter function scratch.f() set search_path = hidden"),
         Good(routine() + "alter function scratch.f() set search_path = pg_catalog, public, missing, pg_temp"),
         Good(routine("pg_temp.f()", path=False)),
+    ],
+    "function_immutable": [
+        Bad("create function scratch.f() returns text language sql immutable"
+            " return current_setting('app.user_id', true)",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language plpgsql immutable"
+            " as 'begin return current_setting(''app.user_id''); end'", "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language sql immutable return app.current_user_id()",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns text language sql immutable as 'select app.current_user_id()'",
+            "scratch.f()", ERROR),
+        Bad("create function scratch.f() returns bigint language sql immutable"
+            " return (select count(*) from scratch.notes)",
+            "scratch.f()", ERROR),
+        Bad("alter function app.current_workspace_ids() immutable", "app.current_workspace_ids()", ERROR),
+        Bad("create function public.f() returns uuid language sql immutable return app.requested_workspace_id()",
+            "public.f()", ERROR, advice=True),
+        Good("create function scratch.f() returns text language sql stable"
+            " return current_setting('app.user_id', true)"),
+        Good("create function scratch.f(body text) returns tsvector language sql immutable return to_tsvector(body)"),
+        Good("create function hidden.f() returns text language sql immutable return app.current_user_id()"),
+        Good("create function scratch.f(note scratch.notes) returns text language sql immutable return note.body"),
     ],
     "function_setting": [
         Bad(INVOKER + "alter function scratch.f() set app.user_id = 'bob'", "scratch.f(): app.user_id", ERROR),

@@ -14,6 +14,7 @@ from tests.support.twins import (
     findings_of,
     parametrized,
     run,
+    shared_table,
     tenant_table,
 )
 
@@ -34,6 +35,29 @@ OF_SOMEBODY_ELSE = f"""
     revoke all on hidden.posts from app_api;
     grant usage on schema hidden to app_api;
 """
+
+SHARED = shared_table("scratch.plans")
+
+
+def asking(role: str, policy: str = "own", kind: str = "using") -> str:
+    return f"alter policy {policy} on scratch.plans {kind} (workspace_id = app.current_workspace_id('{role}'))"
+
+
+# A function that reads the table of the policy that calls it.
+READS_NOTES = """
+    create function scratch.f() returns text language sql stable parallel safe
+        return (select n.user_id from scratch.notes as n limit 1);
+"""
+READS_BY_TEXT = """
+    create function scratch.f() returns text language plpgsql stable parallel safe
+        as 'begin return (select user_id from scratch.notes limit 1); end';
+"""
+DEFINER = (
+    "alter function scratch.f() owner to app_owner; alter function scratch.f() security definer set search_path=''"
+)
+IN_NOTES = "user_id = app.current_user_id() and id in (select id from scratch.notes)"
+IN_LISTS = IN_NOTES.replace("notes", "lists")
+CYCLE = f"{tenant_table('scratch.lists')} alter policy own on scratch.lists using ({IN_NOTES});"
 
 # fmt: off
 # A twin is two or three lines.
@@ -69,7 +93,7 @@ TWINS: Twins = {
         Bad("create policy p on scratch.notes for select to readers using (true)", "scratch.notes.p"),
         Bad(f"create policy p on scratch.notes to readers using ({OWN}) with check (body <> '')", "scratch.notes.p"),
         Bad("create policy p on scratch.notes for select to app_owner, readers using (id is not null)",
-            "scratch.notes.p"),
+            "scratch.notes.p", also="definer_function_bypasses_rls"),
         Good(f"create policy p on scratch.notes to readers using ({OWN}) with check ({OWN})"),
         Good("create policy p on scratch.notes for select to app_owner using (false)"),
         Good("create policy p on scratch.notes as restrictive for select to readers using (body <> '')"),
@@ -130,6 +154,62 @@ TWINS: Twins = {
             create policy d on scratch.notes for delete to app_api using ({OWN})"""),
         Good(f"create policy p on scratch.notes to readers using ({OWN}) with check ({OWN})"),
         Good("create policy p on scratch.notes as restrictive for delete to app_api using (due_at is null)"),
+    ],
+    "policy_recurses": [
+        Bad(policy("user_id = (select n.user_id from scratch.notes as n limit 1)"), "scratch.notes.own",
+            also="policy_with_subselect policy_without_tenant"),
+        Bad(policy(IN_NOTES), "scratch.notes.own", also="policy_with_subselect",
+            fix=policy(OWN)),
+        Bad(CYCLE + policy(IN_LISTS), "scratch.notes.own",
+            also="policy_with_subselect", times=2,
+            fix=f"{policy(OWN)}; alter policy own on scratch.lists using ({OWN})"),
+        Bad(READS_NOTES + policy(f"{OWN} and scratch.f() = 'x'"), "scratch.notes.own", advice=True),
+        Bad(READS_BY_TEXT + policy(f"{OWN} and scratch.f() = 'x'"), "scratch.notes.own", advice=True),
+        Bad(READS_NOTES + "create function scratch.g() returns text language sql stable return scratch.f();"
+            + policy(f"{OWN} and scratch.g() = 'x'"), "scratch.notes.own", advice=True),
+        Bad("create policy p on scratch.notes as restrictive for select to app_api"
+            " using (exists (select from scratch.notes))", "scratch.notes.p", also="policy_with_subselect",
+            fix="drop policy p on scratch.notes"),
+        Bad("create policy p on scratch.notes for select to readers using (id in (select id from scratch.notes))",
+            "scratch.notes.p", also="policy_for_other_role policy_with_subselect"),
+        Good(CYCLE, also="policy_with_subselect"),
+        Good(READS_NOTES + DEFINER + ";" + policy(f"{OWN} and scratch.f() = 'x'"), also="definer_function_public"),
+        Good(READS_BY_TEXT.replace("notes", "noted") + policy(f"{OWN} and scratch.f() = 'x'")),
+        # The policies of SELECT are what a sub-select in another one meets.
+        Good(f"""
+            drop policy own on scratch.notes; revoke insert (body, due_at), delete on scratch.notes from app_api;
+            create policy s on scratch.notes for select to app_api using ({OWN});
+            create policy w on scratch.notes for update to app_api using ({IN_NOTES})
+                with check ({OWN})""", also="policy_with_subselect"),
+        Good("create policy p on scratch.notes for select to postgres using (id in (select id from scratch.notes))",
+            also="policy_for_other_role policy_with_subselect"),
+    ],
+    "policy_with_unknown_argument": [
+        Bad(SHARED + asking("admin"), "scratch.plans.own"),
+        Bad(SHARED + asking("Owner", kind="with check"), "scratch.plans.own"),
+        Bad(SHARED + asking(""), "scratch.plans.own"),
+        Bad(SHARED + asking("ingénieur {(", "adding", "with check"), "scratch.plans.adding"),
+        Bad(SHARED + "alter policy own on scratch.plans using (workspace_id = app.current_workspace_id('editor')"
+            " and (body = '' or app.current_workspace_id('admin') is not null))", "scratch.plans.own",
+            fix=asking("editor")),
+        Bad(SHARED + "alter table scratch.plans alter workspace_id set default app.current_workspace_id('member')",
+            "scratch.plans.workspace_id"),
+        Good(SHARED + "alter policy removing on scratch.plans using (workspace_id = app.current_workspace_id('editor')"
+            " and body = 'admin')"),
+        Good(SHARED + asking("owner") + ";" + asking("viewer", kind="with check")),
+    ],
+    "policy_writes_unread": [
+        Bad(SHARED + asking("owner", "p"), "scratch.plans.own"),
+        Bad(SHARED + asking("viewer", "removing") + ";" + asking("editor", "p"), "scratch.plans.removing"),
+        Bad(SHARED + asking("owner", "p") + ";" + "alter policy own on scratch.plans using ("
+            "workspace_id = app.current_workspace_id('editor') and body <> 'owner')", "scratch.plans.own",
+            fix=asking("owner")),
+        Good(SHARED + asking("editor", "p")),
+        Good(SHARED + asking("viewer")),
+        Good(SHARED + asking("owner", "p") + ";" + "alter policy own on scratch.plans using ("
+            "workspace_id = app.current_workspace_id('editor') and workspace_id = app.current_workspace_id('owner'))"),
+        Good(SHARED + asking("owner", "p") + ";" + asking("owner") + "; create policy r on scratch.plans as restrictive"
+            " for delete to app_api using (workspace_id = app.current_workspace_id('viewer'))"),
     ],
     "policy_with_function_per_row": [
         Bad(policy(f"{OWN} and lower(body) <> 'x'"), "scratch.notes.own", fix=policy(OWN)),

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.database import Url
 from tests.support.designs import example, proof_of
-from tests.support.kinds import KINDS, current_region, current_team
+from tests.support.kinds import KINDS, current_region, current_team, functions_of_app_owner
 from tests.support.twins import ERROR, Bad, Good, Twins, findings, parametrized, run, tenant_table
 
 OWN = "region_id = app.current_region_id()"
@@ -160,11 +160,16 @@ TWINS: Twins = {
             "app.current_region_id()", ERROR, also="policy_missing tenant_column_without_default"),
         Bad("drop function app.current_region_id() cascade", "app.current_region_id()",
             also="policy_missing tenant_column_without_default"),
-        Bad(current_team("immutable security definer set search_path = ''"), "app.current_team_id(text)", ERROR,
-            fix=current_team()),
-        Bad(current_team("volatile security definer set search_path = ''"), "app.current_team_id(text)",
-            fix=current_team()),
-        Good(current_team("stable")),
+        Bad(current_team("immutable security definer set search_path = ''"), "app.current_team_id(text)", ERROR),
+        Bad("alter function app.current_team_id(text) volatile", "app.current_team_id(text)"),
+        Bad("alter function app.current_team_id(text) parallel unsafe", "app.current_team_id(text)"),
+        Bad("alter function app.current_team_id(text) cost 100", "app.current_team_id(text)"),
+        Bad("alter function app.current_team_id(text) set app.team_id = ''", "app.current_team_id(text)", ERROR,
+            also="function_setting"),
+        Bad("drop function app.current_team_id(text) cascade", "app.current_team_id(text)",
+            fix=current_team() + functions_of_app_owner("app.current_team_id(text)"),
+            also="policy_missing tenant_column_without_default"),
+        Good(current_team("stable parallel safe")),
     ],
     "function_setting": [
         Bad(INVOKER + "alter function scratch.f() set app.region_id = '1'", "scratch.f(): app.region_id", ERROR),

@@ -21,9 +21,13 @@ SCRIPTS = ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 DESCRIBE = """
     select 'table', relname, relrowsecurity::text, relforcerowsecurity::text, relacl::text
         from pg_class where relnamespace = 'app'::regnamespace
-    union all select 'column', attname, format_type(atttypid, atttypmod), pg_get_expr(adbin, adrelid), attacl::text
-        from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-        where attrelid = to_regclass('app.tasks') and attnum > 0
+    union all
+        select 'column', attrelid::regclass || '.' || attname, format_type(atttypid, atttypmod),
+            pg_get_expr(adbin, adrelid), attacl::text
+        from pg_attribute join pg_class as c on c.oid = attrelid
+            left join pg_attrdef on adrelid = attrelid and adnum = attnum
+        where relnamespace = 'app'::regnamespace and relkind = 'r' and attnum > 0
+    union all select 'index', indexname, indexdef, null, null from pg_indexes where schemaname = 'app'
     union all
         select 'policy', polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), polroles::text
         from pg_policy
@@ -32,8 +36,10 @@ DESCRIBE = """
     union all select 'function', proname, pg_get_functiondef(oid), proacl::text, null
         from pg_proc where pronamespace = 'app'::regnamespace
     union all select 'trigger', tgname, pg_get_triggerdef(oid), null, null from pg_trigger where not tgisinternal
-    union all select 'comment', objoid::regclass::text, objsubid::text, description, null
-        from pg_description where objoid = to_regclass('app.tasks')
+    union all
+        select 'comment', o.type || ' ' || o.identity, objsubid::text, description, null
+        from pg_description cross join pg_identify_object(classoid, objoid, objsubid) as o
+        where objoid > 16383 and o.identity ~ '\\mapp[.]'
     union all select 'default', defaclrole::regrole::text, defaclobjtype::text, defaclacl::text, null
         from pg_default_acl
     order by 1, 2, 3, 4

@@ -32,6 +32,10 @@ STATISTICS = {
     "never analyzed": FILL.format(when="select", then="select"),
     "analyzed": FILL.format(when="select", then="analyze"),
     "analyzed when there were few rows": FILL.format(when="analyze", then="select"),
+    # The indexes stay as large as they were, so the planner takes them for expensive.
+    "analyzed when few rows were left": FILL.format(
+        when="select", then=f'delete from app.workspace_tasks where "order" > {FEW}; vacuum analyze app.workspace_tasks'
+    ),
 }
 
 # Without the tenant in a condition, as a statement would be that forgets it.
@@ -44,6 +48,7 @@ STATEMENTS = {
     "with a leakproof condition": "select * from app.workspace_tasks where not completed",
     "a page": 'select * from app.workspace_tasks order by "order", id limit 50',
     "groups": "select completed, max(text) from app.workspace_tasks group by completed",
+    "a join": 'select t.* from app.workspace_tasks as t join generate_series(1, 200) as n on t."order" = n',
     "delete all": "delete from app.workspace_tasks",
 }
 # As the API writes them: the tenant is $1.
@@ -78,7 +83,8 @@ def table(migrated: NoopExecutor, request: pytest.FixtureRequest) -> Iterator[ps
     where = {name: getattr(migrated, name) for name in ("host", "port", "user", "password")}
     janitor = DatabaseJanitor(**where, dbname=DATABASE, template_dbname=migrated.template_dbname)
     with janitor, psycopg.connect(**where, dbname=DATABASE, autocommit=True, prepare_threshold=None) as connection:
-        connection.execute(f"{WORKSPACES} {STATISTICS[request.param]}".encode(), prepare=False)
+        for statement in f"{WORKSPACES} {STATISTICS[request.param]}".split(";"):  # vacuum has to be alone
+            connection.execute(statement.encode() or "select")
         connection.execute("set track_functions = 'all'; set role app_api; set statement_timeout = 0")
         yield connection
 
@@ -171,9 +177,12 @@ def test_once_per_process_of_a_parallel_plan(table: psycopg.Connection) -> None:
 
 @analyzed
 def test_once_per_scan_of_a_nested_loop_that_forgets_its_workspace(table: psycopg.Connection) -> None:
-    """So it costs a lookup more for each lookup. Every statement of the API names its workspace."""
-    query = 'select t.* from app.workspace_tasks as t join generate_series(1, 200) as n on t."order" = n'
-    number, plan = calls_of(table, OWNER, query, NESTED)
+    """The planner avoids it where it can. Every statement of the API names its workspace."""
+    query = """
+        select t.* from generate_series(1, 200) as n
+        cross join lateral (select * from app.workspace_tasks where "order" = n offset 0) as t
+    """
+    number, plan = calls_of(table, OWNER, query)
     assert_not_per_row(plan)
     assert number == 200
 

@@ -3,10 +3,10 @@
 from tests.support.database import ROOT
 from tests.support.twins import tenant_table
 
-REGION = "('region_id', 'integer', 'app.current_region_id()', null, null, 'app.region_id')"
-OWNER = "('owner_id', 'text', 'app.current_user_id()', null, null, 'app.user_id')"
-ZONE = "('Time zone', 'app.\"Zone\"', 'app.current_zone()', null, null, 'Request.Zone')"
-TEAM = "('team_id', 'uuid', 'app.current_team_id(text)', 'viewer', 'owner', 'app.team_id')"
+REGION = "('region_id', 'integer', 'app.current_region_id()', null, 'app.region_id')"
+OWNER = "('owner_id', 'text', 'app.current_user_id()', null, 'app.user_id')"
+ZONE = "('Time zone', 'app.\"Zone\"', 'app.current_zone()', null, 'Request.Zone')"
+TEAM = "('team_id', 'uuid', 'app.current_team_id(text)', '{viewer,editor,owner}', 'app.team_id')"
 
 
 def current_region(
@@ -17,7 +17,7 @@ def current_region(
         language sql {options} parallel safe return {body};"""
 
 
-def current_team(options: str = "stable security definer set search_path = ''") -> str:
+def current_team(options: str = "stable parallel safe cost 10000 security definer set search_path = ''") -> str:
     """Return the SQL of a function with an argument. Whether the user is a member, it does not ask."""
     return f"""create or replace function app.current_team_id(role text) returns uuid language sql {options}
         return nullif(pg_catalog.current_setting('app.team_id', true), '')::uuid;"""

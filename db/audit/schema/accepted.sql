@@ -13,7 +13,7 @@ create or replace view audit.accepted (key, fingerprint, reason) as values
     ),
     (
         'unexpected:routine app.uuidv7()',
-        '78e698fe39dc3422',
+        '5e760a2a6fa63730',
         'What PostgreSQL 18 has built in: the first migration makes it on older servers.'
     ),
     (
@@ -23,7 +23,7 @@ create or replace view audit.accepted (key, fingerprint, reason) as values
     ),
     (
         'policy_without_tenant:app.workspaces.workspaces_are_read_by_members',
-        'b4bf81a9927aed3e',
+        '602037f68e336732',
         'The list of one''s workspaces is read before one acts in any. It compares with the ids of the caller''s own memberships; while the caller acts in a workspace, with that one''s only.'
     ),
     (

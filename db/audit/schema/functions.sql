@@ -60,6 +60,20 @@ as $$
     select layer from layers order by depth desc limit 1
 $$;
 
+-- The bytes of a text in a tree follow four that say how many they are.
+create or replace function audit.constant(tree jsonb) returns text
+language sql stable strict parallel safe
+set search_path = ''
+as $$
+    select coalesce(convert_from(
+        decode(string_agg(lpad(to_hex((match[1]::int + 256) % 256), 2, '0'), '' order by place), 'hex'),
+        current_setting('server_encoding')), '')
+    from regexp_matches(split_part(tree ->> 'constvalue', '[', 2), '-?\d+', 'g') with ordinality as bytes (match, place)
+    where place > 4 and (tree ->> 'consttype')::oid = 'text'::regtype
+$$;
+
+comment on function audit.constant(jsonb) is 'The text of a constant in a parse tree; empty if it has another type.';
+
 comment on function audit.operand(jsonb) is
     'One side of a comparison without what does not change its value: casts that call no function, a collation, and
 "(select …)" around a single value.';
@@ -104,6 +118,12 @@ $$;
 
 comment on function audit.leave_extension(regclass, oid) is
     'The SQL after which an object can be dropped that is in an extension; empty if it is in none.';
+
+create or replace function audit.in_brackets(expression text) returns text
+language sql immutable strict parallel safe
+return case when expression like '(%)' then expression else '(' || expression || ')' end;
+
+comment on function audit.in_brackets(text) is 'An expression as PostgreSQL writes it, as a policy wants it.';
 
 create or replace function audit.is_viewed(relation oid) returns boolean
 language sql stable strict parallel safe
@@ -160,6 +180,19 @@ as $$ select audit.is_ours(relowner, relnamespace) from pg_class where oid = rel
 comment on function audit.is_ours(oid, oid) is
     'Whether an object belongs to the product: app_owner or app_migrator owns it, or app_owner owns its schema.';
 comment on function audit.is_ours(oid) is 'Whether a relation belongs to the product.';
+
+create or replace function audit.applies(roles oid[], relation oid, role oid) returns boolean
+language sql stable strict parallel safe set search_path = ''
+as $$
+    select c.relrowsecurity and not (r.rolsuper or r.rolbypassrls)
+        and (c.relforcerowsecurity or not pg_has_role(role, c.relowner, 'usage'))
+        and exists (select from unnest(roles) as named where named = 0 or pg_has_role(role, named, 'usage'))
+    from pg_class as c, pg_roles as r
+    where c.oid = relation and r.oid = role
+$$;
+
+comment on function audit.applies(oid[], oid, oid) is
+    'Whether a policy for these roles applies to a role that queries a relation.';
 
 create or replace function audit.advice(text) returns text
 language sql immutable strict parallel safe set search_path = ''

@@ -473,7 +473,11 @@ with recursive rights as materialized (
         format('in %s, %s%s%s, with the rights of %s', l.lanname,
             case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
             case when p.proleakproof then ', leakproof' end,
-            ', ' || nullif(array_to_string(p.proconfig, ', '), ''),
+            concat(case p.proparallel when 's' then ', parallel safe' when 'r' then ', parallel restricted' end,
+                case when p.proisstrict then ', strict' end,
+                case when p.procost <> case when l.lanname in ('internal', 'c') then 1 else 100 end
+                    then ', cost ' || p.procost end,
+                ', ' || nullif(array_to_string(p.proconfig, ', '), '')),
             case when p.prosecdef then p.proowner::regrole::text else 'its caller' end),
         coalesce(pg_describe_object(c.classid, c.objid, 0) || ' calls it', 'app_api may execute it'),
         true,

@@ -3,9 +3,9 @@
 --
 -- A table belongs to one tenant. One that has several of these columns belongs to the last of them that is listed here:
 -- with user_id first, what a user adds to something shared is not theirs alone, and a policy that says so is an error.
-create or replace view audit.tenants ("column", type, function, least, strictest, setting) as values
-    ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text, null::text, 'app.user_id'),
-    ('workspace_id', 'uuid', 'app.current_workspace_id(text)', 'viewer', 'owner', 'app.workspace_id');
+create or replace view audit.tenants ("column", type, function, arguments, setting) as values
+    ('user_id'::name, 'text'::regtype, 'app.current_user_id()', null::text[], 'app.user_id'),
+    ('workspace_id', 'uuid', 'app.current_workspace_id(text)', '{viewer,editor,owner}', 'app.workspace_id');
 
 comment on view audit.tenants is
     'The columns that say to whom a row belongs, and the function that each is compared with. Of a table with several of
@@ -14,11 +14,9 @@ comment on column audit.tenants."column" is 'What the column is called in every 
 comment on column audit.tenants.type is 'What the function returns. A column of another type is compared with a cast.';
 comment on column audit.tenants.function is
     'Returns the tenant that a session acts for, or null: its name and the type of its argument, if it has one.';
-comment on column audit.tenants.least is
-    'The argument for whoever belongs to the tenant at all, for the column''s default; null: the function has none. A
-policy may have any other constant.';
-comment on column audit.tenants.strictest is
-    'The argument for whoever has every right, for the remediations: nobody gets a right by running one.';
+comment on column audit.tenants.arguments is
+    'What the function may be asked for, the least first: the column''s default asks for that, a policy for any of them, and
+a remediation for the last, so that nobody gets a right by running one. Null: the function has no argument.';
 comment on column audit.tenants.setting is
     'What the function reads. Only the API sets it, for one transaction. A function, a role or a database that does is a
 finding: function_sets_context, function_setting, setting_on_role.';
@@ -32,13 +30,14 @@ select
     audit.type(t.type) as type_name,
     t.function as signature,
     p.oid as function,
-    format('%s(%s)', n.name, quote_literal(t.least)) as call,
-    format('%s(%s)', n.name, quote_literal(t.strictest)) as strictest_call,
-    t.least is not null as has_argument,
+    t.arguments,
+    format('%s(%s)', n.name, quote_literal(t.arguments[1])) as call,
+    format('%s(%s)', n.name, quote_literal(t.arguments[cardinality(t.arguments)])) as strictest_call,
+    t.arguments is not null as has_argument,
     lower(t.setting) as setting
 from (select *, row_number() over () as place from audit.tenants) as t
 cross join split_part(t.function, '(', 1) as n (name)
-left join pg_proc as p on p.proname = split_part(n.name, '.', 2) and p.pronargs = (t.least is not null)::int
+left join pg_proc as p on p.proname = split_part(n.name, '.', 2) and p.pronargs = (t.arguments is not null)::int
     and audit.routine(p.oid) = t.function;
 
 comment on view audit.contexts is 'The same with the functions themselves, and how each is called.';
