@@ -110,6 +110,6 @@ async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]
             return findings, []
         as_api = await connection.fetchval("select session_user") == "app_api"
         proof = await (prove_as_api(url) if as_api else prove(connection))
-        return [*findings, *proof.findings], proof.attempts
+        return [*findings, *proof.findings], [*proof.attempts, *proof.matrix]
     finally:
         await connection.close()

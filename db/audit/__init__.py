@@ -28,6 +28,7 @@ _BEFORE_FINDINGS = (
     "policies",
     "accepted",
     "examples",
+    "member_rights",
     "extensions",
     "surface",
 )

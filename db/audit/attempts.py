@@ -12,17 +12,30 @@ NO_CALLER = ""
 NO_TENANT = None
 """A user who acts for no tenant, where a tenant is not a user."""
 
-# How an attempt is blocked: by a missing grant or a policy, for lack of a tenant, by a foreign key without a target.
-_REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
+MISSING_TENANT = (asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
+"""How an INSERT is blocked for lack of a tenant, or by a foreign key without a target."""
+# The others are blocked by a missing grant or a policy.
+_REFUSALS = (asyncpg.InsufficientPrivilegeError, *MISSING_TENANT)
 
 
 class Attempt(NamedTuple):
-    """One attempt to reach another tenant's row, and whether it was blocked; None: it could not be made."""
+    """One attempt, and whether it was blocked; None: it could not be made.
+
+    In a workspace also what made it is to the workspace, and whether it should be "allowed". All others should be
+    "blocked".
+    """
 
     table: str
     attempt: str
     outcome: str
     blocked: bool | None
+    role: str | None = None
+    expected: str = "blocked"
+
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether what should be blocked was, and what should be allowed was not."""
+        return self.blocked is (self.expected == "blocked")
 
 
 class Outcome(NamedTuple):
@@ -43,6 +56,8 @@ class Try(NamedTuple):
     """What makes room for it; it may fail."""
     counters: str = ""
     """For a write without a condition on a column: what must not have changed since; its last parameter."""
+    moves: bool = False
+    """Whether it may find the caller's row, and only the new row is another tenant's."""
 
 
 def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
@@ -56,6 +71,7 @@ def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
     yield Try("lock another tenant's row", me, f"select from {name} where {others} for update")
     yield Try("update another tenant's row", me, f"update {name} set {column} = {column} where {others}")
     yield Try("move a row to another tenant", me, f"update {name} set {tenant} = {literal(other)} where {mine}")
+    yield blind_move(table, me, other)
     yield Try("delete another tenant's row", me, f"delete from {name} where {others}")
     yield Try("merge into another tenant's row", me, merge)
 
@@ -82,14 +98,14 @@ def on_any_row(table: Table, constant: Column | None, tenant: str) -> Iterator[T
     if table.setting not in (None, USER):
         callers.append((NO_TENANT, f"without a {table.tenant_key}"))
     for caller, without in callers:
-        if not table.is_shared:
+        if not (table.is_shared or (caller is NO_TENANT and table.is_listed)):
             yield Try(f"read {without}", caller, f"select from {table.name} limit 1")
             yield Try(f"lock {without}", caller, f"select from {table.name} limit 1 for update")
-        yield from _writes(table, constant, caller, without)
+        yield from blind_writes(table, constant, caller, without)
     yield Try("truncate", tenant, f"truncate {table.name}")
 
 
-def _writes(table: Table, constant: Column | None, caller: str | None, without: str) -> Iterator[Try]:
+def blind_writes(table: Table, constant: Column | None, caller: str | None, without: str) -> Iterator[Try]:
     """Yield writes that read no column, as the policies for SELECT would then hide what is wrong with the others.
 
     Each changes one row at most. The counters of the rows that a transaction has changed, which a rollback to a
@@ -104,6 +120,13 @@ def _writes(table: Table, constant: Column | None, caller: str | None, without: 
         unchanged = f"{counters} = $2::text::bigint[]"
         update = f"update {name} set {constant.name} = $1::text::{constant.type} where {unchanged}"
         yield Try(f"update {without}", caller, update, {constant.name: constant.sample}, counters=counters)
+
+
+def blind_move(table: Table, caller: str | None, other: str) -> Try:
+    """Return the same for a row that is moved: a policy for SELECT would also hide the new row."""
+    counters = _counters(table.leaves or [])
+    move = f"update {table.name} set {table.tenant_column} = {literal(other)} where {counters} = $1::text::bigint[]"
+    return Try("move without a condition", caller, move, counters=counters, moves=True)
 
 
 def _counters(leaves: list[int]) -> str:
@@ -123,17 +146,19 @@ def failure(each: Try, error: asyncpg.PostgresError) -> Outcome:
     if each.first and isinstance(error, (asyncpg.UniqueViolationError, asyncpg.CheckViolationError)):
         return Outcome(f"could not be tried: {text}", blocked=None)
     if each.counters:
-        return Outcome(
-            text, blocked=isinstance(error, asyncpg.InsufficientPrivilegeError) and not _reached(each, error)
-        )
+        return Outcome(text, blocked=isinstance(error, asyncpg.InsufficientPrivilegeError) and not reached(each, error))
     if isinstance(error, _REFUSALS):
         return Outcome(text, blocked=True)
     return Outcome(f"could not be tried: {text}", blocked=False)
 
 
-def _reached(each: Try, error: asyncpg.PostgresError) -> bool:
+def reached(each: Try, error: asyncpg.PostgresError) -> bool:
     """Return whether an update found a row of somebody else, and failed only because the new row is not the caller's.
 
     The other commands have no new row: MERGE reports in this way that it may not delete what it found.
     """
-    return each.statement.startswith("update") and error.server_source_function == "ExecWithCheckOptions"
+    return (
+        each.statement.startswith("update")
+        and not each.moves
+        and error.server_source_function == "ExecWithCheckOptions"
+    )

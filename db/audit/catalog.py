@@ -14,9 +14,11 @@ select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_col
     (select setting from audit.contexts where "column" = t.tenant_column) as setting,
     audit.name(t.child_of) as child_of,
     exists (select from audit.accepted where key = 'tenant_column_missing:' || audit.name(t."table")) as is_shared,
+    exists (select from audit.member_rights as r where r."table" = audit.name(t."table") and lists <> '') as is_listed,
     has_table_privilege($1::text::oid, t."table", 'select, insert, update, delete, truncate')
         or has_any_column_privilege($1::text::oid, t."table", 'select, insert, update') as reachable,
     has_any_column_privilege($1::text::oid, t."table", 'insert') as can_insert,
+    has_table_privilege($1::text::oid, t."table", 'delete') as can_delete,
     exists (
         select from pg_partitioned_table as p
         join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs)

@@ -1,5 +1,6 @@
 -- A SECURITY DEFINER function runs as its owner. If row-level security does not apply to the owner, or a policy lets it
 -- have rows of every tenant, so can whoever makes the function run: by calling it, or through what runs it by itself.
+-- Of a function that is as the release made it, only the tables count that it uses, if its body says which.
 select
     'definer_function_bypasses_rls' as name,
     case when f.in_reach and owner.has is not null then 'error' else 'warning' end as level,
@@ -22,11 +23,15 @@ from audit.definer_functions as f
 cross join lateral (
     select rolsuper or rolbypassrls as bypasses from pg_roles where oid = f.owner
 ) as r
+left join audit.surface as s on s.key = 'routine ' || audit.routine(f.function)
+left join audit.manifest as m on (m.key, m.fingerprint) = (s.key, s.fingerprint)
+cross join lateral (select case when m.key is not null then audit.tables_of(f.function) end as tables) as used
 cross join lateral (
     select min(audit.name("table")) as tables,
         string_agg(format('alter table %s force row level security;', audit.name("table")), ' ') as remediation
     from audit.tables as t
     where rls_enabled and not rls_forced and (child_of is null or reachable) and pg_has_role(f.owner, t.owner, 'usage')
+        and ("table" = any (used.tables)) is not false
 ) as open
 cross join lateral (
     select min(audit.name(c."table") || '.' || quote_ident(c.policy)) as policy,
@@ -34,6 +39,7 @@ cross join lateral (
     from audit.clauses as c
     where c.permissive and not c.implied and not c.compares_tenant and not c.never_holds
         and exists (select from unnest(c.roles) as role where role <> 0 and pg_has_role(f.owner, role, 'usage'))
+        and (c."table" = any (used.tables)) is not false
         and not exists (
             select from audit.accepted
             where key in ('policy_for_other_role:' || c.key, 'policy_without_tenant:' || c.key)

@@ -21,10 +21,11 @@ _CALLERS = "select pg_catalog.current_setting(setting, true) from audit.tenants"
 
 
 class Proof(NamedTuple):
-    """All attempts, and a finding for each that was not blocked."""
+    """All attempts to reach another tenant's rows, all of the matrix of a workspace, and what was not as expected."""
 
     attempts: list[Attempt]
     findings: list[Finding]
+    matrix: list[Attempt]
 
 
 class _DoneError(Exception):
@@ -81,4 +82,5 @@ async def _proof(transaction: Transaction, start: tuple[str, str, str]) -> Proof
     await transaction.execute("set local role app_api")
     accepted = {tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")}
     await prover.run()
-    return Proof(prover.attempts, [each for each in prover.findings if (each.key, each.fingerprint) not in accepted])
+    findings = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]
+    return Proof(prover.attempts, findings, prover.matrix)

@@ -7,15 +7,18 @@ each role that app_api can become.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 
 import asyncpg
 
 from db.audit import Finding, fingerprint_of
-from db.audit.attempts import Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
+from db.audit.attempts import NO_CALLER, Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
+from db.audit.cases import Rights
 from db.audit.catalog import TABLES, tables_of
-from db.audit.rows import Column, Table
+from db.audit.matrix import RIGHTS, Matrix
+from db.audit.rows import Table
 from db.audit.seeds import Seeds, Transaction, acting
+from db.audit.trial import Trial
+from db.audit.workspaces import SETTING, Workspaces, make
 from db.connect import OWN_NAMES_ONLY
 
 # app_api first, then who else it can be. Since PostgreSQL 16 not every member may SET ROLE.
@@ -26,8 +29,11 @@ where pg_has_role('app_api', role,
 order by role::text <> 'app_api', role::text
 """
 _KINDS = 'select "column", setting from audit.contexts'
+_PROVEN = ("prove", "error", "Not blocked")
+_REFUSED = ("prove", "warning", "Blocked, and should be allowed")
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
 _REMEDIATION = "-- See who may do what: select * from audit.policies;"
+_DECLARED = f"{_REMEDIATION} what members should be able to do is declared in db/audit/schema/member_rights.sql"
 
 Outcomes = dict[str, Outcome]
 """By attempt."""
@@ -40,31 +46,57 @@ class Prover:
         """Use `transaction`, which its owner rolls back."""
         self._transaction = transaction
         self.attempts: list[Attempt] = []
+        self.matrix: list[Attempt] = []
         self.findings: list[Finding] = []
 
     async def run(self) -> None:
         """Try everything on every table. Raises what asyncpg raises."""
         # Something waits for a lock only where a hole lets it reach a row, or TRUNCATE is permitted.
         await self._transaction.execute(f"{OWN_NAMES_ONLY}; set local lock_timeout = '1s'")
-        [[self._counts]] = await self._transaction.fetch("select current_setting('track_counts')")
+        [[counts]] = await self._transaction.fetch("select current_setting('track_counts')")
+        self._trial = Trial(self._transaction, counts=counts == "on")
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles
         self._kinds = await self._transaction.fetch(_KINDS)
         self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds])
+        declared = {name: Rights(*rights) for name, *rights in await self._transaction.fetch(RIGHTS)}
+        places = await self._workspaces(tables, api)
         await self._insert_rows(tables, api)
         outcomes = {table.name: await self._attack(table, api) for table in tables}
         for table in tables:
             self._record_all(table.name, outcomes[table.name])
         for role, theirs in others:
             await self._try_again(role, theirs, outcomes)
+        if places:
+            matrix = Matrix(self._trial, self._seeds, places, declared, api)
+            async for row in matrix.rows([table for table in tables if table.setting == SETTING]):
+                self._record_row(row)
 
     def record(self, table: str, attempt: str, outcome: str, *, blocked: bool | None) -> None:
         """Keep an attempt, and a finding unless it was blocked."""
         self.attempts.append(Attempt(table, attempt, outcome, blocked))
-        name, level, verdict = ("prove", "error", "Not blocked") if blocked is False else _UNTRIED
         if not blocked:
-            detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}"
-            self.findings.append(Finding(name, level, table, detail, _REMEDIATION, key, fingerprint_of(detail)))
+            self._report(_PROVEN if blocked is False else _UNTRIED, table, attempt, outcome)
+
+    def _report(self, kind: tuple[str, str, str], table: str, attempt: str, outcome: str, row: str = "") -> None:
+        name, level, verdict = kind
+        detail, key = f"{verdict}: {attempt} ({outcome}).", f"{name}:{table}:{attempt}{row}"
+        remediation = _DECLARED if row else _REMEDIATION
+        self.findings.append(Finding(name, level, table, detail, remediation, key, fingerprint_of(detail)))
+
+    async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
+        """Make the workspaces, if any table has rows of one."""
+        if not any(table.setting == SETTING for table in tables):
+            return None
+        try:
+            async with acting(self._transaction, role, self._seeds.session(NO_CALLER), keep=True):
+                places = await make(self._transaction, role, self._seeds)
+        except asyncpg.PostgresError as error:
+            [table, *_] = [table for table in tables if table.setting == SETTING]
+            self._has_no_row(table, f"no workspace could be made: {error.args[0]}", _REMEDIATION)
+            return None
+        self._seeds.real[SETTING] = places.tenants
+        return places
 
     async def _tables(self, role: str) -> list[Table]:
         return tables_of(await self._transaction.fetch(TABLES, role))
@@ -72,6 +104,8 @@ class Prover:
     async def _insert_rows(self, tables: Sequence[Table], role: str) -> None:
         """Insert what can be inserted, and find what should have been possible."""
         for table in tables:
+            if table.tenant_column and not table.takes_rows:
+                await self._seeds.find(table, role)
             if table.tenant_column is None:
                 await self._seeds.read(table, role)
                 if not table.is_shared:
@@ -107,39 +141,19 @@ class Prover:
             for each in () if table.child_of else with_new_rows(table, self._seeds.rows, me, other):
                 yield each
         tenants = tenants or await self._seeds.fitting(table, role)
-        for each in on_any_row(table, await self._constant(table, role), tenants.without_rows):
+        without_rows = await self._seeds.without_rows(table, role, tenants)
+        for each in on_any_row(table, await self._seeds.constant(table, role), without_rows):
             yield each
-
-    async def _constant(self, table: Table, role: str) -> Column | None:
-        """Return a column to update with its sample: one that may be updated, if there is one."""
-        for column in table.columns:
-            if column.can_update and (column.sample is not None or await self._seeds.guess(column, role)):
-                return column
-        return next((column for column in table.columns if column.can_name), None)
 
     async def _outcome(self, table: Table, each: Try, role: str) -> Outcome:
         """Return what a statement did. It is rolled back."""
-        if each.counters and self._counts != "on":
-            return Outcome("not tried, as track_counts is off and nothing would bound it", None)
-        if each.counters and table.leaves is None:
-            return Outcome("not tried, as nothing bounds it on a foreign table", None)
+        if unbounded := self._trial.is_unbounded(table, each):
+            return unbounded
         try:
-            async with acting(self._transaction, role, self._seeds.context(table, each.caller)):
-                status = await self._run(table, each, role)
+            status = await self._trial.run(role, self._seeds.context(table, each.caller), each)
         except asyncpg.PostgresError as error:
             return failure(each, error)
         return Outcome(status, status.endswith(" 0"))
-
-    async def _run(self, table: Table, each: Try, role: str) -> str:
-        values = [*each.values.values()]
-        if each.first:
-            with suppress(asyncpg.PostgresError):
-                async with acting(self._transaction, role, self._seeds.context(table, each.caller), keep=True):
-                    await self._transaction.execute(each.first)
-        if each.counters:
-            [[before]] = await self._transaction.fetch(f"select {each.counters}::text")
-            values.append(before)
-        return await self._transaction.execute(each.statement, *values)
 
     async def _try_again(self, role: str, tables: Sequence[Table], outcomes: dict[str, Outcomes]) -> None:
         """Try everything as another role; keep what gets further than the same did before."""
@@ -162,6 +176,16 @@ class Prover:
     def _record_all(self, table: str, outcomes: Outcomes) -> None:
         for attempt, outcome in outcomes.items():
             self.record(table, attempt, outcome.text, blocked=outcome.blocked)
+
+    def _record_row(self, attempts: Sequence[Attempt]) -> None:
+        """Keep a row of the matrix, and a finding for what should have been blocked, was refused or was not tried."""
+        self.matrix += attempts
+        wrong = [each for each in attempts if not each.is_as_expected]
+        for kind, blocked in ((_PROVEN, False), (_REFUSED, True), (_UNTRIED, None)):
+            if who := [f"{each.role}: {each.outcome}" for each in wrong if each.blocked is blocked]:
+                # Of one line of the matrix both can be wrong, and the attempts across tenants have names like these.
+                row = ":should be allowed" if blocked else ":in a workspace"
+                self._report(kind, wrong[0].table, wrong[0].attempt, "; ".join(who), row)
 
     def _has_no_row(self, table: Table, reason: str, remediation: str) -> None:
         self.attempts.append(Attempt(table.name, "insert a row to try it with", reason, blocked=None))

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from random import SystemRandom
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import asyncpg
 
 from db.audit.attempts import NO_CALLER, NO_TENANT
-from db.audit.rows import USER, Column, Row, Table
+from db.audit.rows import USER, Column, Row, Table, literal
 from db.session import setting_statement
 
 Failures = Mapping[Table, asyncpg.PostgresError]
@@ -56,8 +57,11 @@ class Seeds:
         """Make up the tenants; nothing is inserted yet. `settings` are those of audit.tenants."""
         self._transaction = transaction
         self._nobody = dict.fromkeys([USER, *settings], NO_CALLER)
-        self._user = str(uuid4())
         self._forms = _tenants(tables)
+        self.user = str(uuid4())
+        """Acts for every tenant that is not a user."""
+        self.real: dict[str, Tenants] = {}
+        """Tenants that must exist, and do, by their setting: `user` belongs to all three."""
         self.tenants: dict[str, Tenants] = {}
         """Whose rows are in a table."""
         self.rows: dict[tuple[str, str], Row] = {}
@@ -72,7 +76,11 @@ class Seeds:
         if tenant == NO_CALLER:
             return self._nobody
         setting = (table and table.setting) or USER
-        return self._nobody | {USER: self._user} | ({} if tenant is NO_TENANT else {setting: tenant})
+        return self.session(self.user, {} if tenant is NO_TENANT else {setting: tenant})
+
+    def session(self, user: str, tenant: Context = MappingProxyType({})) -> Context:
+        """Return what a session sets that acts as `user`, for the tenant of a setting."""
+        return {**self._nobody, USER: user, **tenant}
 
     async def insert(self, tables: Iterable[Table], role: str) -> Failures:
         """Insert a row for each tenant into each table as `role`. Return the tables where that failed, and why.
@@ -99,6 +107,33 @@ class Seeds:
             for tenant in {tenant for form in self._forms for tenant in form}:
                 self.rows[table.name, tenant] = dict(zip(readable, row, strict=True))
 
+    async def find(self, table: Table, role: str) -> None:
+        """Take the rows that each tenant has in a table into which `role` inserts none: a function has."""
+        readable, rows = table.names("can_select"), {}
+        form = self.real.get(table.setting or "", None)
+        for tenant in form[:2] if form and readable else ():
+            query = (
+                f"select {_texts(readable)} from {table.name} where {table.tenant_column} = {literal(tenant)} limit 1"
+            )
+            with suppress(asyncpg.PostgresError):
+                async with acting(self._transaction, role, self.context(table, tenant)):
+                    for row in await self._transaction.fetch(query):
+                        rows[table.name, tenant] = dict(zip(readable, row, strict=True))
+        if form and len(rows) == len(form[:2]):
+            self.rows |= rows
+            self.tenants[table.name] = form
+            for column in table.columns:
+                column.sample = rows[table.name, form.one].get(column.name)
+
+    async def without_rows(self, table: Table, role: str, tenants: Tenants) -> str:
+        """Return a tenant that has no row in a table: the third one, unless something gives each tenant rows."""
+        query = f"select from {table.name} where {table.tenant_column} = {literal(tenants.without_rows)} limit 1"
+        with suppress(asyncpg.PostgresError):
+            async with acting(self._transaction, role, self.context(table, tenants.without_rows)):
+                if await self._transaction.fetch(query):
+                    return self._forms[0].without_rows
+        return tenants.without_rows
+
     async def guess(self, column: Column, role: str) -> bool:
         """Make the next value that the column's type accepts its sample. Return whether there is one."""
         while column.guesses:
@@ -110,6 +145,13 @@ class Seeds:
                 return True
         return False
 
+    async def constant(self, table: Table, role: str) -> Column | None:
+        """Return a column to update with its sample: one that may be updated, if there is one."""
+        for column in table.columns:
+            if column.can_update and (column.sample is not None or await self.guess(column, role)):
+                return column
+        return next((column for column in table.columns if column.can_name), None)
+
     async def complete(self, table: Table, role: str) -> None:
         """Give each column that needs one a sample."""
         for column in table.to_insert:
@@ -118,7 +160,7 @@ class Seeds:
 
     async def fitting(self, table: Table, role: str) -> Tenants:
         """Return tenants whose ids the policies of a table can compare with its column."""
-        for form in self._forms:
+        for form in self._forms_for(table):
             try:
                 async with acting(self._transaction, role, self.context(table, form.without_rows)):
                     await self._transaction.execute(f"select from {table.name} limit 1")
@@ -129,10 +171,14 @@ class Seeds:
             return form
         return self._forms[0]
 
+    def _forms_for(self, table: Table) -> list[Tenants]:
+        real = self.real.get(table.setting or "")
+        return [real] if real else self._forms
+
     async def _insert_both(self, table: Table, role: str) -> asyncpg.PostgresError | None:
         """Insert a row for each tenant, with the same values: the first must not be in the way of the second."""
         errors: list[asyncpg.PostgresError] = []
-        for form in self._forms:
+        for form in self._forms_for(table):
             rows: dict[tuple[str, str], Row] = {}
             try:
                 async with acting(self._transaction, role, self.context(table, form.one), keep=True):

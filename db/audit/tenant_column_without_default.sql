@@ -1,6 +1,6 @@
 -- The tenant of a new row comes from the column's default, because app_api may not write the column. Without this
--- default every insert of app_api fails. A table into which it may insert no column is filled by functions, which say
--- whose the row is.
+-- default every insert of app_api fails. A table into which it was granted to insert no column is filled by functions,
+-- which say whose the row is.
 select
     'tenant_column_without_default' as name,
     'warning' as level,
@@ -26,5 +26,8 @@ cross join lateral (
 ) as value
 where (t.child_of is null or t.reachable)
     and (not t.reachable
-        or exists (select from audit.api_roles where has_any_column_privilege(role, t."table", 'insert')))
+        or exists (
+            select from audit.relation_grants as g
+            where g.relation = t."table" and g.privilege = 'insert' and g.reaches_api
+        ))
     and audit.is_call(value.tree, kind.function) is not true;

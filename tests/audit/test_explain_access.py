@@ -276,6 +276,93 @@ def test_a_policy_sees_no_other_row_of_the_table_while_it_is_explained(
     assert asker.execute("select current_setting('test.saw')").fetchone() == ("0",)
 
 
+# ---- rows that are shared -----------------------------------------------------------------------------
+
+PLANTS = UUID("5eed0000-0000-4000-8000-0000000000bb")
+SHARED = """
+    insert into app.workspaces (workspace_id, name) values
+        ('5eed0000-0000-4000-8000-0000000000aa', 'Garden'), ('5eed0000-0000-4000-8000-0000000000ab', 'House');
+    insert into app.members (workspace_id, user_id, role) values
+        ('5eed0000-0000-4000-8000-0000000000aa', 'alice', 'owner'),
+        ('5eed0000-0000-4000-8000-0000000000aa', 'bob', 'viewer'),
+        ('5eed0000-0000-4000-8000-0000000000aa', 'charlie', 'editor'),
+        ('5eed0000-0000-4000-8000-0000000000ab', 'dora', 'owner');
+    insert into app.workspace_tasks (workspace_id, id, user_id, text) values
+        ('5eed0000-0000-4000-8000-0000000000aa', '5eed0000-0000-4000-8000-0000000000bb', 'alice', 'Water the plants');
+"""
+WRITES = {f"workspace_tasks_are_{done}_by_editors" for done in ("added", "changed", "deleted")}
+
+
+@pytest.mark.parametrize(
+    ("user", "role", "writes", "sees"),
+    [
+        ("alice", "owner", True, True),
+        ("charlie", "editor", True, True),
+        ("bob", "viewer", False, True),
+        ("dora", "none", False, False),
+        ("nobody", "none", False, False),
+    ],
+)
+def test_a_row_of_a_workspace_is_explained_by_the_role_that_one_has_there(
+    admin: psycopg.Connection, asker: psycopg.Connection, user: str, role: str, *, writes: bool, sees: bool
+) -> None:
+    """Also to whom acts in another workspace, or in none: that of the row is meant."""
+    change(admin, SHARED)
+    steps = explain(asker, user, PLANTS, "app.workspace_tasks")
+    call = None if role == "none" else f"app.current_workspace_id('{role}')"
+    assert steps[3] == (f"role of {user} in the workspace of the row: {role}", role != "none", call)
+    held = {policy: holds for step, holds, _ in steps for policy in WRITES if policy in step}
+    assert held == dict.fromkeys(WRITES, writes)
+    assert steps[-1] == (f"{user} sees the row", sees, None)
+
+
+def test_without_the_row_it_is_not_known_which_role_one_has(
+    admin: psycopg.Connection, asker: psycopg.Connection
+) -> None:
+    change(admin, SHARED)
+    steps = explain(asker, "alice", uuid4(), "app.workspace_tasks")
+    assert steps[3] == ("role of alice in the workspace of the row: unknown", None, None)
+    assert steps[-1] == ("alice sees the row", False, None)
+
+
+def test_whoever_is_removed_has_no_role(admin: psycopg.Connection, asker: psycopg.Connection) -> None:
+    change(admin, SHARED)
+    change(admin, "delete from app.members where user_id = 'bob'")
+    [*_, role, _, _, _, _, using, sees] = explain(asker, "bob", PLANTS, "app.workspace_tasks")
+    assert role[:2] == ("role of bob in the workspace of the row: none", False)
+    assert (using[1], sees[1]) == (False, False)
+
+
+def test_the_workspace_that_one_acts_in_is_left_as_it_was(admin: psycopg.Connection, asker: psycopg.Connection) -> None:
+    change(admin, SHARED)
+    asker.execute("set local app.workspace_id = '5eed0000-0000-4000-8000-0000000000cc'")
+    explain(asker, "bob", PLANTS, "app.workspace_tasks")
+    setting = asker.execute("select current_setting('app.workspace_id')").fetchone()
+    assert setting == ("5eed0000-0000-4000-8000-0000000000cc",)
+
+
+def test_roles_are_whatever_the_policies_ask_for(admin: psycopg.Connection, asker: psycopg.Connection) -> None:
+    """A role with a name that is no word, and two of which none is more than the other."""
+    change(admin, SHARED)
+    change(
+        admin,
+        """
+        alter table app.members drop constraint members_role_known;
+        create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable
+        security definer set search_path = '' return (
+            select m.workspace_id from app.members as m
+            where m.workspace_id = app.requested_workspace_id() and m.user_id = app.current_user_id()
+                and at_least = any (string_to_array(m.role, ',')));
+        alter policy workspace_tasks_are_changed_by_editors on app.workspace_tasks
+            using (workspace_id = app.current_workspace_id('it''s (a) critic'))
+            with check (workspace_id = app.current_workspace_id('editor'));
+        update app.members set role = 'viewer,editor,it''s (a) critic' where user_id = 'bob';
+        """,
+    )
+    [step, *_] = [step for step, _, _ in explain(asker, "bob", PLANTS, "app.workspace_tasks") if "role" in step[:4]]
+    assert step == "role of bob in the workspace of the row: editor, it's (a) critic"
+
+
 # ---- the owner's policy shows nothing to anybody else -----------------------------------------------
 
 

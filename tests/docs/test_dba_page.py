@@ -10,6 +10,7 @@ import psycopg
 
 from db.audit import CHECKS
 from db.audit.prove import Proof, prove
+from db.audit.report import as_text
 from migrations.dump import manifest
 from tests.support import shell
 from tests.support.database import ROOT, Url
@@ -17,6 +18,7 @@ from tests.support.psql_sessions import SESSION, TASKS, replay
 from tests.support.shell import shows
 
 PAGE = (ROOT / "docs/dba.md").read_text()
+MATRIX = re.compile(r"<!-- the matrix -->\n```\n(.*?)```\n", re.DOTALL)
 CONSOLE = re.compile(r"```console\n\$ (.+)\n((?:.+\n)+)```\n")
 RECIPE = re.compile(r"<!-- recipe -->\n```sql\n(.*?)```\n", re.DOTALL)
 REVISION = re.compile(r"```python\n(def upgrade.*?)```\n", re.DOTALL)
@@ -78,6 +80,17 @@ def test_the_recipe_makes_a_table_that_the_audit_has_nothing_to_say_about(url: U
     assert (findings, proof.findings) == ([], [])
     assert {attempt.table for attempt in proof.attempts} >= {"session", "app.tasks", "app.things"}
     assert "reference another tenant's row in app.tasks" in {attempt.attempt for attempt in proof.attempts}
+
+
+def test_the_matrix_is_the_one_that_is_printed(url: Url) -> None:
+    async def printed() -> str:
+        connection = await asyncpg.connect(url("app_api"))
+        proof = await prove(connection)
+        await connection.close()
+        return as_text(proof.findings, [*proof.attempts, *proof.matrix])
+
+    [matrix] = MATRIX.findall(PAGE)
+    assert shows(f"…{matrix}…", asyncio.run(printed()))
 
 
 def test_every_check_is_on_the_page_with_its_level() -> None:

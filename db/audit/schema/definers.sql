@@ -83,3 +83,32 @@ comment on column audit.definer_functions.in_reach is
 comment on column audit.definer_functions.how is 'What app_api may do, in words.';
 comment on column audit.definer_functions.grantees is 'Through whom app_api has EXECUTE; null if it has not.';
 comment on column audit.definer_functions.is_ours is 'Whether it is the product''s; see audit.is_ours().';
+
+create or replace function audit.tables_of(of_function oid) returns oid[]
+language sql stable strict parallel safe
+set search_path = ''
+as $$
+    with recursive called (oid) as (
+        select of_function
+        union
+        select d.refobjid from called
+        join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
+            and d.refclassid = 'pg_proc'::regclass
+    )
+    select array(
+        select d.refobjid from called
+        join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
+            and d.refclassid = 'pg_class'::regclass
+    )
+    where not exists (select from called join pg_proc using (oid) where prosqlbody is null)
+        and not exists (
+            select from called
+            join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
+                and d.refclassid = 'pg_class'::regclass
+            join pg_class as c on c.oid = d.refobjid and c.relkind = 'v'
+        )
+$$;
+
+comment on function audit.tables_of(oid) is
+    'The tables that a function and the functions that it calls name in their bodies. Null if that is
+not all of them: a body is text (PostgreSQL knows what is in RETURN and BEGIN ATOMIC only), or names a view.';

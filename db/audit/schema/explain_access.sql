@@ -28,6 +28,7 @@ declare
     row_found record;
     clause record;
     tenant record;
+    who text := coalesce(quote_ident(for_user), 'a session without a caller');
     user_before text := coalesce(current_setting('app.user_id', true), '');
     tenant_before text;
     explaining_before text := coalesce(current_setting('audit.explaining', true), '');
@@ -35,7 +36,9 @@ declare
     permitted boolean := false;
     denied boolean := false;
 begin
-    select c."column", c.setting into tenant
+    select c."column", c.setting, c.signature, c.arguments, c.has_argument,
+            regexp_replace(c."column", '_id$', '') as what
+        into tenant
     from audit.tenant_columns as c
     join pg_catalog.pg_class as t on t.oid = c.relation and t.relkind in ('r', 'p')
     join pg_catalog.pg_attribute as id on id.attrelid = t.oid and id.attname = 'id' and id.atttypid = 'uuid'::regtype
@@ -79,6 +82,27 @@ begin
     holds := rls_applies;
     return next;
 
+    if tenant.has_argument then
+        select asked.role, asked.call into step, expression
+            from (
+                select role, format('%s(%L)', split_part(tenant.signature, '(', 1), role) as call
+                from unnest(tenant.arguments) with ordinality as asked (role, place)
+                order by place desc
+            ) as asked
+            where row_found.row is distinct from null
+                and audit.holds(format('%I::text = %s::text', tenant."column", asked.call), target, row_found.row)
+            limit 1;
+        holds := found;
+        step := coalesce(step, 'none');
+        if row_found.row is not distinct from null then
+            step := 'unknown';
+            holds := null;
+        end if;
+        step := format('role of %s in the %s of the row: %s', who, tenant.what, step);
+        return next;
+        expression := null;
+    end if;
+
     for clause in
         select c.* from audit.clauses as c
         where c."table" = target and c.applies_to_api and not c.implied
@@ -99,7 +123,7 @@ begin
         end if;
     end loop;
 
-    step := format('%s sees the row', coalesce(quote_ident(for_user), 'a session without a caller'));
+    step := format('%s sees the row', who);
     holds := row_found.row is distinct from null and not denied and (permitted or not rls_applies);
     expression := null;
     return next;
@@ -109,9 +133,10 @@ end
 $$;
 
 comment on function audit.explain_access(text, regclass, uuid) is
-    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, and whether USING and
-WITH CHECK of each policy are true for that user and that row. It shows no column of the row. Only superusers and
-members of app_owner may execute it.';
+    'Why a user sees a row or does not: whether the row exists, whether app_api was granted select, which role the user has
+where rows belong to what people share, and whether USING and WITH CHECK of each policy are true for that user, who acts
+for the row''s tenant, and that row. It shows no column of the row. Only superusers and members of app_owner may execute
+it.';
 
 revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
 from public;

@@ -1,0 +1,39 @@
+"""How `--prove` runs a statement and takes it back."""
+
+from contextlib import suppress
+
+import asyncpg
+
+from db.audit.attempts import Outcome, Try
+from db.audit.rows import Table
+from db.audit.seeds import Context, Transaction, acting
+
+
+class Trial:
+    """Runs statements in one transaction. Each is rolled back."""
+
+    def __init__(self, transaction: Transaction, *, counts: bool) -> None:
+        """Use `transaction`. `counts`: whether PostgreSQL counts the rows that it changes."""
+        self._transaction = transaction
+        self._counts = counts
+
+    def is_unbounded(self, table: Table | None, each: Try) -> Outcome | None:
+        """Return why a write without a condition is not tried, if nothing would stop it after one row."""
+        if each.counters and not self._counts:
+            return Outcome("not tried, as track_counts is off and nothing would bound it", None)
+        if each.counters and table and table.leaves is None:
+            return Outcome("not tried, as nothing bounds it on a foreign table", None)
+        return None
+
+    async def run(self, role: str, context: Context, each: Try) -> str:
+        """Return the status of a statement, such as "DELETE 1". Raises what asyncpg raises."""
+        async with acting(self._transaction, role, context):
+            values = [*each.values.values()]
+            if each.first:
+                with suppress(asyncpg.PostgresError):
+                    async with acting(self._transaction, role, context, keep=True):
+                        await self._transaction.execute(each.first)
+            if each.counters:
+                [[before]] = await self._transaction.fetch(f"select {each.counters}::text")
+                values.append(before)
+            return await self._transaction.execute(each.statement, *values)
