@@ -36,8 +36,8 @@ def plan(root: Path, words: Words) -> Mapping[Path, str]:
         root / "tests" / plural / f"test_{plural}.py": render("test", words),
     }
     schema, main = root / "db" / "schema.py", root / "api" / "main.py"
-    folders = [folder for folder in (root / "api" / plural, root / "tests" / plural) if folder.exists()]
-    if exists := [*folders, *(file for file in made if file.exists())]:
+    others = (root / "api" / plural, root / "api" / f"{plural}.py", root / "tests" / plural)
+    if exists := [place for place in (*others, *made) if place.exists()]:
         raise _exists(str(exists[0].relative_to(root)))
     if re.search(rf'^    "{plural}",$', schema.read_text(), re.MULTILINE):
         raise click.ClickException(f"db/schema.py has a table {plural} already: nothing was written")

@@ -158,6 +158,7 @@ def test_resources_of_every_type_with_difficult_names_pass_their_tests_and_the_l
         (["members", "title:text", "--workspace"], "an api/members already"),
         (["invitations", "title:text"], "an api/invitations already"),
         (["workspaces", "title:text", "--workspace"], "an api/workspaces already"),
+        (["settings", "value:text", "--workspace"], "an api/settings.py already"),
         (["metrics", "value:integer"], "a path /metrics already"),
         (["zz_notes", "title:text", "--singular", "task"], "a model Task in the API already"),
         (["problems", "title:text", "--workspace"], "a model Problem in the API already"),
