@@ -114,7 +114,7 @@ def current_workspace(where: str) -> str:
     """Return the SQL that replaces what decides in which workspace a caller acts."""
     return f"""
         create or replace function app.current_workspace_id(at_least text) returns uuid
-        language sql stable parallel safe security definer cost 10000 set search_path = ''
+        language sql stable parallel safe security definer cost 1000000 set search_path = ''
         return (select m.workspace_id from app.members as m
             where m.workspace_id = app.requested_workspace_id() and {where} limit 1);
     """
@@ -163,7 +163,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
     "a workspace whose id one knows": (
         (
             "create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable"
-            " security definer cost 10000 set search_path = '' return app.requested_workspace_id();"
+            " security definer cost 1000000 set search_path = '' return app.requested_workspace_id();"
         ),
         cells(TASKS, {"select", "update", "delete"}, {*STRANGERS, "nobody"})
         | cells(TASKS, "insert", STRANGERS)
@@ -188,7 +188,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
     "the role that one has somewhere": (
         SEES_ALL
         + f"""create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable
-        security definer cost 10000 set search_path = ''
+        security definer cost 1000000 set search_path = ''
         return (select app.requested_workspace_id() from app.members as m where {OWN} and {ROLES} limit 1);""".format(
             "viewer", "owner"
         ),

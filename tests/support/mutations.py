@@ -150,7 +150,7 @@ class Change(NamedTuple):
     """Whether app_api can reach it: then `unexpected` or `changed` reports it, too."""
 
 
-MATRIX = False
+MATRIX = True
 """Whether --prove tries every command in every role that a workspace knows."""
 
 
