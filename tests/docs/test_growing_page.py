@@ -63,6 +63,10 @@ MISTAKES = {
         MEMBERS_READ,
         "workspace_id in (select workspace_id from app.members where user_id = app.current_user_id())",
     ),
+    "a policy names a role that there is not: `app.current_workspace_id('members')`": (
+        MEMBERS_READ,
+        "workspace_id = app.current_workspace_id('members')",
+    ),
     "`with check` is missing in the policy for update": (
         r"(?<=for update to app_api)(\nusing [^\n]+)\nwith [^;]+",
         r"\1",
