@@ -71,12 +71,11 @@ CHANGES = {
         WITH_INSERT,
         "tenant_column_without_default",
         proved=True,
-        by_matrix=True,
     ),
     # ---- its policies
-    "no policy": Change("drop policy {policy} on {table}", POLICIES, "policy_missing", proved=True, by_matrix=True),
+    "no policy": Change("drop policy {policy} on {table}", POLICIES, "policy_missing", proved=True),
     "using (true)": Change(using("true"), USING, "policy_always_true", proved=True),
-    "using a constant": Change(using("{caller} is not null"), USING, "policy_always_true", proved=True, by_matrix=True),
+    "using a constant": Change(using("{caller} is not null"), USING, "policy_always_true", proved=True, backed=True),
     "with check (true)": Change(checking("true"), CHECKING, "policy_always_true"),
     "without with check": Change(
         "drop policy {policy} on {table}; create policy p on {table} for {command} to app_api using ({own})",
@@ -84,11 +83,9 @@ CHANGES = {
         "policy_without_check",
     ),
     "or true": Change(using("{own} or {tenant} is not null"), USING, "policy_without_tenant", proved=True),
-    "the other way round": Change(
-        using("{tenant} <> {caller}"), USING, "policy_without_tenant", proved=True, by_matrix=True
-    ),
+    "the other way round": Change(using("{tenant} <> {caller}"), USING, "policy_without_tenant", proved=True),
     "ordered, not equal": Change(
-        using("{tenant} <= {caller}"), USING, "policy_without_tenant", proved=True, by_matrix=True
+        using("{tenant} <= {caller}"), USING, "policy_without_tenant", proved=True, backed=True
     ),
     "null is anybody": Change(
         using("{tenant} = coalesce({caller}, {tenant})"), USING, "policy_without_tenant", proved=True
@@ -104,7 +101,7 @@ CHANGES = {
     ),
     "for everybody": Change("alter policy {policy} on {table} to public", POLICIES, "policy_for_public"),
     "for somebody else": Change(
-        "alter policy {policy} on {table} to app_auditor", POLICIES, "policy_missing", proved=True, by_matrix=True
+        "alter policy {policy} on {table} to app_auditor", POLICIES, "policy_missing", proved=True
     ),
     "a second policy": Change(
         "create policy wider on {table} for select to app_api using (true)",
@@ -155,14 +152,13 @@ CHANGES = {
         "key_without_tenant",
     ),
     "a text unique for all": Change(
-        "alter table {table} add unique ({column})", TEXTS, "key_without_tenant", proved=True, by_matrix=True
+        "alter table {table} add unique ({column})", TEXTS, "key_without_tenant", proved=True
     ),
     "an exclusion without the tenant": Change(
         "alter table {table} add exclude using btree ({column} with =)",
         TEXTS,
         "key_without_tenant",
         proved=True,
-        by_matrix=True,
     ),
     "an index without the tenant": Change(
         "create index on {table} ({column})", TEXTS, "index_without_tenant", surface=False
@@ -173,7 +169,6 @@ CHANGES = {
         REFERENCES,
         "foreign_key_without_tenant",
         proved=True,
-        by_matrix=True,
     ),
     # ---- its grants
     "truncate": Change("grant truncate on {table} to app_api", TABLES, "grant_beyond_rls", proved=True),

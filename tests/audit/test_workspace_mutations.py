@@ -35,14 +35,14 @@ def asks(role: str) -> str:
     return f"workspace_id = app.current_workspace_id('{role}')"
 
 
-def changed(sql: str, *, by_matrix: bool = False) -> Change:
-    """Return a change of what SQL cannot judge. `by_matrix`: it opens a hole, which a matrix of roles shows."""
-    return Change(sql, ONCE, "changed", proved=by_matrix, by_matrix=by_matrix)
+def changed(sql: str, *, proved: bool = False) -> Change:
+    """Return a change of what SQL cannot judge. `proved`: it opens a hole, which --prove shows."""
+    return Change(sql, ONCE, "changed", proved=proved)
 
 
-def reported(by: str, sql: str, *, by_matrix: bool = False) -> Change:
+def reported(by: str, sql: str, *, proved: bool = False) -> Change:
     """Return a change that a check explains."""
-    return Change(sql, ONCE, by, proved=by_matrix, by_matrix=by_matrix)
+    return Change(sql, ONCE, by, proved=proved)
 
 
 MEMBERSHIPS = "workspace_id in (select m.workspace_id from app.members as m where m.user_id = app.current_user_id())"
@@ -57,28 +57,28 @@ TRIGGER = """create function scratch.t() returns trigger language plpgsql as
 CHANGES = {
     # ---- app.current_workspace_id(): who acts where, as what ------------------------------------------
     "the comparison of roles turned round": changed(
-        body(CURRENT, "(m.role = 'owner'::text)", "(m.role <> 'owner'::text)"), by_matrix=True
+        body(CURRENT, "(m.role = 'owner'::text)", "(m.role <> 'owner'::text)"), proved=True
     ),
     "a viewer is an editor": changed(
-        body(CURRENT, "ARRAY['editor'::text,", "ARRAY['viewer'::text, 'editor'::text,"), by_matrix=True
+        body(CURRENT, "ARRAY['editor'::text,", "ARRAY['viewer'::text, 'editor'::text,"), proved=True
     ),
     "an editor is an owner": changed(
-        body(CURRENT, "(m.role = 'owner'::text)", "(m.role <> 'viewer'::text)"), by_matrix=True
+        body(CURRENT, "(m.role = 'owner'::text)", "(m.role <> 'viewer'::text)"), proved=True
     ),
-    "no role is asked for": changed(body(CURRENT, "AND CASE", "AND true OR CASE"), by_matrix=True),
+    "no role is asked for": changed(body(CURRENT, "AND CASE", "AND true OR CASE"), proved=True),
     "any role but a known one": changed(body(CURRENT, "ELSE NULL::boolean", "ELSE true")),
     "member or with the role": changed(
         body(CURRENT, "(m.user_id = app.current_user_id()) AND", "(m.user_id = app.current_user_id()) OR"),
-        by_matrix=True,
+        proved=True,
     ),
     "anybody's membership": changed(body(CURRENT, "(m.user_id = app.current_user_id())", "true")),
     "membership of any workspace": changed(
-        body(CURRENT, "(m.workspace_id = app.requested_workspace_id())", "true"), by_matrix=True
+        body(CURRENT, "(m.workspace_id = app.requested_workspace_id())", "true"), proved=True
     ),
     "the requested workspace, member or not": changed(
         "create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable"
         " parallel safe security definer cost 1000000 set search_path = '' return app.requested_workspace_id()",
-        by_matrix=True,
+        proved=True,
     ),
     "an immutable workspace": reported("context_function", f"alter function {CURRENT} immutable"),
     "a volatile workspace": reported("context_function", f"alter function {CURRENT} volatile"),
@@ -113,12 +113,12 @@ CHANGES = {
     "ids that are folded": reported("function_immutable", "alter function app.current_workspace_ids() immutable"),
     "ids per row": changed("alter function app.current_workspace_ids() cost 1"),
     "a workspace of somebody else": changed(body(CREATE, "app.current_user_id() AS", "'mallory'::text AS")),
-    "a workspace without an owner": changed(body(CREATE, "'owner'\n", "'viewer'\n"), by_matrix=True),
+    "a workspace without an owner": changed(body(CREATE, "'owner'\n", "'viewer'\n"), proved=True),
     "a workspace that is there already": changed(
         body(CREATE, "SELECT uuidv7() AS workspace_id", "SELECT app.requested_workspace_id() AS workspace_id")
     ),
     "an invitation for somebody else": changed(body(ACCEPT, "app.current_user_id() AS", "'mallory'::text AS")),
-    "an invitation to own": changed(body(ACCEPT, "a_1.role", "'owner'::text"), by_matrix=True),
+    "an invitation to own": changed(body(ACCEPT, "a_1.role", "'owner'::text"), proved=True),
     "an invitation that lasts": changed(body(ACCEPT, "(i.expires_at > now())", "true")),
     "an invitation for many": changed(body(ACCEPT, "(i.accepted_at IS NULL)", "true")),
     "an invitation without its token": changed(body(ACCEPT, "(i.token_hash = accept_invitation.token_hash)", "true")),
@@ -141,17 +141,17 @@ CHANGES = {
     ),
     # ---- the policies of app_api ----------------------------------------------------------------------
     "any workspace of mine": reported(
-        "policy_without_tenant", policy(*TASKS_READ, "workspace_id = any (app.current_workspace_ids())"), by_matrix=True
+        "policy_without_tenant", policy(*TASKS_READ, "workspace_id = any (app.current_workspace_ids())"), proved=True
     ),
     "any workspace of mine to change": reported(
         "policy_without_tenant",
         policy(*TASKS_CHANGED, "workspace_id = any (app.current_workspace_ids())"),
-        by_matrix=True,
+        proved=True,
     ),
     "one of my memberships": reported(
         "policy_with_subselect",
         policy(*TASKS_READ, "workspace_id in (select workspace_id from app.current_memberships())"),
-        by_matrix=True,
+        proved=True,
     ),
     "the list of members": reported(
         "policy_with_subselect",
@@ -173,10 +173,10 @@ CHANGES = {
         " revoke execute on function scratch.is_member(uuid) from public;"
         " grant execute on function scratch.is_member(uuid) to app_api;"
         + policy(*TASKS_READ, "scratch.is_member(workspace_id)"),
-        by_matrix=True,
+        proved=True,
     ),
     "the workspace that the session asks for": reported(
-        "policy_without_tenant", policy(*TASKS_READ, "workspace_id = app.requested_workspace_id()"), by_matrix=True
+        "policy_without_tenant", policy(*TASKS_READ, "workspace_id = app.requested_workspace_id()"), proved=True
     ),
     "a change to the workspace that the session asks for": reported(
         "policy_without_tenant",
@@ -185,15 +185,15 @@ CHANGES = {
     "a new row in the workspace that the session asks for": reported(
         "policy_without_tenant",
         policy(*TASKS_ADDED, "workspace_id = app.requested_workspace_id()", "with check"),
-        by_matrix=True,
+        proved=True,
     ),
     "one's own row in any workspace": reported(
-        "policy_without_tenant", policy(*TASKS_READ, "user_id = app.current_user_id()"), by_matrix=True
+        "policy_without_tenant", policy(*TASKS_READ, "user_id = app.current_user_id()"), proved=True
     ),
     "one's own row or an editor's": reported(
         "policy_without_tenant",
         policy(*TASKS_CHANGED, f"{asks('editor')} or user_id = app.current_user_id()"),
-        by_matrix=True,
+        proved=True,
     ),
     "a role that there is not": reported("policy_with_unknown_argument", policy(*TASKS_READ, asks("member"))),
     "a role in capitals": reported("policy_with_unknown_argument", policy(*TASKS_DELETED, asks("EDITOR"))),
@@ -205,30 +205,30 @@ CHANGES = {
         policy("members", "members_are_read_by_members", "workspace_id = app.current_workspace_id(role)"),
     ),
     "tasks that only owners read": reported("policy_writes_unread", policy(*TASKS_READ, asks("owner"))),
-    "tasks that viewers change": changed(policy(*TASKS_CHANGED, asks("viewer")), by_matrix=True),
-    "tasks that viewers delete": changed(policy(*TASKS_DELETED, asks("viewer")), by_matrix=True),
-    "tasks that viewers add": changed(policy(*TASKS_ADDED, asks("viewer"), "with check"), by_matrix=True),
+    "tasks that viewers change": changed(policy(*TASKS_CHANGED, asks("viewer")), proved=True),
+    "tasks that viewers delete": changed(policy(*TASKS_DELETED, asks("viewer")), proved=True),
+    "tasks that viewers add": changed(policy(*TASKS_ADDED, asks("viewer"), "with check"), proved=True),
     "tasks that viewers keep": changed(policy(*TASKS_CHANGED, asks("viewer"), "with check")),
     "workspaces that editors change": changed(
-        policy("workspaces", "workspaces_are_changed_by_owners", asks("editor")), by_matrix=True
+        policy("workspaces", "workspaces_are_changed_by_owners", asks("editor")), proved=True
     ),
     "workspaces that viewers delete": changed(
-        policy("workspaces", "workspaces_are_deleted_by_owners", asks("viewer")), by_matrix=True
+        policy("workspaces", "workspaces_are_deleted_by_owners", asks("viewer")), proved=True
     ),
     "workspaces that everybody reads": reported(
-        "policy_always_true", policy("workspaces", "workspaces_are_read_by_members", "true"), by_matrix=True
+        "policy_always_true", policy("workspaces", "workspaces_are_read_by_members", "true"), proved=True
     ),
     "members whom editors change": changed(
-        policy("members", "members_are_changed_by_owners", asks("editor")), by_matrix=True
+        policy("members", "members_are_changed_by_owners", asks("editor")), proved=True
     ),
     "members whom viewers change": changed(
         policy("members", "members_are_changed_by_owners", asks("viewer"))
         + "; "
         + policy("members", "members_are_changed_by_owners", asks("viewer"), "with check"),
-        by_matrix=True,
+        proved=True,
     ),
     "members whom anybody removes": changed(
-        policy("members", "members_are_removed_by_owners_or_leave", asks("viewer")), by_matrix=True
+        policy("members", "members_are_removed_by_owners_or_leave", asks("viewer")), proved=True
     ),
     "members who leave any workspace": reported(
         "policy_without_tenant",
@@ -237,7 +237,6 @@ CHANGES = {
             "members_are_removed_by_owners_or_leave",
             f"{asks('viewer')} and user_id = app.current_user_id() or app.current_workspace_id('owner') is not null",
         ),
-        by_matrix=True,
     ),
     "members whom editors remove": changed(
         policy(
@@ -245,7 +244,7 @@ CHANGES = {
             "members_are_removed_by_owners_or_leave",
             f"{asks('viewer')} and (user_id = app.current_user_id() or app.current_workspace_id('editor') is not null)",
         ),
-        by_matrix=True,
+        proved=True,
     ),
     "members who add themselves": Change(
         "grant insert (workspace_id, user_id, role) on app.members to app_api;"
@@ -253,7 +252,7 @@ CHANGES = {
         ONCE,
         "policy_without_tenant",
         proved=True,
-        by_matrix=True,
+        proved=True,
     ),
     "members whom owners add": reported(
         "unexpected",
@@ -271,16 +270,16 @@ CHANGES = {
     "members who move": reported("grant_protected_column", "grant update (workspace_id) on app.members to app_api"),
     "a role with a new member": reported("unexpected", "grant insert (role) on app.members to app_api"),
     "invitations that viewers read": changed(
-        policy("invitations", "invitations_are_read_by_owners", asks("viewer")), by_matrix=True
+        policy("invitations", "invitations_are_read_by_owners", asks("viewer")), proved=True
     ),
     "invitations that everybody reads": reported(
-        "policy_always_true", policy("invitations", "invitations_are_read_by_owners", "true"), by_matrix=True
+        "policy_always_true", policy("invitations", "invitations_are_read_by_owners", "true"), proved=True
     ),
     "invitations that editors make": changed(
-        policy("invitations", "invitations_are_made_by_owners", asks("editor"), "with check"), by_matrix=True
+        policy("invitations", "invitations_are_made_by_owners", asks("editor"), "with check"), proved=True
     ),
     "invitations that editors revoke": changed(
-        policy("invitations", "invitations_are_revoked_by_owners", asks("editor")), by_matrix=True
+        policy("invitations", "invitations_are_revoked_by_owners", asks("editor")), proved=True
     ),
     "invitations that owners change": reported("policy_missing", "grant update (role) on app.invitations to app_api"),
     "invitations that last longer": reported(
@@ -365,12 +364,12 @@ CHANGES = {
     "members not forced": reported("rls_not_forced", "alter table app.members no force row level security"),
     # ---- always an owner ------------------------------------------------------------------------------
     "the last owner leaves": changed(
-        "alter table app.members disable trigger members_keep_an_owner_who_leaves", by_matrix=True
+        "alter table app.members disable trigger members_keep_an_owner_who_leaves", proved=True
     ),
     "the last owner steps down": changed(
-        "drop trigger members_keep_an_owner_who_steps_down on app.members", by_matrix=True
+        "drop trigger members_keep_an_owner_who_steps_down on app.members", proved=True
     ),
-    "no trigger of the user": changed("alter table app.members disable trigger user", by_matrix=True),
+    "no trigger of the user": changed("alter table app.members disable trigger user", proved=True),
     "an owner no longer": changed(body(KEEP, "raise serialization_failure", "raise notice")),
     "a trigger with its caller's search_path": changed(f"alter function {KEEP} reset search_path"),
     "invitations of former owners": changed("drop trigger invitations_are_of_owners on app.invitations"),
@@ -382,26 +381,26 @@ CHANGES = {
         " set search_path = '' as 'begin return null; end'"
     ),
     "triggers on a replica": changed(
-        "alter table app.members enable replica trigger members_keep_an_owner_who_leaves", by_matrix=True
+        "alter table app.members enable replica trigger members_keep_an_owner_who_leaves", proved=True
     ),
     "a trigger for another role": changed(
         "drop trigger members_keep_an_owner_who_leaves on app.members; create trigger members_keep_an_owner_who_leaves"
         " before delete on app.members for each row when (old.role = 'viewer') execute function app.keep_an_owner()",
-        by_matrix=True,
+        proved=True,
     ),
     "a trigger that does nothing": changed(
         f"create or replace function {KEEP} returns trigger language plpgsql as 'begin return coalesce(new, old); end'",
-        by_matrix=True,
+        proved=True,
     ),
     "a trigger that does not wait": changed(
         body(KEEP, "update app.workspaces set name = name", "perform from app.workspaces")
     ),
-    "a trigger that counts who leaves": changed(body(KEEP, "and user_id <> old.user_id\n", "\n"), by_matrix=True),
+    "a trigger that counts who leaves": changed(body(KEEP, "and user_id <> old.user_id\n", "\n"), proved=True),
     "invitations of who left": changed(body(KEEP, "delete from app.invitations", "perform from app.invitations")),
     "a trigger as its owner": reported("trigger_as_owner", f"alter function {KEEP} security definer"),
     # ---- keys, references, constraints ----------------------------------------------------------------
     "two roles of one member": reported(
-        "primary_key_missing", "alter table app.members drop constraint members_pkey cascade", by_matrix=True
+        "primary_key_missing", "alter table app.members drop constraint members_pkey cascade", proved=True
     ),
     "members who are known once": reported(
         "key_without_tenant",
