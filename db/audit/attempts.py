@@ -58,6 +58,8 @@ class Try(NamedTuple):
     """For a write without a condition on a column: what must not have changed since; its last parameter."""
     moves: bool = False
     """Whether it may find the caller's row, and only the new row is another tenant's."""
+    own: int = 0
+    """How many of the rows that it finds may be the caller's."""
 
 
 def on_rows(table: Table, me: str, other: str) -> Iterator[Try]:
@@ -120,6 +122,13 @@ def blind_writes(table: Table, constant: Column | None, caller: str | None, with
         unchanged = f"{counters} = $2::text::bigint[]"
         update = f"update {name} set {constant.name} = $1::text::{constant.type} where {unchanged}"
         yield Try(f"update {without}", caller, update, {constant.name: constant.sample}, counters=counters)
+
+
+def blind_delete_of_two(table: Table, caller: str | None) -> Try:
+    """Return the same for two rows, of which one is the caller's: where a row is all that a tenant has."""
+    counters = _counters(table.leaves or [])
+    delete = f"delete from {table.name} where ({counters})[1] <= ($1::text::bigint[])[1] + 1"
+    return Try("delete others without a condition", caller, delete, counters=counters, own=1)
 
 
 def blind_move(table: Table, caller: str | None, other: str) -> Try:

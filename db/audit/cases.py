@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.audit.attempts import NO_CALLER, Try, blind_move, blind_writes
+from db.audit.attempts import NO_CALLER, Try, blind_delete_of_two, blind_move, blind_writes
 from db.audit.rows import Column, Rows, Table, literal
 from db.audit.workspaces import RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
 
@@ -66,6 +66,8 @@ class OnTable:
             yield from self._inserting()
             yield from self._changing()
         yield from self._without_a_condition(constant, empty=empty)
+        if self._table.name == "app.workspaces":
+            yield self._case("delete others without a condition", NOBODY, self._deleting_two)
         if self._table.name == "app.invitations":
             yield from on_invitations(self._places)
 
@@ -120,6 +122,10 @@ class OnTable:
     def _moving(self, caller: Caller) -> list[Try]:
         """Return a move that no policy for SELECT applies to: it is not asked about the new row either."""
         return [blind_move(self._table, None, self._places.there)] if caller.workspace == self._places.here else []
+
+    def _deleting_two(self, caller: Caller) -> list[Try]:
+        """Return a delete that reaches one's own workspace first, or last: two cannot be one's own."""
+        return [blind_delete_of_two(self._table, None)] if caller.workspace == self._places.here else []
 
     def _without_a_condition(self, constant: Column | None, *, empty: bool) -> Iterator[Case]:
         """Yield the writes that no policy for SELECT applies to.

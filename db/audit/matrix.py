@@ -71,7 +71,7 @@ class Matrix:
             status = await self._trial.run(self._role, context, each)
         except asyncpg.PostgresError as error:
             return Outcome(str(error.args[0]), _is_refusal(case, each, error, expected))
-        return Outcome(status, status.endswith(" 0"))
+        return Outcome(status, int(status.rpartition(" ")[2]) <= each.own)
 
 
 def _tries(case: Case, caller: Caller) -> list[Try]:

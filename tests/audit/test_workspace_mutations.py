@@ -252,7 +252,6 @@ CHANGES = {
         ONCE,
         "policy_without_tenant",
         proved=True,
-        proved=True,
     ),
     "members whom owners add": reported(
         "unexpected",
