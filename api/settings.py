@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     """Request headers that those pages may send beside the API's own, separated by commas. Default: none."""
 
     invitation_lifetime: int = Field(default=604800, ge=60, le=31536000)
-    """Seconds until an invitation to a workspace expires; a minute to a year. Default: 604800, which is 7 days."""
+    """Seconds until an invitation to a workspace expires, a minute to a year; 7 days are 604800. Default: 604800."""
 
     admin_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of `/metrics` and of the reasons of `/health`, which the API's own port then withholds. Default: none."""

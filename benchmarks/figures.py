@@ -82,7 +82,7 @@ def _workspaces(shared: Part) -> list[Part]:
             found.append(_figure(name, rounds, "≤", *GROWTH, disturbed=disturbed))
     for statement, measured in shared["usual_ways"].items():
         for way in ("sub_select", "per_row"):
-            values = _paired(measured["contenders"], "partywall", way)
+            values = _paired(measured["contenders"], "policy", way)
             found.append(_figure(f"{statement}: policy ÷ {way}", values, "≥", disturbed=_disturbed(measured)))
     return found
 

@@ -37,7 +37,7 @@ alter function app.is_member(uuid) owner to app_owner;
 grant execute on function app.is_member(uuid) to app_api;
 alter policy workspace_tasks_are_read_by_members on app.workspace_tasks using (app.is_member(workspace_id));
 """
-WAYS = {"partywall": "", "sub_select": SUB_SELECT, "per_row": PER_ROW}
+WAYS = {"policy": "", "sub_select": SUB_SELECT, "per_row": PER_ROW}
 # As the API writes them, and as somebody writes them who leaves it to the policy.
 STATEMENTS = {
     "list_50": transaction(LIST, _WORKSPACE, "51", f"'{ID.highest}'", workspace=_WORKSPACE),

@@ -95,6 +95,13 @@ REFUSED: tuple[tuple[Variables, str, str], ...] = (
     ({"DATABASE_POOL_SIZE": ""}, "DATABASE_POOL_SIZE", "must be a whole number of at least 1; it is set, but empty"),
     ({"DATABASE_POOL_SIZE": "'10'"}, "DATABASE_POOL_SIZE", "is in quotes"),
     ({"DATABASE_STATEMENT_CACHE_SIZE": "-1"}, "DATABASE_STATEMENT_CACHE_SIZE", "whole number of at least 0, not '-1'"),
+    ({"INVITATION_LIFETIME": "59"}, "INVITATION_LIFETIME", "must be a whole number from 60 to 31536000, not '59'"),
+    ({"INVITATION_LIFETIME": "31536001"}, "INVITATION_LIFETIME", "must be a whole number from 60 to 31536000, not"),
+    (
+        {"INVITATION_LIFETIME": "7 days"},
+        "INVITATION_LIFETIME",
+        "must be a whole number from 60 to 31536000",
+    ),
     ({"ADMIN_PORT": "65536"}, "ADMIN_PORT", "must be a whole number from 1 to 65535, not '65536'"),
     ({"ADMIN_PORT": "http"}, "ADMIN_PORT", "must be a whole number from 1 to 65535, not 'http'"),
     ({"OPENTELEMETRY": "perhaps"}, "OPENTELEMETRY", "must be true or false, not 'perhaps'"),

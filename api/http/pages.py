@@ -160,7 +160,7 @@ def statement(listing: Listing, sort_name: str, filters: tuple[str, ...]) -> str
         *wanted,
     ]
     return f"""
-        select array_agg(to_json(page)::text)
+        select array_agg(to_json(page.*)::text)
         from (
             select {listing.columns} from {listing.table} as t
             where {" and ".join(conditions)}

@@ -5,6 +5,7 @@ docs/security.md says so; tests/db/test_forgery.py shows that an expression cann
 
 import subprocess
 from collections.abc import Iterator
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from db.embedded import ROLES, binary
 from db.session import begin_statement
 from tests.support.database import PASSWORD, Url, url_to
+from tests.support.workspaces import add_member, invite, workspace
 
 MIGRATIONS_LOCK = "hashtextextended('partywall migrations', 0)"  # as in migrations/preamble.py
 POSSIBLE = {
@@ -57,9 +59,11 @@ def smuggled(admin: psycopg.Connection, url: Url) -> Iterator[psycopg.Connection
         yield connection
 
 
-def run(connection: psycopg.Connection, statement: str, *, read_only: bool = True) -> list[tuple[object, ...]]:
+def run(
+    connection: psycopg.Connection, statement: str, *, read_only: bool = True, workspace_id: UUID | None = None
+) -> list[tuple[object, ...]]:
     """Return the rows of a statement in a transaction of Alice's, which is rolled back."""
-    connection.execute(begin_statement("alice", read_only=read_only).encode())
+    connection.execute(begin_statement("alice", read_only=read_only, workspace_id=workspace_id).encode())
     try:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
@@ -89,6 +93,38 @@ def test_an_expression_reads_and_locks_the_callers_rows_only(smuggled: psycopg.C
     assert run(smuggled, "select * from pg_stats where schemaname = 'app'") == []
     with pytest.raises(errors.ReadOnlySqlTransaction):
         run(smuggled, "select text from app.tasks for update")
+
+
+def test_an_expression_in_a_workspace_reaches_what_the_callers_role_reaches_there(
+    admin: psycopg.Connection, smuggled: psycopg.Connection
+) -> None:
+    bobs, own = UUID(workspace(admin, "bob")), UUID(workspace(admin, "alice"))
+    add_member(admin, str(bobs), "alice", "viewer")
+    invite(admin, "a token", to=str(bobs))
+
+    def in_bobs(statement: str, *, read_only: bool = False) -> list[tuple[object, ...]]:
+        return run(smuggled, statement, read_only=read_only, workspace_id=bobs)
+
+    assert in_bobs("select workspace_id from app.workspaces") == [(bobs,)]
+    assert in_bobs("select user_id, role from app.members order by 1") == [("alice", "viewer"), ("bob", "owner")]
+    assert in_bobs("select id from app.invitations") == []
+    assert in_bobs("update app.members set role = 'owner' returning 1") == []
+    assert in_bobs("select text from app.tasks") == [("Mine",)]
+    for refused in ("select token_hash from app.invitations", f"select set_config('app.workspace_id', '{own}', true)"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            in_bobs(refused)
+
+
+def test_an_expression_that_may_write_creates_a_workspace_but_joins_none_without_a_token(
+    admin: psycopg.Connection, smuggled: psycopg.Connection
+) -> None:
+    invite(admin, "a token", to=workspace(admin, "bob"))
+    create = "select role from app.create_workspace('Any')"
+
+    assert run(smuggled, create, read_only=False) == [("owner",)]
+    with pytest.raises(errors.ReadOnlySqlTransaction):
+        run(smuggled, create)
+    assert run(smuggled, "select app.accept_invitation(sha256('another'))", read_only=False) == [(None,)]
 
 
 def test_an_expression_reads_what_other_sessions_of_the_api_run_and_so_who_is_calling(

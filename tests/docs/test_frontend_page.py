@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
+from api.http.access import MISSING
+from api.http.examples import WORKSPACE_ID
 from api.http.problems import title
 from api.settings import Settings
 from tests.support.browser import window
 from tests.support.database import ROOT
 from tests.support.node import PASSWORD, PROJECT, addresses, configure, run, sign_up
-from tests.support.routes import ROUTES
+from tests.support.routes import ROUTES, Route, call
 from tests.support.servers import AccessLog, caller, serving
+from tests.support.tables import insert_examples
 from tests.support.tokens import JWT_SECRET, bearer, make_token
+from tests.support.workspaces import add_member
 
 TEXT = (ROOT / "docs" / "frontend.md").read_text()
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -141,6 +146,40 @@ def test_the_requests_of_the_page_get_the_responses_that_it_shows(base_url: str)
     for user, request, expected in exchanges:
         with caller(base_url, user or "alice") as client:
             conversation.check(ask(client, conversation.spoken(request)), expected)
+
+
+def roles() -> dict[Route, str]:
+    """Return who may call a route, as the page's table of workspaces says."""
+    table = TEXT.partition("<!-- roles -->\n")[2].partition("\n\n")[0].replace("{…}", "/workspaces/{workspace_id}")
+    rows = re.findall(r"^\| ([^|]+) \| (\w+) \|", table, re.MULTILINE)
+    return {(method, path): who for routes, who in rows for method, path in re.findall(r"`(\w+) ([^`]+)`", routes)}
+
+
+RANKS = ("outsider", "viewer", "editor", "owner")
+DELETED_LAST = ("DELETE", "/workspaces/{workspace_id}")
+
+
+def test_each_role_may_do_what_the_page_says(
+    admin: psycopg.Connection, base_url: str, subtests: pytest.Subtests
+) -> None:
+    assert roles().keys() == {route for route in ROUTES if route[1].startswith(("/workspaces", "/invitations"))}
+    places = insert_examples(admin)  # Alice is the owner
+    users = dict(zip(("mallory", "bob", "charlie", "alice"), RANKS, strict=True))
+    for user in ("bob", "charlie"):
+        add_member(admin, WORKSPACE_ID, user, users[user])
+    inside = [(route, who) for route, who in roles().items() if who != "anybody"]
+
+    for route, who in sorted(inside, key=lambda each: each[0] == DELETED_LAST):
+        place = places.get(route[1], {"workspace_id": WORKSPACE_ID, "user_id": "alice"})
+        for user, role in users.items():
+            with subtests.test(f"{role} {route}"), caller(base_url, user) as client:
+                response = call(client, route, place)
+                if RANKS.index(role) >= RANKS.index(who):
+                    assert response.status_code != 403
+                    assert MISSING not in response.text
+                else:
+                    refused = (404, "not_found") if role == "outsider" else (403, "role_required")
+                    assert (response.status_code, response.json()["code"]) == refused
 
 
 def ask(client: httpx2.Client, request: str) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""The commands of README.md's first call work by copy and paste, and print what it shows."""
+"""The commands of README.md work by copy and paste, and print what it shows."""
 
 import re
 import shutil
@@ -35,9 +35,9 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine: apt-get install curl")
-def test_the_first_call_prints_what_the_readme_shows(address: str, tmp_path: Path) -> None:
+def test_the_commands_print_what_the_readme_shows(address: str, tmp_path: Path) -> None:
     shown = COMMAND.findall(README)
-    assert len(shown) == 4
+    assert len(shown) == 6
     commands = [
         command.replace("http://127.0.0.1:8000", address).replace(".venv/bin/", f"{PROGRAMS}/") for command, _ in shown
     ]

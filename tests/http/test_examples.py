@@ -9,8 +9,12 @@ import pytest
 
 from api.http import examples
 from api.http.examples import REQUEST_ID, UNHEALTHY, WORKSPACE_ID
+from api.invitations.attempts import ATTEMPTS
+from api.invitations.examples import PROBLEMS as INVITATION_PROBLEMS
+from api.members.examples import PROBLEMS as MEMBER_PROBLEMS
 from api.tasks.examples import PROBLEMS as TASK_PROBLEMS
 from api.tasks.examples import TASK_ID
+from api.workspaces.examples import PROBLEMS as WORKSPACE_PROBLEMS
 from tests.support.database import Url
 from tests.support.routes import (
     COLLECTIONS,
@@ -22,7 +26,7 @@ from tests.support.routes import (
     described_response,
     example,
 )
-from tests.support.servers import calling
+from tests.support.servers import caller, calling
 from tests.support.tables import insert_examples
 from tests.support.tokens import bearer, make_token
 
@@ -32,9 +36,13 @@ MADE = {
     "PUT": {"updated_at"},
     "PATCH": {"updated_at"},
 }
-# By status, then by what has happened. Those of tasks are the only ones of a resource that are asked for here.
-PROBLEMS = {**examples.PROBLEMS, **TASK_PROBLEMS}
-ONE, MANY = "/tasks/{task_id}", "/tasks"
+# By status, then by what has happened. Those of these resources are asked for here.
+OF_RESOURCES = (examples.PROBLEMS, TASK_PROBLEMS, WORKSPACE_PROBLEMS, MEMBER_PROBLEMS, INVITATION_PROBLEMS)
+PROBLEMS = {
+    status: {what: shown for each in OF_RESOURCES for what, shown in each.get(status, {}).items()}
+    for status in sorted({status for each in OF_RESOURCES for status in each})
+}
+ONE, MANY, ACCEPT = "/tasks/{task_id}", "/tasks", "/invitations/accept"
 
 
 @pytest.fixture
@@ -126,11 +134,39 @@ def outdated_etag(alice: httpx2.Client) -> httpx2.Response:
     return response
 
 
+def path_of_workspace(client: httpx2.Client) -> str:
+    return str(client.post("/workspaces", json={"name": "Garden"}).headers["location"])
+
+
+def a_viewers_task(alice: httpx2.Client) -> httpx2.Response:
+    with caller(str(alice.base_url), "bob") as bob:
+        workspace = path_of_workspace(bob)
+        token = bob.post(f"{workspace}/invitations", json={"role": "viewer"}).json()["token"]
+    alice.post(ACCEPT, json={"token": token})
+    return alice.post(f"{workspace}/tasks", json={"text": "Dig"})
+
+
+def ones_own_invitation(alice: httpx2.Client) -> httpx2.Response:
+    token = alice.post(f"{path_of_workspace(alice)}/invitations", json={"role": "viewer"}).json()["token"]
+    return alice.post(ACCEPT, json={"token": token})
+
+
+def one_attempt_too_many(alice: httpx2.Client) -> httpx2.Response:
+    return [alice.post(ACCEPT, json={"token": "made up"}) for _ in range(ATTEMPTS + 1)][-1]
+
+
 REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
     (401, "no token"): lambda alice: alice.get(MANY, headers={"Authorization": ""}),
     (401, "expired"): lambda alice: alice.get(MANY, headers=bearer(make_token("alice", lifetime=-60))),
     (404, "one task"): lambda alice: call(alice, ("GET", ONE)),
     (404, "several tasks"): lambda alice: call(alice, ("PATCH", MANY), TASK_ID),
+    (403, "role"): a_viewers_task,
+    (404, "workspace"): lambda alice: alice.get(f"/workspaces/{WORKSPACE_ID}"),
+    (404, "one member"): lambda alice: alice.get(f"{path_of_workspace(alice)}/members/bob"),
+    (404, "one invitation"): lambda alice: alice.get(f"{path_of_workspace(alice)}/invitations/{WORKSPACE_ID}"),
+    (404, "token"): lambda alice: alice.post(ACCEPT, json={"token": "made up"}),
+    (409, "last owner"): lambda alice: alice.delete(f"{path_of_workspace(alice)}/members/alice"),
+    (409, "already a member"): ones_own_invitation,
     (412, "changed"): outdated_etag,
     (413, "too large"): lambda alice: alice.post(MANY, json={"text": "x" * 70_000}),
     (415, "not JSON"): lambda alice: alice.post(MANY, content="text=Buy+milk"),
@@ -138,6 +174,7 @@ REFUSED: dict[tuple[int, str], Callable[[httpx2.Client], httpx2.Response]] = {
     (422, "parameter"): lambda alice: alice.get(f"{MANY}?limit=1000"),
     (422, "cursor"): page_of_another_list,
     (422, "idempotency key"): key_of_another_request,
+    (429, "too many attempts"): one_attempt_too_many,
 }
 DATABASE = {"database unavailable", "not ready"}
 

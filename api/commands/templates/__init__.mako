@@ -1,1 +1,1 @@
-"""${Plural}: one resource, with its models, routes and SQL."""
+"""${Plural}${of_workspace}: one resource, with its models, routes and SQL."""

@@ -1,14 +1,17 @@
-"""The examples of /openapi.json that are ${human_plural}. A test asks for each of them and compares."""
+"""Examples of /openapi.json: ${human_plural}. A test asks for each of them and compares."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from api.http.examples import Problems, problem
+from api.http.examples import ${"WORKSPACE_ID, " if shared else ""}Problems, problem
 
 ${SINGULAR}_ID = "0198c0de-0000-7000-8000-000000000001"
 
 SENT: Mapping[str, Any] = ${example}
 ${SINGULAR}: Mapping[str, Any] = {
+% if shared:
+    "workspace_id": WORKSPACE_ID,
+% endif
     "id": ${SINGULAR}_ID,
     "user_id": "alice",
     **SENT,

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.${plural}.examples import ${SINGULAR}_ID
 from api.http.bodies import Body, Update
+% if shared:
+from api.http.examples import WORKSPACE_ID
+% endif
 from api.http.fields import ${", ".join(types)}
 from api.http.pages import Cursor, Limit, NextCursor
 
@@ -14,10 +17,18 @@ ${Singular}Id = Annotated[UUID, Field(description="A UUID, version 7.", examples
 
 
 class ${Singular}(BaseModel):
-    """${A} ${human}."""
+    """${A} ${human}${of_workspace}."""
 
+% if shared:
+    workspace_id: UUID = Field(description="The workspace.", examples=[WORKSPACE_ID])
+    id: ${Singular}Id
+    user_id: str = Field(
+        description="Who added it: `sub` of their token; maybe no member any more.", examples=["alice"]
+    )
+% else:
     id: ${Singular}Id
     user_id: str = Field(description="The owner: `sub` of the token.", examples=["alice"])
+% endif
 % for field in fields:
     ${field.name}: ${field.python}
 % endfor
@@ -34,7 +45,7 @@ class ${Singular}Create(Body):
 
 
 class ${Singular}Replace(Body):
-    """Everything about ${a} ${human} that its owner can set."""
+    """Everything about ${a} ${human} that ${"can be set" if shared else "its owner can set"}."""
 
 % for field in fields:
     ${field.name}: ${field.python}

@@ -9,7 +9,12 @@ from api.http.resource import Resource
 
 ${PLURAL} = Resource(
     name="${plural}",
+% if shared:
+    description="The ${human_plural} of a workspace. "
+    "All of its members read them; editors and owners write them.",
+% else:
     description="The ${human_plural} of a user, whom nobody else sees.",
+% endif
     routers=(list.router, routes.router),
     examples=SCHEMAS,
     problems=PROBLEMS,

@@ -1,109 +1,98 @@
-"""One ${human}: create, read, replace, change, delete."""
+"""One ${human}${of_workspace}: create, read, replace, change, delete."""
 
-from typing import Final
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from api.auth.caller import CallerSession
+from api.auth.caller import ${Session}
 from api.${plural}.models import ${Singular}, ${Singular}Create, ${Singular}Id, ${Singular}Replace, ${Singular}Update
-from api.http import idempotency
+from api.http import idempotency, rows
 from api.http.bodies import JsonBody, MergePatchBody
-from api.http.etags import (
-    IfMatch,
-    IfNoneMatch,
-    UnlessMatch,
-    expected_etags,
-    one_or_404,
-    raise_missing_or_stale,
-    row_response,
-)
+from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
-from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router
+from api.http.routers import CREATED, DELETED, FOUND, ${"NEEDS_ROLE, " if shared else ""}UPDATED, ${new_router}, merge_patch
+from api.http.rows import Row
 
-router = new_router("${plural}")
+router = ${new_router}("${plural}")
 
-MISSING: Final = "No ${human} with this id."
-
-
-@router.post("", status_code=201, response_model=${Singular}, responses=CREATED, dependencies=[JsonBody])
-async def create_${singular}(
-    ${singular}: ${Singular}Create, db: CallerSession, idempotency_key: IdempotencyKey = None
-) -> Response:
-    """Add ${a} ${human}."""
-    insert = """
-        insert into app.${plural} as t (${columns(8)})
-        values (${", ".join(f"${n}" for n in range(1, len(fields) + 1))})
-        returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
-    """
-    values = (${", ".join(f"{singular}.{field.name}" for field in fields)}${"," if len(fields) == 1 else ""})
-    return await idempotency.create(db, "/${plural}", ${singular}, idempotency_key, insert, values)
-
-
-READ = """
-select to_json(t)::text, to_json(t.updated_at)::text from app.${plural} as t where t.user_id = $1 and t.id = $2
+INSERT = """
+insert into app.${plural} as t (${columns(0)})
+values (${", ".join(f"${n}" for n in range(1, len(fields) + 1))})
+returning t.id, to_json(t.*)::text as body, to_json(t.updated_at)::text as etag
 """
+
+
+@router.post("", status_code=201, response_model=${Singular}, responses=CREATED${needs_role}, dependencies=[JsonBody])
+async def create_${singular}(
+    ${singular}: ${Singular}Create, db: ${Session}, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Add ${a} ${human}.${as_writer}"""
+    values = (${", ".join(f"{singular}.{field.name}" for field in fields)}${"," if len(fields) == 1 else ""})
+    return await idempotency.create(db, ${path}, ${singular}, idempotency_key, INSERT, values)
+
+
+${SINGULAR} = Row(
+    read="""
+    select to_json(t.*)::text, to_json(t.updated_at)::text
+    from app.${plural} as t where t.${tenant} = $1 and t.id = $2
+    """,
+    missing="No ${human} with this id.",
+)
 
 
 @router.get("/{${singular}_id}", response_model=${Singular}, responses=FOUND)
 async def read_${singular}(
-    ${singular}_id: ${Singular}Id, db: CallerSession, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ${singular}_id: ${Singular}Id, db: ${Session}, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Read ${a} ${human}."""
-    body, etag = one_or_404(await db.fetch(READ, db.user_id, ${singular}_id), MISSING)
-    return row_response(body, etag, if_match, if_none_match)
+    """Read ${a} ${human}.${as_reader}"""
+    return await rows.read(db, ${SINGULAR}, [${singular}_id], if_match, if_none_match)
 
 
-@router.put("/{${singular}_id}", response_model=${Singular}, responses=UPDATED, dependencies=[JsonBody])
+@router.put("/{${singular}_id}", response_model=${Singular}, responses=UPDATED${needs_role}, dependencies=[JsonBody])
 async def replace_${singular}(
     ${singular}_id: ${Singular}Id,
     ${singular}: ${Singular}Replace,
-    db: CallerSession,
+    db: ${Session},
     if_match: IfMatch = None,
     if_none_match: UnlessMatch = None,
 ) -> Response:
-    """Replace everything that you can set about ${a} ${human}."""
-    return await _update(db, ${singular}_id, ${singular}, if_match, if_none_match)
+    """Replace everything that ${"can be set" if shared else "you can set"} about ${a} ${human}.${as_writer}"""
+    return await rows.update(db, ${SINGULAR}, UPDATE, [${singular}_id], _values(${singular}), if_match, if_none_match)
 
 
 @router.patch(
     "/{${singular}_id}",
     response_model=${Singular},
-    responses=UPDATED,
+    responses=UPDATED${needs_role},
     dependencies=[MergePatchBody],
     openapi_extra=merge_patch("${Singular}Update"),
 )
 async def change_${singular}(
     ${singular}_id: ${Singular}Id,
     ${singular}: ${Singular}Update,
-    db: CallerSession,
+    db: ${Session},
     if_match: IfMatch = None,
     if_none_match: UnlessMatch = None,
 ) -> Response:
-    """Change the fields of ${a} ${human} that are sent, and no others."""
-    return await _update(db, ${singular}_id, ${singular}, if_match, if_none_match)
+    """Change the fields of ${a} ${human} that are sent, and no others.${as_writer}"""
+    return await rows.update(db, ${SINGULAR}, UPDATE, [${singular}_id], _values(${singular}), if_match, if_none_match)
 
 
-async def _update(
-    db: CallerSession,
-    ${singular}_id: ${Singular}Id,
-    ${singular}: ${Singular}Replace | ${Singular}Update,
-    if_match: str | None,
-    if_none_match: str | None,
-) -> Response:
-    rows = await db.fetch(
-        """
-        update app.${plural} as t set
+# Null stands for a field that was not sent${"; where null is a value, a flag says whether it was" if optional else ""}.
+UPDATE = """
+update app.${plural} as t set
 % for line in assignments:
-            ${line}
+    ${line}
 % endfor
-        where t.user_id = $1 and t.id = $2
-            and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-            and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
-        returning to_json(t)::text, to_json(t.updated_at)::text
-        """,
-        db.user_id,
-        ${singular}_id,
-        *expected_etags(if_match, if_none_match),
+where t.${tenant} = $1 and t.id = $2
+    and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+    and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+returning to_json(t.*)::text, to_json(t.updated_at)::text
+"""
+
+
+def _values(${singular}: ${Singular}Replace | ${Singular}Update) -> Sequence[object]:
+    return (
 % for field in fields:
 % if field.optional:
         "${field.name}" in ${singular}.model_fields_set,
@@ -111,29 +100,18 @@ async def _update(
         ${singular}.${field.name},
 % endfor
     )
-    if not rows:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, ${singular}_id), MISSING, if_match, if_none_match)
-    [(body, etag)] = rows
-    return row_response(body, etag)
 
 
-@router.delete("/{${singular}_id}", status_code=204, responses=DELETED)
+@router.delete("/{${singular}_id}", status_code=204, responses=DELETED${needs_role})
 async def delete_${singular}(
-    ${singular}_id: ${Singular}Id, db: CallerSession, if_match: IfMatch = None, if_none_match: UnlessMatch = None
+    ${singular}_id: ${Singular}Id, db: ${Session}, if_match: IfMatch = None, if_none_match: UnlessMatch = None
 ) -> Response:
-    """Delete ${a} ${human}."""
-    deleted = await db.fetch(
-        """
+    """Delete ${a} ${human}.${as_writer}"""
+    delete = """
         delete from app.${plural} as t
-        where t.user_id = $1 and t.id = $2
+        where t.${tenant} = $1 and t.id = $2
             and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
             and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
         returning t.id
-        """,
-        db.user_id,
-        ${singular}_id,
-        *expected_etags(if_match, if_none_match),
-    )
-    if not deleted:
-        raise_missing_or_stale(await db.fetch(READ, db.user_id, ${singular}_id), MISSING, if_match, if_none_match)
-    return Response(status_code=204)
+    """
+    return await rows.delete(db, ${SINGULAR}, delete, [${singular}_id], if_match, if_none_match)

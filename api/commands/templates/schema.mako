@@ -2,6 +2,9 @@
 ${plural} = Table(
     "${plural}",
     metadata,
+% if shared:
+    Column("workspace_id", Uuid, nullable=False, server_default=text("app.current_workspace_id('viewer'::text)")),
+% endif
     Column("id", Uuid, nullable=False, server_default=text("uuidv7()")),
     Column("user_id", Text, nullable=False, server_default=text("app.current_user_id()")),
 % for field in fields:
@@ -9,5 +12,10 @@ ${plural} = Table(
 % endfor
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-    PrimaryKeyConstraint("user_id", "id", name="${plural}_pkey"),
+    PrimaryKeyConstraint("${tenant}", "id", name="${plural}_pkey"),
+% if shared:
+    ForeignKeyConstraint(
+        ["workspace_id"], [workspaces.c.workspace_id], name="${plural}_workspace_id_fkey", ondelete="CASCADE"
+    ),
+% endif
 )

@@ -22,8 +22,9 @@ export async function invite(workspace_id: string, role: Role): Promise<string> 
   const params = { path: { workspace_id }, header: { "Idempotency-Key": crypto.randomUUID() } };
   const send = () => api.POST("/workspaces/{workspace_id}/invitations", { params, body: { role } });
   const { id, token } = unwrap(await persistently(send));
-  // Behind the #, so that it is in no log: a browser does not send that part to any server.
-  if (token) return `${location.origin}/join#${workspace_id}.${token}`;
+  // Behind the #, so that it is in no log: a browser does not send that part to any server. The id comes last, because
+  // a token may end in - or _, which some programs leave out of a link.
+  if (token) return `${location.origin}/join#${token}.${workspace_id}`;
 
   // The first response was lost, and the token with it: this one repeats the rest.
   await revoke(workspace_id, id);
@@ -37,7 +38,7 @@ export async function revoke(workspace_id: string, invitation_id: string): Promi
 
 /** Accept the invitation of a link: `hash` is the part from # on. Whoever is a member already gets the workspace, too. */
 export async function accept(hash: string): Promise<Workspace> {
-  const [workspace_id = "", token = ""] = hash.slice(1).split(".");
+  const [token = "", workspace_id = ""] = hash.slice(1).split(".");
   const result = await persistently(() => api.POST("/invitations/accept", { body: { token } }));
   if ([404, 409].includes(result.response.status)) {
     // A second click, or a second attempt because the first response was lost: the token has been used, by this user.
