@@ -42,6 +42,7 @@ REFUSED = {
     "reset statistics": "select pg_stat_reset()",
     "explain a row": "select * from audit.explain_access('alice', 'app.tasks', gen_random_uuid())",
     "change a time limit": "select set_config('statement_timeout', '0', false)",
+    "read hashes of the tokens of invitations": "select token_hash from app.invitations",
     "become the owner": "set local role app_owner",
     "set what only superusers may": "set local session_replication_role = 'replica'",
 }
