@@ -14,8 +14,7 @@ from benchmarks.servers import PARTYWALL, Contender, serving
 from benchmarks.stage import OWN, SHARED, Rows, Stage
 
 DATABASE = "bench"
-MEMBERS = (10, 100, 1000, 10_000)
-FEW = 10
+FEW, MANY = 10, 10_000  # members
 LIST = statement(WORKSPACE_TASKS, "-created", ())
 _WORKSPACE = "('01900000-0000-7000-9000-' || lpad(to_hex(:user::int), 12, '0'))::uuid"
 
@@ -53,8 +52,8 @@ def workspaces(stage: Stage, size: Size, _peers: Sequence[Contender]) -> Part:
     """Measure all of it."""
     return {
         "beside_tasks": _beside_tasks(stage, size),
-        "members": [_step(stage, size, size.rows, size.rows, members) for members in MEMBERS],
-        "table": [_step(stage, size, size.tables[0], rows, FEW) for rows in size.tables],
+        "members": [_step(stage, size, size.rows, size.rows, members) for members in (FEW, MANY)],
+        "table": [_step(stage, size, size.tables[0], rows, FEW) for rows in (size.tables[0], size.tables[-1])],
         "usual_ways": _usual_ways(stage, size),
     }
 
