@@ -26,7 +26,7 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 	@$(BIN)/mypy
 	@sql=$$($(REVISIONS) 2>/dev/null) || exec $(REVISIONS); printf '%s\n' "$$sql" | $(BIN)/squawk
 
-bench: .venv/bench ## Measure everything, 35 minutes; needs wrk, and for the peers Node and Go. To try it: QUICK=1
+bench: .venv/bench ## Measure everything, 40 minutes; needs wrk, and for the peers Node and Go. To try it: QUICK=1
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 revision: .venv/installed ## A new migration, to be filled in; NAME="add notes"

@@ -41,7 +41,7 @@ from api.workspaces.resource import WORKSPACES
 from db.connect import connect
 from db.pool import CONNECT_TIMEOUT, Pool
 
-RESOURCES: tuple[Resource, ...] = (TASKS, WORKSPACES, MEMBERS, INVITATIONS, WORKSPACE_TASKS, HEALTH)
+RESOURCES: tuple[Resource, ...] = (TASKS, WORKSPACE_TASKS, WORKSPACES, MEMBERS, INVITATIONS, HEALTH)
 
 
 class State(TypedDict):

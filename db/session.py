@@ -255,10 +255,6 @@ class Session:
         """Whose rows these are: $1 of every statement that names its tenant."""
         return self.workspace_id or self.user_id
 
-    def acting_in(self, workspace_id: UUID) -> "Session":
-        """Return the session of the same user in a workspace."""
-        return Session(self._pool, self.user_id, read_only=self._read_only, workspace_id=workspace_id)
-
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""
         rows: list[asyncpg.Record] = await self._run("fetch", query, arguments)

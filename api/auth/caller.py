@@ -24,20 +24,10 @@ class Authenticate(HTTPBearer):
     async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
         """Return the caller's session: read-only for requests that may not change anything.
 
-        Raises MissingTokenError and UnauthorizedError; UnavailableError without a key to verify the token;
-        NotReadyError and DatabaseUnavailableError, because of the readiness check.
+        Raises what `_authenticate` raises.
         """
-        credentials = request.headers.getlist("Authorization")
-        if len(credentials) > 1:  # a proxy may have checked the other one (RFC 9110, 5.3: it is no list)
-            raise UnauthorizedError("Send one header Authorization only.")
-        scheme, _, token = "".join(credentials).partition(" ")
-        token = token.strip(" ")  # one space or more (RFC 9110, 11.4)
-        if scheme.lower() != "bearer" or not token:
-            raise MissingTokenError("Send the header Authorization: Bearer <token>.")
-        state = request.state
-        user_id = await state["tokens"].user_id(token)
-        await state["readiness"].require()
-        return Session(state["pool"], user_id, read_only=request.method in SAFE_METHODS)
+        user_id = await _authenticate(request)
+        return Session(request.state["pool"], user_id, read_only=request.method in SAFE_METHODS)
 
 
 CallerSession = Annotated[Session, Depends(Authenticate())]
@@ -49,13 +39,34 @@ class AuthenticateInWorkspace(Authenticate):
     async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
         """Return the caller's session in the workspace; whether they are a member, its statements find out.
 
-        Raises what `Authenticate` raises, and RequestValidationError for what is not a UUID.
+        Raises what `_authenticate` raises, and RequestValidationError for what is not a UUID.
         """
-        caller = await super().__call__(request)
+        user_id = await _authenticate(request)
         try:
-            return caller.acting_in(_UUID.validate_python(request.path_params["workspace_id"]))
+            workspace_id = _UUID.validate_python(request.path_params["workspace_id"])
         except ValidationError as error:
             raise RequestValidationError([{**each, "loc": _PLACE} for each in error.errors()]) from None
+        read_only = request.method in SAFE_METHODS
+        return Session(request.state["pool"], user_id, read_only=read_only, workspace_id=workspace_id)
+
+
+async def _authenticate(request: Request) -> str:
+    """Return the caller's user id.
+
+    Raises MissingTokenError and UnauthorizedError; UnavailableError without a key to verify the token; NotReadyError
+    and DatabaseUnavailableError, because of the readiness check.
+    """
+    credentials = request.headers.getlist("Authorization")
+    if len(credentials) > 1:  # a proxy may have checked the other one (RFC 9110, 5.3: it is no list)
+        raise UnauthorizedError("Send one header Authorization only.")
+    scheme, _, token = "".join(credentials).partition(" ")
+    token = token.strip(" ")  # one space or more (RFC 9110, 11.4)
+    if scheme.lower() != "bearer" or not token:
+        raise MissingTokenError("Send the header Authorization: Bearer <token>.")
+    state = request.state
+    user_id: str = await state["tokens"].user_id(token)
+    await state["readiness"].require()
+    return user_id
 
 
 _UUID = TypeAdapter(UUID)

@@ -67,7 +67,8 @@ class OnTable:
             yield from self._changing()
         yield from self._without_a_condition(constant, empty=empty)
         if self._table.name == "app.workspaces":
-            yield self._case("delete others without a condition", NOBODY, self._deleting_two)
+            refusals = (asyncpg.ForeignKeyViolationError,)  # of a table that keeps workspaces from being deleted
+            yield self._case("delete others without a condition", NOBODY, self._deleting_two, refusals)
         if self._table.name == "app.invitations":
             yield from on_invitations(self._places)
 
@@ -124,8 +125,8 @@ class OnTable:
         return [blind_move(self._table, None, self._places.there)] if caller.workspace == self._places.here else []
 
     def _deleting_two(self, caller: Caller) -> list[Try]:
-        """Return a delete that reaches one's own workspace first, or last: two cannot be one's own."""
-        return [blind_delete_of_two(self._table, None)] if caller.workspace == self._places.here else []
+        """Return a delete of two workspaces, of which one may act in one only."""
+        return [blind_delete_of_two(self._table, None)] if caller.workspace else []
 
     def _without_a_condition(self, constant: Column | None, *, empty: bool) -> Iterator[Case]:
         """Yield the writes that no policy for SELECT applies to.

@@ -93,7 +93,7 @@ TWINS: Twins = {
         Bad("create policy p on scratch.notes for select to readers using (true)", "scratch.notes.p"),
         Bad(f"create policy p on scratch.notes to readers using ({OWN}) with check (body <> '')", "scratch.notes.p"),
         Bad("create policy p on scratch.notes for select to app_owner, readers using (id is not null)",
-            "scratch.notes.p", also="definer_function_bypasses_rls"),
+            "scratch.notes.p"),
         Good(f"create policy p on scratch.notes to readers using ({OWN}) with check ({OWN})"),
         Good("create policy p on scratch.notes for select to app_owner using (false)"),
         Good("create policy p on scratch.notes as restrictive for select to readers using (body <> '')"),

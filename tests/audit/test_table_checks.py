@@ -62,8 +62,7 @@ TWINS: Twins = {
         Good(ODD_SCHEMA + odd(tenant_table("scratch.notes"))),
     ],
     "rls_not_forced": [
-        Bad("alter table scratch.notes no force row level security", "scratch.notes",
-            also="definer_function_bypasses_rls"),
+        Bad("alter table scratch.notes no force row level security", "scratch.notes"),
         Good("create table hidden.words (word text); alter table hidden.words enable row level security"),
     ],
     "child_table_without_rls": [
@@ -71,8 +70,7 @@ TWINS: Twins = {
         Bad(f"{PARTITIONED} grant select on scratch.events_a to public",
             "scratch.events_a", ERROR, leaves="policy_missing", also="auditor_reads_tenants grant_to_public"),
         Bad(f"{PARTITION_WITH_RLS} grant select on scratch.events_a to app_api; {OWN_PARTITION}"
-            "alter table scratch.events_a no force row level security", "scratch.events_a",
-            also="definer_function_bypasses_rls"),
+            "alter table scratch.events_a no force row level security", "scratch.events_a"),
         Bad(f"""{PARTITIONED}
             alter table scratch.events_a set schema hidden;
             alter table hidden.events_a owner to postgres;

@@ -82,15 +82,13 @@ def commands_of_the_page() -> list[list[str]]:
     return [[word.strip("'") for word in line.split()] for line in lines]
 
 
-# What does not depend on the resources: it makes the tables that it is about, or has none. It is half of the suite.
-UNRELATED = (
-    *(f"audit/test_{each}.py" for each in ("*_checks", "surface", "proof*", "remediations", "tenant_kinds")),
-    *("audit/test_workspace_*.py", "db/test_workspace*.py", "docs/test_frontend_workspaces.py", "workspaces/*"),
-    *(f"db/test_{each}.py" for each in ("pool", "session", "turns", "urls", "uuidv7", "forgery", "injection")),
-    *(f"db/test_{each}.py" for each in ("invitations", "members", "pipeline")),
-    *(f"http/test_{each}.py" for each in ("server", "parser", "shutdown", "concurrency", "fastapi_internals")),
-    *("http/test_cors_in_a_browser.py", "auth/*", "commands/*", "faults/*", "health/*", "observability/*", "tasks/*"),
-    "test_*.py",
+# What asks every resource, table or route there is. The rest of the suite is about what a new one does not change.
+RELATED = (
+    *(f"db/test_{each}.py" for each in ("comments", "isolation", "migrations", "schema_sql", "search_path")),
+    *(f"http/test_{each}.py" for each in ("codes", "every_request", "every_route", "examples", "head_and_slashes")),
+    *(f"http/test_{each}.py" for each in ("isolation", "openapi", "problems")),
+    *("audit/test_second_opinion.py", "audit/test_views.py", "docs/test_architecture_page.py"),
+    *("docs/test_frontend_page.py", "tasks/test_document.py"),
 )
 
 
@@ -113,8 +111,7 @@ def test_the_commands_of_the_page_make_resources_with_which_everything_is_green(
     succeed(tree, "make", "lint", "--assume-old=.venv/installed")
     succeed(tree, "pytest", "-q", "-n", "2", *(f"tests/{resource}" for resource in made))
     suite = ("pytest", "--fast", "-q", "--show-capture=no", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider")
-    own = [f"{resource}/*" for resource in made]
-    succeed(tree, *suite, *(f"--ignore-glob=tests/{each}" for each in (*UNRELATED, *own)))
+    succeed(tree, *suite, *(f"tests/{each}" for each in RELATED))
 
 
 @pytest.mark.slow("a suite of its own")
