@@ -24,9 +24,10 @@ from db.connection import BROKEN, Connection
 from db.pipeline import query
 from db.pool import Pool
 
-# 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate).
-# The constraint tasks_user_id_valid has the same rule.
-_USER_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+# 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate). The constraints, such
+# as tasks_user_id_valid, have the same rule. Neither "." nor "..", which only this refuses: clients resolve them in a
+# path, so that DELETE /workspaces/{workspace_id}/members/.. would delete the workspace.
+_USER_ID = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
 # A pooler in between has changed, and no longer holds prepared statements. New connections find that out.
 NOT_PREPARED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
@@ -42,7 +43,7 @@ RETRYABLE = (
 
 
 def is_user_id(value: object) -> TypeGuard[str]:
-    """Return whether `value` can name a user: a string of 1 to 255 characters without control characters."""
+    """Return whether `value` can name a user: 1 to 255 characters, no control characters, not "." or ".."."""
     return isinstance(value, str) and _USER_ID.fullmatch(value) is not None
 
 

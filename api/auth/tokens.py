@@ -69,7 +69,9 @@ class Verifier:
             raise UnauthorizedError(f"The token is not valid: {error}.") from error
         subject: object = claims["sub"]
         if not is_user_id(subject):
-            raise UnauthorizedError("The token's sub must have 1 to 255 characters, no control characters.")
+            raise UnauthorizedError(
+                'The token\'s sub must have 1 to 255 characters, no control characters, and must not be "." or "..".'
+            )
         self._verified[token] = (subject, expiry)
         return subject
 

@@ -22,7 +22,7 @@ TOKEN_SECONDS = 24 * 60 * 60
 def token(subject: str, data_dir: Path) -> None:
     """Print a token that makes SUBJECT the caller of the development server, for 24 hours."""
     if not is_user_id(subject):
-        raise click.BadParameter("a subject has 1 to 255 characters, no control characters")
+        raise click.BadParameter('a subject has 1 to 255 characters, no control characters, and is not "." or ".."')
     click.echo(make_token(subject, dev_environment(data_dir)))
 
 

@@ -26,4 +26,4 @@ async def require(db: Session, role: Role) -> None:
     if not is_member:
         raise NotFoundError(MISSING)
     if not has_role:
-        raise RoleRequiredError(f"This needs the role {role} in the workspace.")
+        raise RoleRequiredError(role)

@@ -33,7 +33,9 @@ PROBLEMS: Mapping[str, Meaning] = {
     "missing_token": Meaning(401, "There is no bearer token.", "Send the header Authorization: Bearer <token>."),
     "forbidden": Meaning(403, "The row would not be the caller's.", "Create or keep rows of your own."),
     "role_required": Meaning(
-        403, "A member of the workspace, whose role does not include this.", "Hide it; an owner can change roles."
+        403,
+        "A member of the workspace, whose role does not include this; `role` is the least that does.",
+        "Hide it; an owner can change roles.",
     ),
     "not_found": Meaning(404, "You have no such row.", "Take it off the screen."),
     "unknown_path": Meaning(404, "There is no such path.", "Fix the client; /docs lists the routes."),

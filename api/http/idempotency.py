@@ -58,8 +58,9 @@ async def create(
             return await _create_once(db, path, body, parse(header), insert, values)
         [(row_id, json, etag)] = await db.fetch(insert, *values)
         return _response(201, f"{path}/{row_id}", etag, json)
-    except asyncpg.InsufficientPrivilegeError as error:
-        if is_refused_by_policy(error):
+    except asyncpg.PostgresError as error:
+        # The foreign key, maybe: the workspace was deleted while this waited.
+        if is_refused_by_policy(error) or isinstance(error, asyncpg.ForeignKeyViolationError):
             await require(db, role)
         raise
 

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from api.http import examples
+from api.http.access import Role
 from api.http.codes import ERRORS, PROBLEMS
+from api.http.fields import absent
 from api.http.problems import title
 from api.http.resource import Resource
 from api.http.routers import component_name, header_references, problems, reference
@@ -52,6 +54,7 @@ class Problem(BaseModel):
         description="What happened, for a program.", examples=["not_found"], json_schema_extra={"enum": [*PROBLEMS]}
     )
     request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
+    role: Role = Field(default_factory=absent, description="With `role_required`: at least this role is needed.")
     errors: list[FieldError] = Field(
         default_factory=list,
         description="With status 422: all that is wrong. With 404 for several rows: which of them do not exist.",

@@ -53,6 +53,7 @@ class ApiError(Exception):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code = ""  # the first one of `api.http.codes` with this status
     headers: Mapping[str, str] = MappingProxyType({})
+    extensions: Mapping[str, object] = MappingProxyType({})  # members of the problem, beside those that all have
 
     def __init__(self, detail: str, *errors: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
         """Say in `detail` what is wrong and what to do; in `errors`, by `api.http.codes.field_error`, where."""
@@ -81,6 +82,11 @@ class RoleRequiredError(ApiError):
 
     status = HTTPStatus.FORBIDDEN
     code = "role_required"
+
+    def __init__(self, role: str) -> None:
+        """Say that it needs at least `role`."""
+        super().__init__(f"This needs at least the role {role} in the workspace.")
+        self.extensions = {"role": role}
 
 
 class NotFoundError(ApiError):
@@ -178,7 +184,13 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 request.state["cause"] = cause_of(error)
             return problem(
-                request, error.status, error.detail, code=error.code, errors=error.errors, headers=error.headers
+                request,
+                error.status,
+                error.detail,
+                code=error.code,
+                errors=error.errors,
+                headers=error.headers,
+                extensions=error.extensions,
             )
         case ClientDisconnect():
             return problem(request, 400, "The connection ended before the body did.")
@@ -202,7 +214,7 @@ def problem(
     code: str = "",
     errors: Sequence[Mapping[str, object]] = (),
     headers: Mapping[str, str] | None = None,
-    extensions: dict[str, object] | None = None,
+    extensions: Mapping[str, object] = MappingProxyType({}),
 ) -> Response:
     """Return an error in the one shape that all errors have, `api.http.openapi.Problem`.
 
@@ -210,7 +222,7 @@ def problem(
     members beside it (RFC 9457, 3.2).
     """
     content = problem_content(status, detail, request.state["request_id"], code=code, root=root_path(request.scope))
-    content |= extensions or {}
+    content |= extensions
     if errors:
         content["errors"] = errors
     return json_response(content, status, headers, media_type=PROBLEM)

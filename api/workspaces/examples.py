@@ -21,7 +21,9 @@ SCHEMAS: Mapping[str, Any] = {
 }
 PROBLEMS: Mapping[int, Problems] = {
     403: {
-        "role": problem(403, "This needs the role editor in the workspace.", code="role_required"),
+        "role": problem(
+            403, "This needs at least the role editor in the workspace.", code="role_required", role="editor"
+        ),
     },
     404: {"workspace": problem(404, MISSING)},
 }

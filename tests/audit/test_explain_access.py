@@ -249,6 +249,20 @@ def test_a_policy_runs_with_the_rights_of_the_owner_and_nobody_elses(
     assert asker.execute("select current_setting('test.ran_as')").fetchone() == ("app_owner",)
 
 
+def test_a_cast_of_the_row_cannot_borrow_a_superusers_rights(admin: psycopg.Connection, rows: dict[str, UUID]) -> None:
+    change(
+        admin,
+        f"""
+        {spy("")}
+        create function scratch.told(app.tasks) returns text language plpgsql as
+            $$ begin perform set_config('test.ran_as', current_user::text, false); return format('%s', $1); end $$;
+        create cast (app.tasks as text) with function scratch.told(app.tasks) as implicit;
+    """,
+    )
+    assert explain(admin, "alice", rows["alice"])[-1] == ("alice sees the row", True, None)
+    assert admin.execute("select current_setting('test.ran_as', true)").fetchone() in {(None,), ("",)}
+
+
 @pytest.mark.parametrize(
     "grab",
     [
@@ -323,6 +337,15 @@ def test_without_the_row_it_is_not_known_which_role_one_has(
     steps = explain(asker, "alice", uuid4(), "app.workspace_tasks")
     assert steps[3] == ("role of alice in the workspace of the row: unknown", None, None)
     assert steps[-1] == ("alice sees the row", False, None)
+
+
+def test_rows_of_several_tables_are_explained_in_one_session(
+    admin: psycopg.Connection, asker: psycopg.Connection, rows: dict[str, UUID]
+) -> None:
+    change(admin, SHARED)
+    for _ in range(2):
+        assert explain(asker, "bob", PLANTS, "app.workspace_tasks")[-1] == ("bob sees the row", True, None)
+        assert explain(asker, "bob", rows["bob"])[-1] == ("bob sees the row", True, None)
 
 
 def test_whoever_is_removed_has_no_role(admin: psycopg.Connection, asker: psycopg.Connection) -> None:

@@ -187,7 +187,7 @@ HOLES = {
         "an edited view of the audit": "alter view audit.findings owner to postgres",
         "one more view in the audit": "create view audit.v as table app.tasks; grant select on audit.v to app_api",
         "a function of the audit for the API": """
-            grant execute on function audit.holds(text, regclass, anyelement) to app_api""",
+            grant execute on function audit.holds(text, regclass, text) to app_api""",
     },
     WARNING: {
         "a sequence": "create sequence scratch.s; grant usage on sequence scratch.s to app_api",

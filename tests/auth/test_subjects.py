@@ -13,6 +13,7 @@ NO_SUBJECTS: tuple[Any, ...] = (
     *(None, "", 1, 1.5, True, [], ["alice"], {"id": "alice"}, "x" * 256, "x" * 300, "𝄞" * 256),
     *("\x00", "alice\x00", "\n", "alice\n", "a\tb", "\x1f", "\x7f", "\x80", "\x9f"),
     *("\ud800", "alice\udfff", "\udc00\ud800"),
+    *(".", ".."),  # a client resolves /members/.. before it sends it
 )
 SUBJECTS = (
     *(
@@ -28,6 +29,9 @@ SUBJECTS = (
         "Alice",
         "alice ",
         "alice'",
+        "...",
+        "..alice",
+        "a/../b",
         "alice\\",
     ),
     *("alice@example.com", "019a0000-0000-7000-8000-000000000000", "auth0|5f7c8ec7c33c6c004bbafe82"),

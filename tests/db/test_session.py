@@ -122,7 +122,9 @@ def test_whatever_the_id_is_the_server_takes_it_literally(
     assert ask(literals, user_id) == user_id
 
 
-@pytest.mark.parametrize("value", ["", "a" * 256, "a\0b", "a\nb", "\x7f", "\x85", "\ud800", None, 7, b"alice"])
+@pytest.mark.parametrize(
+    "value", ["", "a" * 256, "a\0b", "a\nb", "\x7f", "\x85", "\ud800", ".", "..", None, 7, b"alice"]
+)
 async def test_what_cannot_be_a_user_id_never_reaches_the_server(pool: Pool, value: object) -> None:
     assert not is_user_id(value)
     with pytest.raises(ValueError, match="not a user id"):

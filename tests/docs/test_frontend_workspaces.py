@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow("Node")
 
 RAKE = "Rake the leaves"
 LAST_OWNER = "The last owner of a workspace can neither leave nor step down. Make somebody else an owner first."
-NEEDS_EDITOR = "This needs the role editor in the workspace."
+NEEDS_EDITOR = "This needs at least the role editor in the workspace."
 NO_INVITATION = "No invitation with this token: it may have been used or revoked, or have expired."
 
 

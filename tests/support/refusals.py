@@ -31,7 +31,8 @@ def assert_refused(response: httpx2.Response, status: int, *places: str) -> None
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     members = ["type", "title", "status", "detail", "code", "request_id"]
-    assert list(problem) == [*members, *(["errors"] if places else [])]
+    role = ["role"] if problem["code"] == "role_required" else []
+    assert list(problem) == [*members, *role, *(["errors"] if places else [])]
     assert (problem["type"], problem["title"]) == (f"/docs/errors#{problem['code']}", TITLES[status])
     assert (problem["status"], PROBLEMS[problem["code"]].status) == (status, status)
     assert problem["request_id"] == response.headers["x-request-id"]

@@ -103,7 +103,7 @@ def test_whoever_is_no_owner_has_nothing_to_do_with_invitations(
             bob.delete(path),
         ):
             assert_refused(response, 403)
-            assert response.json()["code"] == "role_required"
+            assert (response.json()["code"], response.json()["role"]) == ("role_required", "owner")
 
 
 @pytest.mark.parametrize("role", ["admin", "", None, 7])

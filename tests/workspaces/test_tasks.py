@@ -73,8 +73,8 @@ def test_every_member_reads_and_editors_and_owners_write(
                 with untouched(admin):
                     response = request(bob, tasks, task)
                 assert_refused(response, 403)
-                assert response.json()["code"] == "role_required"
-                assert "editor" in response.json()["detail"]
+                assert (response.json()["code"], response.json()["role"]) == ("role_required", "editor")
+                assert response.json()["detail"] == "This needs at least the role editor in the workspace."
             else:
                 assert request(bob, tasks, task).is_success
 

@@ -1,21 +1,23 @@
 -- explain_access() finds the row with the rights of whoever calls it: a superuser, or app_owner, to whom a policy of the
 -- table shows rows while the function runs. The expressions of policies can contain anybody's functions. They are
 -- evaluated in a SECURITY DEFINER function of app_owner, where not even SET ROLE leads back to a superuser.
-create or replace function audit.holds(clause text, target regclass, of_row anyelement) returns boolean
+-- The row is text, which is turned into a row here: PL/pgSQL keeps the type of what it has once been given for the rest
+-- of the session, in which one may ask about another table. It is written by format(), which calls nobody's cast.
+create or replace function audit.holds(clause text, target regclass, of_row text) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     holds boolean;
 begin
-    execute format('select %s from (select ($1).*) as %I',
-            clause, (select relname from pg_catalog.pg_class where oid = target))
+    execute format('select %s from (select ($1::%s).*) as %I',
+            clause, target, (select relname from pg_catalog.pg_class where oid = target))
         into holds using of_row;
     return coalesce(holds, false);
 end
 $$;
 
-comment on function audit.holds(text, regclass, anyelement) is
+comment on function audit.holds(text, regclass, text) is
     'Whether an expression of a policy is true for a row, evaluated as app_owner. Only for audit.explain_access().';
 
 -- It restores the settings that it changes: at the end, or by the rollback that follows an error.
@@ -25,7 +27,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-    row_found record;
+    row_found text;
+    tenant_found text;
     clause record;
     tenant record;
     who text := coalesce(quote_ident(for_user), 'a session without a caller');
@@ -57,17 +60,17 @@ begin
     end if;
 
     perform set_config('audit.explaining', 'on', true);
-    execute format('select t as row, format(%L, t.%I) as tenant from %s as t where t.id = $1 '
+    execute format('select format(%L, t.*), format(%1$L, t.%I) from %s as t where t.id = $1 '
             'order by format(%1$L, t.%2$I) = $2 desc limit 1', '%s', tenant."column", target)
-        into row_found using row_id, for_user;
+        into row_found, tenant_found using row_id, for_user;
     perform set_config('audit.explaining', explaining_before, true);
     -- The user whom is asked about acts for the tenant of the row, unless the tenant is a user.
     tenant_before := coalesce(current_setting(tenant.setting, true), '');
-    perform set_config(tenant.setting, coalesce(row_found.tenant, ''), true);
+    perform set_config(tenant.setting, coalesce(tenant_found, ''), true);
     perform set_config('app.user_id', for_user, true);
 
     step := 'the row exists';
-    holds := row_found.row is distinct from null;
+    holds := row_found is not null;
     return next;
 
     step := 'app_api was granted select';
@@ -89,12 +92,12 @@ begin
                 from unnest(tenant.arguments) with ordinality as asked (role, place)
                 order by place desc
             ) as asked
-            where row_found.row is distinct from null
-                and audit.holds(format('%I::text = %s::text', tenant."column", asked.call), target, row_found.row)
+            where row_found is not null
+                and audit.holds(format('%I::text = %s::text', tenant."column", asked.call), target, row_found)
             limit 1;
         holds := found;
         step := coalesce(step, 'none');
-        if row_found.row is not distinct from null then
+        if row_found is null then
             step := 'unknown';
             holds := null;
         end if;
@@ -113,8 +116,8 @@ begin
             clause.policy, clause.command, clause.clause);
         expression := clause.expression;
         holds := null;
-        if row_found.row is distinct from null then
-            execute 'select audit.holds($1, $2, $3)' into holds using clause.expression, target, row_found.row;
+        if row_found is not null then
+            holds := audit.holds(clause.expression, target, row_found);
         end if;
         return next;
         if clause.clause = 'using' and clause.command in ('all', 'select') then
@@ -124,7 +127,7 @@ begin
     end loop;
 
     step := format('%s sees the row', who);
-    holds := row_found.row is distinct from null and not denied and (permitted or not rls_applies);
+    holds := row_found is not null and not denied and (permitted or not rls_applies);
     expression := null;
     return next;
     perform set_config(tenant.setting, tenant_before, true);
@@ -138,5 +141,5 @@ where rows belong to what people share, and whether USING and WITH CHECK of each
 for the row''s tenant, and that row. It shows no column of the row. Only superusers and members of app_owner may execute
 it.';
 
-revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
+revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, text)
 from public;

@@ -4,5 +4,5 @@ revoke all on all functions in schema audit from public;
 grant usage on schema audit to app_auditor, app_api;
 grant select on all tables in schema audit to app_auditor, app_api;
 grant execute on all functions in schema audit to app_auditor, app_api;
-revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, anyelement)
+revoke execute on function audit.explain_access(text, regclass, uuid), audit.holds(text, regclass, text)
 from app_auditor, app_api;
