@@ -16,7 +16,7 @@ from tests.support.members import HOME, WORKSPACES
 
 MEMBERS = {"owner", "editor", "viewer"}
 OTHERS = {*RELATIONS} - MEMBERS
-STRANGERS = {"former member", "invited", "outsider", "member of another"}
+NOT_JOINED = {"former member", "invited", "outsider", "member of another"}
 NOBODY = set[str]()
 MORE_TASKS = f"""
     insert into app.workspace_tasks (workspace_id, user_id, text)
@@ -67,7 +67,7 @@ ALLOWED = {
     ("app.invitations", "select the hash"): NOBODY,
     ("app.invitations", "insert"): {"owner"},
     ("app.invitations", "delete"): {"owner"},
-    ("app.accept_invitation(bytea)", "accept an open invitation"): STRANGERS,
+    ("app.accept_invitation(bytea)", "accept an open invitation"): NOT_JOINED,
     ("app.accept_invitation(bytea)", "accept one again"): NOBODY,
     ("app.accept_invitation(bytea)", "accept a revoked one"): NOBODY,
     ("app.workspaces", "select"): {*MEMBERS, "acting nowhere"},
@@ -165,16 +165,16 @@ HOLES: dict[str, tuple[str, Cells]] = {
             "create or replace function app.current_workspace_id(at_least text) returns uuid language sql stable"
             " security definer cost 1000000 set search_path = '' return app.requested_workspace_id();"
         ),
-        cells(TASKS, {"select", "update", "delete"}, {*STRANGERS, "nobody"})
-        | cells(TASKS, "insert", STRANGERS)
-        | cells("app.current_workspace_id(text)", "act as owner", {"editor", "viewer", *STRANGERS, "nobody"})
-        | cells("app.invitations", {"select", "insert", "delete"}, {"editor", "viewer", *STRANGERS})
-        | cells("app.members", {"select", "delete an owner"}, STRANGERS)
-        | cells("app.workspaces", {"update without a condition"}, STRANGERS),
+        cells(TASKS, {"select", "update", "delete"}, {*NOT_JOINED, "nobody"})
+        | cells(TASKS, "insert", NOT_JOINED)
+        | cells("app.current_workspace_id(text)", "act as owner", {"editor", "viewer", *NOT_JOINED, "nobody"})
+        | cells("app.invitations", {"select", "insert", "delete"}, {"editor", "viewer", *NOT_JOINED})
+        | cells("app.members", {"select", "delete an owner"}, NOT_JOINED)
+        | cells("app.workspaces", {"update without a condition"}, NOT_JOINED),
     ),
     "anybody's membership": (
         SEES_ALL + current_workspace(ROLES.format("viewer", "owner")),
-        cells(TASKS, {"select", "update", "delete"}, {*STRANGERS, "nobody"}) | cells(TASKS, "insert", STRANGERS),
+        cells(TASKS, {"select", "update", "delete"}, {*NOT_JOINED, "nobody"}) | cells(TASKS, "insert", NOT_JOINED),
     ),
     "a list of all memberships": (
         SEES_ALL + memberships("true"),
@@ -183,7 +183,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
     ),
     "or instead of and": (
         SEES_ALL + current_workspace(f"({OWN} or {ROLES.format('viewer', 'owner')})"),
-        cells("app.current_workspace_id(text)", "act as owner", {"viewer", "editor", *STRANGERS, "nobody"}),
+        cells("app.current_workspace_id(text)", "act as owner", {"viewer", "editor", *NOT_JOINED, "nobody"}),
     ),
     "the role that one has somewhere": (
         SEES_ALL
@@ -272,7 +272,7 @@ HOLES: dict[str, tuple[str, Cells]] = {
             "token_hash = decode(current_setting('app.invitation', true), 'hex')",
         )
         + ACCEPT.format("", "a.role"),
-        cells("app.accept_invitation(bytea)", "accept one again", STRANGERS),
+        cells("app.accept_invitation(bytea)", "accept one again", NOT_JOINED),
     ),
     "tasks of any workspace of mine": (
         alter(

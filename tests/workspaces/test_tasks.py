@@ -35,7 +35,7 @@ WRITES: dict[str, Request] = {
     "delete many": lambda client, tasks, _: client.delete(f"{tasks}?completed=true"),
 }
 ROLES = ("viewer", "editor", "owner")
-NO_MEMBERS = ("a stranger", "a former member", "an owner of another workspace", "somebody invited")
+NO_MEMBERS = ("an outsider", "a former member", "an owner of another workspace", "somebody invited")
 
 
 @pytest.fixture
