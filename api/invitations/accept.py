@@ -7,14 +7,14 @@ from api.auth.caller import CallerSession
 from api.http.bodies import JsonBody
 from api.http.problems import NotFoundError
 from api.http.responses import json_response
-from api.http.routers import TENANT_ERRORS, new_router, problems, success
+from api.http.routers import new_router, problems, success
 from api.invitations.examples import NO_INVITATION
 from api.invitations.models import InvitationAccept
 from api.invitations.routes import hash_of
 from api.workspaces.models import Workspace
 from api.workspaces.routes import WORKSPACE
 
-router = new_router("invitations", TENANT_ERRORS)
+router = new_router("invitations")
 
 
 @router.post(

@@ -26,11 +26,12 @@ SCHEMAS: Mapping[str, Any] = {
     "InvitationCreate": {"role": "editor"},
     "InvitationAccept": {"token": TOKEN},
 }
+MISSING = "No invitation with this id."
 NO_INVITATION = "No invitation with this token: it may have been used or revoked, or have expired."
 ALREADY_MEMBER = "You are a member of this workspace already. The invitation is still open."
 PROBLEMS: Mapping[int, Problems] = {
     404: {
-        "one invitation": problem(404, "No invitation with this id."),
+        "one invitation": problem(404, MISSING),
         "token": problem(404, NO_INVITATION),
     },
     409: {"already a member": problem(409, ALREADY_MEMBER, code="already_member")},

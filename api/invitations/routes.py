@@ -15,6 +15,7 @@ from api.http.idempotency import REPLAYED, IdempotencyKey
 from api.http.responses import json_response
 from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, in_workspace
 from api.http.rows import Row
+from api.invitations.examples import MISSING
 from api.invitations.list import COLUMNS
 from api.invitations.models import Invitation, InvitationCreate, InvitationId, InvitationWithToken
 
@@ -61,7 +62,7 @@ INVITATION = Row(
     select to_json(i)::text, to_json(i.updated_at)::text
     from (select {COLUMNS} from app.invitations as t where t.workspace_id = $1 and t.id = $2) as i
     """,  # noqa: S608 - put together from constants
-    missing="No invitation with this id.",
+    missing=MISSING,
     reader="owner",
     writer="owner",
 )

@@ -16,8 +16,9 @@ SCHEMAS: Mapping[str, Any] = {
     "MemberPage": {"items": [MEMBER], "next_cursor": None},
     "MemberUpdate": {"role": "owner"},
 }
+MISSING = "No member with this id."
 LAST_OWNER = "The last owner of a workspace can neither leave nor step down. Make somebody else an owner first."
 PROBLEMS: Mapping[int, Problems] = {
-    404: {"one member": problem(404, "No member with this id.")},
+    404: {"one member": problem(404, MISSING)},
     409: {"last owner": problem(409, LAST_OWNER, code="last_owner")},
 }

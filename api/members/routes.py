@@ -8,6 +8,7 @@ from api.http.bodies import MergePatchBody
 from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.routers import DELETED, FOUND, NEEDS_ROLE, UPDATED, in_workspace, merge_patch, problems
 from api.http.rows import Row
+from api.members.examples import MISSING
 from api.members.models import Member, MemberUpdate, UserId
 
 router = in_workspace("members")
@@ -20,7 +21,6 @@ from (
     where m.workspace_id = $1 and m.user_id = $2
 ) as t
 """
-MISSING = "No member with this id."
 MEMBER = Row(READ, MISSING, writer="owner")
 ONESELF = Row(READ, MISSING, writer="viewer")
 

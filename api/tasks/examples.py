@@ -6,6 +6,7 @@ from typing import Any
 from api.http.codes import field_error
 from api.http.examples import Problems, problem
 
+MISSING = "No task with this id."
 TASK_ID = "0198c0de-0000-7000-8000-000000000001"
 
 TASK: Mapping[str, Any] = {
@@ -30,7 +31,7 @@ SCHEMAS: Mapping[str, Any] = {
 }
 PROBLEMS: Mapping[int, Problems] = {
     404: {
-        "one task": problem(404, "No task with this id."),
+        "one task": problem(404, MISSING),
         "several tasks": problem(
             404,
             "Some of these tasks do not exist; nothing was changed. See errors.",

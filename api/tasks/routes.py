@@ -9,6 +9,7 @@ from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
 from api.http.routers import CREATED, DELETED, FOUND, UPDATED, merge_patch, new_router
 from api.http.rows import Row
+from api.tasks.examples import MISSING
 from api.tasks.models import Task, TaskCreate, TaskId, TaskReplace, TaskUpdate
 
 router = new_router("tasks")
@@ -33,7 +34,7 @@ TASK = Row(
     read="""
     select to_json(t)::text, to_json(t.updated_at)::text from app.tasks as t where t.user_id = $1 and t.id = $2
     """,
-    missing="No task with this id.",
+    missing=MISSING,
 )
 
 

@@ -9,6 +9,7 @@ from api.http.etags import IfMatch, IfNoneMatch, UnlessMatch
 from api.http.idempotency import IdempotencyKey
 from api.http.routers import CREATED, DELETED, FOUND, NEEDS_ROLE, UPDATED, in_workspace, merge_patch
 from api.http.rows import Row
+from api.tasks.examples import MISSING
 from api.tasks.models import TaskCreate, TaskId, TaskReplace, TaskUpdate
 from api.workspace_tasks.models import WorkspaceTask
 
@@ -37,7 +38,7 @@ TASK = Row(
     select to_json(t)::text, to_json(t.updated_at)::text
     from app.workspace_tasks as t where t.workspace_id = $1 and t.id = $2
     """,
-    missing="No task with this id.",
+    missing=MISSING,
 )
 
 
