@@ -74,6 +74,10 @@ class Pipeline(asyncio.Protocol):
         self._begin, self._commits = begin, commits
         self.is_open = self.is_sent = self.has_begun = self.was_ended = False
 
+    def commit_after_next(self) -> None:
+        """Send `commit` with the next statement of the transaction that has begun, unless asyncpg prepares it first."""
+        self._commits = True
+
     def stop(self) -> bool:
         """Add nothing more to what asyncpg sends. Return whether the transaction is still to be ended."""
         self._begin = None
@@ -111,12 +115,23 @@ class Pipeline(asyncio.Protocol):
         elif not self.is_open:
             self._write_with_begin(self._begin, data)
         elif self.has_begun:
-            self.transport.write(data)
+            self._write_within(data)
         else:
             raise asyncpg.InFailedSQLTransactionError("the transaction has not begun")
 
+    def _write_within(self, data: bytes | memoryview) -> None:
+        if not self._commits_with(data):
+            self.transport.write(data)
+            return
+        self.transport.write(b"".join((data, COMMIT)))
+        self.is_open = False
+        self._expected, self._has_failed = "statement", False
+
+    def _commits_with(self, data: bytes | memoryview) -> bool:
+        return self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
+
     def _write_with_begin(self, begin: bytes, data: bytes | memoryview) -> None:
-        commits = self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
+        commits = self._commits_with(data)
         self.transport.write(b"".join((begin, data, COMMIT) if commits else (begin, data)))
         self.is_open, self.is_sent, self.has_begun = not commits, True, False
         self._expected, self._has_failed = "begin", False

@@ -14,6 +14,67 @@ ALTER SCHEMA migrations OWNER TO app_owner;
 
 COMMENT ON SCHEMA migrations IS 'The revision of the schema, kept by Alembic.';
 
+CREATE FUNCTION app.accept_invitation(token_hash bytea) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    invitation record;
+begin
+    execute format('set local app.invitation = %L', encode(accept_invitation.token_hash, 'hex'));
+    update app.invitations as i set accepted_at = now(), accepted_by = app.current_user_id()
+    where i.token_hash = accept_invitation.token_hash and i.accepted_at is null and i.expires_at > now()
+    returning i.workspace_id, i.role into invitation;
+    if found then
+        insert into app.members (workspace_id, user_id, role)
+        values (invitation.workspace_id, app.current_user_id(), invitation.role);
+    end if;
+    return invitation.workspace_id;
+end
+$$;
+
+ALTER FUNCTION app.accept_invitation(token_hash bytea) OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.accept_invitation(token_hash bytea) IS 'Makes the caller a member by the invitation whose token has this SHA-256, and returns the workspace; null if there
+is none, or it was accepted, has expired or was revoked. Of two at the same moment the second waits for the first, and
+finds it accepted. Fails with members_pkey, and leaves the invitation as it is, if the caller is a member already.
+SECURITY DEFINER, because whoever is invited sees neither invitations nor members. Safe: the caller shows by the token
+that an owner wants somebody to have this role; it sees one invitation, by its hash, and makes nobody but the caller a
+member.';
+
+CREATE FUNCTION app.create_workspace(called text) RETURNS TABLE(id uuid, name text, role text, created_at timestamp with time zone, updated_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'app', 'pg_temp'
+    AS $$
+declare
+    new_id uuid := uuidv7();
+begin
+    insert into app.workspaces (workspace_id, name) values (new_id, called);
+    insert into app.members (workspace_id, user_id, role) values (new_id, app.current_user_id(), 'owner');
+    return query select new_id, called, 'owner', now(), now();
+end
+$$;
+
+ALTER FUNCTION app.create_workspace(called text) OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.create_workspace(called text) IS 'Creates a workspace of this name and makes the caller its first owner, in one statement: so there is none without.
+SECURITY DEFINER, because nobody is granted to insert members. Safe: it takes nothing but a name, the workspace is
+new, and app_owner can make nobody but the caller a member (members_are_the_callers_who_join). Without a caller it
+fails.';
+
+CREATE FUNCTION app.current_memberships() RETURNS TABLE(workspace_id uuid, user_id text, role text, updated_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+    select m.workspace_id, m.user_id, m.role, m.updated_at from app.members as m
+    where m.user_id = app.current_user_id() and m.workspace_id = coalesce(app.requested_workspace_id(), m.workspace_id)
+$$;
+
+ALTER FUNCTION app.current_memberships() OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.current_memberships() IS 'The caller''s own memberships; while the caller acts in a workspace, only the one in it. SECURITY DEFINER for the
+same reason as app.current_workspace_id(), and no more is visible to it.';
+
 CREATE FUNCTION app.current_user_id() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN NULLIF(current_setting('app.user_id'::text, true), ''::text);
@@ -25,51 +86,18 @@ null equals no row. An unset setting reads as null before the first "set local" 
 string after it, hence nullif. STABLE, never IMMUTABLE: an immutable function would be folded into a cached
 plan together with the previous caller.';
 
-CREATE FUNCTION app.requested_workspace_id() RETURNS uuid
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::uuid;
-
-ALTER FUNCTION app.requested_workspace_id() OWNER TO app_owner;
-
-COMMENT ON FUNCTION app.requested_workspace_id() IS 'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
-transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
-with it.';
-
-CREATE TABLE app.members (
-    workspace_id uuid NOT NULL,
-    user_id text NOT NULL,
-    role text NOT NULL,
-    joined_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT members_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text]))),
-    CONSTRAINT members_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
-);
-
-ALTER TABLE ONLY app.members FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE app.members OWNER TO app_owner;
-
-COMMENT ON TABLE app.members IS 'Who belongs to a workspace, and what they may do there. Every policy of a workspace asks it.';
-
-COMMENT ON COLUMN app.members.workspace_id IS 'The workspace.';
-
-COMMENT ON COLUMN app.members.user_id IS 'The member: "sub" of the JWT.';
-
-COMMENT ON COLUMN app.members.role IS 'viewer: reads. editor: also adds, changes and deletes tasks. owner: also changes the workspace, its members and its
-invitations.';
-
-COMMENT ON COLUMN app.members.joined_at IS 'When they created the workspace or accepted an invitation.';
-
-COMMENT ON COLUMN app.members.updated_at IS 'When their role was last changed; joined_at if never. Strictly increasing: the API''s version of the row.';
-
-COMMENT ON CONSTRAINT members_role_known ON app.members IS 'The roles that app.current_workspace_id() knows. One that it does not know would give no right.';
-
-COMMENT ON CONSTRAINT members_user_id_valid ON app.members IS 'What the API accepts as a user id: no control characters.';
-
 CREATE FUNCTION app.current_workspace_id(at_least text) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER COST 1e+06 PARALLEL SAFE
     SET search_path TO ''
-    RETURN (SELECT m.workspace_id FROM app.members m WHERE ((m.workspace_id = app.requested_workspace_id()) AND (m.user_id = app.current_user_id()) AND CASE current_workspace_id.at_least WHEN 'viewer'::text THEN (m.role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text])) WHEN 'editor'::text THEN (m.role = ANY (ARRAY['editor'::text, 'owner'::text])) WHEN 'owner'::text THEN (m.role = 'owner'::text) ELSE NULL::boolean END));
+    AS $$
+    select m.workspace_id from app.members as m
+    where m.workspace_id = app.requested_workspace_id() and m.user_id = app.current_user_id()
+        and case at_least
+            when 'viewer' then m.role in ('viewer', 'editor', 'owner')
+            when 'editor' then m.role in ('editor', 'owner')
+            when 'owner' then m.role = 'owner'
+        end
+$$;
 
 ALTER FUNCTION app.current_workspace_id(at_least text) OWNER TO app_owner;
 
@@ -81,169 +109,10 @@ evaluates it for each row that is written. STABLE, never IMMUTABLE: it reads a s
 because members are visible to members only, which is what it decides; as app_owner it sees the caller''s own membership
 and no other, by members_of_the_caller_decide and by its own condition.';
 
-CREATE TABLE app.invitations (
-    workspace_id uuid DEFAULT app.current_workspace_id('viewer'::text) NOT NULL,
-    id uuid DEFAULT uuidv7() NOT NULL,
-    user_id text DEFAULT app.current_user_id() NOT NULL,
-    role text NOT NULL,
-    token_hash bytea NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    accepted_at timestamp with time zone,
-    accepted_by text,
-    CONSTRAINT invitations_accepted_by_somebody CHECK (((accepted_at IS NULL) = (accepted_by IS NULL))),
-    CONSTRAINT invitations_expire CHECK ((expires_at > created_at)),
-    CONSTRAINT invitations_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text]))),
-    CONSTRAINT invitations_token_hash_is_sha256 CHECK ((octet_length(token_hash) = 32)),
-    CONSTRAINT invitations_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
-);
-
-ALTER TABLE ONLY app.invitations FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE app.invitations OWNER TO app_owner;
-
-COMMENT ON TABLE app.invitations IS 'Whoever has the token of one may become a member, once, until it expires.';
-
-COMMENT ON COLUMN app.invitations.workspace_id IS 'The workspace that it invites to.';
-
-COMMENT ON COLUMN app.invitations.id IS 'UUID version 7: sorts by the time of creation.';
-
-COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one before it is accepted, it is deleted.';
-
-COMMENT ON COLUMN app.invitations.role IS 'What whoever accepts it becomes.';
-
-COMMENT ON COLUMN app.invitations.token_hash IS 'SHA-256 of the token. The token has 256 random bits, so its hash needs no salt; it is kept nowhere. Not granted to
-app_api: nobody reads it.';
-
-COMMENT ON COLUMN app.invitations.created_at IS 'When it was made.';
-
-COMMENT ON COLUMN app.invitations.updated_at IS 'When it was accepted; created_at if never. Strictly increasing: the API''s version of the row.';
-
-COMMENT ON COLUMN app.invitations.expires_at IS 'From then on nobody can accept it. The API sets it: INVITATION_LIFETIME.';
-
-COMMENT ON COLUMN app.invitations.accepted_at IS 'When somebody accepted it; null if nobody did.';
-
-COMMENT ON COLUMN app.invitations.accepted_by IS 'Who accepted it: "sub" of the JWT.';
-
-COMMENT ON CONSTRAINT invitations_accepted_by_somebody ON app.invitations IS 'Both are set together.';
-
-COMMENT ON CONSTRAINT invitations_expire ON app.invitations IS 'None is made that has expired already.';
-
-COMMENT ON CONSTRAINT invitations_role_known ON app.invitations IS 'The same as members_role_known.';
-
-COMMENT ON CONSTRAINT invitations_token_hash_is_sha256 ON app.invitations IS 'Not the token by mistake.';
-
-COMMENT ON CONSTRAINT invitations_user_id_valid ON app.invitations IS 'What the API accepts as a user id: no control characters.';
-
-CREATE FUNCTION app.accept_invitation(token_hash bytea) RETURNS uuid
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT set_config('app.invitation'::text, encode(token_hash, 'hex'::text), true) AS set_config;
- WITH accepted AS (
-          UPDATE app.invitations i SET accepted_at = now(), accepted_by = app.current_user_id()
-           WHERE ((i.token_hash = accept_invitation.token_hash) AND (i.accepted_at IS NULL) AND (i.expires_at > now()))
-           RETURNING i.workspace_id,
-             i.role
-         ), joined AS (
-          INSERT INTO app.members (workspace_id, user_id, role)  SELECT a_1.workspace_id,
-                     app.current_user_id() AS current_user_id,
-                     a_1.role
-                    FROM accepted a_1
-         )
-  SELECT a.workspace_id
-    FROM accepted a;
-END;
-
-ALTER FUNCTION app.accept_invitation(token_hash bytea) OWNER TO app_owner;
-
-COMMENT ON FUNCTION app.accept_invitation(token_hash bytea) IS 'Makes the caller a member by the invitation whose token has this SHA-256, and returns the workspace; null if there
-is none, or it was accepted, has expired or was revoked. Of two at the same moment the second waits for the first, and
-finds it accepted. Fails with members_pkey, and leaves the invitation as it is, if the caller is a member already.
-SECURITY DEFINER, because whoever is invited sees neither invitations nor members. Safe: the caller shows by the token
-that an owner wants somebody to have this role; it sees one invitation, by its hash, and makes nobody but the caller a
-member.';
-
-CREATE TABLE app.workspaces (
-    workspace_id uuid DEFAULT uuidv7() NOT NULL,
-    name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT workspaces_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
-    CONSTRAINT workspaces_name_not_blank CHECK ((name ~ '\S'::text))
-);
-
-ALTER TABLE ONLY app.workspaces FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE app.workspaces OWNER TO app_owner;
-
-COMMENT ON TABLE app.workspaces IS 'What people share: a name, its members, their invitations and their tasks. Deleting one deletes all of that.';
-
-COMMENT ON COLUMN app.workspaces.workspace_id IS 'UUID version 7. Leads every key of what the workspace has.';
-
-COMMENT ON COLUMN app.workspaces.name IS 'What its members call it: 1 to 100 characters, not only white space.';
-
-COMMENT ON COLUMN app.workspaces.created_at IS 'When it was created, with its first owner.';
-
-COMMENT ON COLUMN app.workspaces.updated_at IS 'When its name was last changed; created_at if never. Strictly increasing.';
-
-COMMENT ON CONSTRAINT workspaces_name_length ON app.workspaces IS 'The API checks it first; this holds whoever writes.';
-
-COMMENT ON CONSTRAINT workspaces_name_not_blank ON app.workspaces IS 'The API checks it first; this holds whoever writes.';
-
-CREATE FUNCTION app.create_workspace(called text) RETURNS TABLE(id uuid, name text, role text, created_at timestamp with time zone, updated_at timestamp with time zone)
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO ''
-    BEGIN ATOMIC
- WITH new AS (
-          SELECT uuidv7() AS workspace_id
-         ), workspace AS (
-          INSERT INTO app.workspaces (workspace_id, name)  SELECT new_1.workspace_id,
-                     create_workspace.called AS called
-                    FROM new new_1
-         ), first_owner AS (
-          INSERT INTO app.members (workspace_id, user_id, role)  SELECT new_1.workspace_id,
-                     app.current_user_id() AS current_user_id,
-                     'owner'
-                    FROM new new_1
-         )
-  SELECT new.workspace_id,
-     create_workspace.called AS called,
-     'owner'::text,
-     now() AS now,
-     now() AS now
-    FROM new;
-END;
-
-ALTER FUNCTION app.create_workspace(called text) OWNER TO app_owner;
-
-COMMENT ON FUNCTION app.create_workspace(called text) IS 'Creates a workspace of this name and makes the caller its first owner, in one statement: so there is none without.
-SECURITY DEFINER, because nobody is granted to insert members. Safe: it takes nothing but a name, the workspace is
-new, and app_owner can make nobody but the caller a member (members_are_the_callers_who_join). Without a caller it
-fails.';
-
-CREATE FUNCTION app.current_memberships() RETURNS SETOF app.members
-    LANGUAGE sql STABLE SECURITY DEFINER ROWS 10 PARALLEL SAFE
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT m.workspace_id,
-     m.user_id,
-     m.role,
-     m.joined_at,
-     m.updated_at
-    FROM app.members m
-   WHERE ((m.user_id = app.current_user_id()) AND (m.workspace_id = COALESCE(app.requested_workspace_id(), m.workspace_id)));
-END;
-
-ALTER FUNCTION app.current_memberships() OWNER TO app_owner;
-
-COMMENT ON FUNCTION app.current_memberships() IS 'The caller''s own memberships; while the caller acts in a workspace, only the one in it. SECURITY DEFINER for the
-same reason as app.current_workspace_id(), and no more is visible to it.';
-
 CREATE FUNCTION app.current_workspace_ids() RETURNS uuid[]
     LANGUAGE sql STABLE COST 1e+06 PARALLEL SAFE
-    RETURN ARRAY(SELECT m.workspace_id FROM app.current_memberships() m(workspace_id, user_id, role, joined_at, updated_at));
+    SET search_path TO ''
+    AS $$ select array(select m.workspace_id from app.current_memberships() as m) $$;
 
 ALTER FUNCTION app.current_workspace_ids() OWNER TO app_owner;
 
@@ -337,6 +206,16 @@ ALTER FUNCTION app.keep_updated_at() OWNER TO app_owner;
 COMMENT ON FUNCTION app.keep_updated_at() IS 'For a trigger before update. Moves updated_at forward with every change of a row, also with two in one
 transaction and when the clock was set back: the API uses it as the version of the row, its ETag.';
 
+CREATE FUNCTION app.requested_workspace_id() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::uuid;
+
+ALTER FUNCTION app.requested_workspace_id() OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.requested_workspace_id() IS 'The workspace in which the caller wants to act, as the API set it with "set local app.workspace_id" in this
+transaction; null when it did not. It says nothing about membership: no policy of app_api compares a row
+with it.';
+
 CREATE TABLE app.idempotency_keys (
     user_id text DEFAULT app.current_user_id() NOT NULL,
     key text NOT NULL,
@@ -378,6 +257,92 @@ COMMENT ON CONSTRAINT idempotency_keys_key_length ON app.idempotency_keys IS 'Th
 COMMENT ON CONSTRAINT idempotency_keys_status_is_success ON app.idempotency_keys IS 'A request that failed left nothing behind, and may be sent again with the same key.';
 
 COMMENT ON CONSTRAINT idempotency_keys_user_id_valid ON app.idempotency_keys IS 'What the API accepts as a user id: no control characters.';
+
+CREATE TABLE app.invitations (
+    workspace_id uuid DEFAULT app.current_workspace_id('viewer'::text) NOT NULL,
+    id uuid DEFAULT uuidv7() NOT NULL,
+    user_id text DEFAULT app.current_user_id() NOT NULL,
+    role text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    accepted_at timestamp with time zone,
+    accepted_by text,
+    CONSTRAINT invitations_accepted_by_somebody CHECK (((accepted_at IS NULL) = (accepted_by IS NULL))),
+    CONSTRAINT invitations_expire CHECK ((expires_at > created_at)),
+    CONSTRAINT invitations_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text]))),
+    CONSTRAINT invitations_token_hash_is_sha256 CHECK ((octet_length(token_hash) = 32)),
+    CONSTRAINT invitations_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
+);
+
+ALTER TABLE ONLY app.invitations FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.invitations OWNER TO app_owner;
+
+COMMENT ON TABLE app.invitations IS 'Whoever has the token of one may become a member, once, until it expires.';
+
+COMMENT ON COLUMN app.invitations.workspace_id IS 'The workspace that it invites to.';
+
+COMMENT ON COLUMN app.invitations.id IS 'UUID version 7: sorts by the time of creation.';
+
+COMMENT ON COLUMN app.invitations.user_id IS 'The owner who made it: "sub" of the JWT. If they cease to be one before it is accepted, it is deleted.';
+
+COMMENT ON COLUMN app.invitations.role IS 'What whoever accepts it becomes.';
+
+COMMENT ON COLUMN app.invitations.token_hash IS 'SHA-256 of the token. The token has 256 random bits, so its hash needs no salt; it is kept nowhere. Not granted to
+app_api: nobody reads it.';
+
+COMMENT ON COLUMN app.invitations.created_at IS 'When it was made.';
+
+COMMENT ON COLUMN app.invitations.updated_at IS 'When it was accepted; created_at if never. Strictly increasing: the API''s version of the row.';
+
+COMMENT ON COLUMN app.invitations.expires_at IS 'From then on nobody can accept it. The API sets it: INVITATION_LIFETIME.';
+
+COMMENT ON COLUMN app.invitations.accepted_at IS 'When somebody accepted it; null if nobody did.';
+
+COMMENT ON COLUMN app.invitations.accepted_by IS 'Who accepted it: "sub" of the JWT.';
+
+COMMENT ON CONSTRAINT invitations_accepted_by_somebody ON app.invitations IS 'Both are set together.';
+
+COMMENT ON CONSTRAINT invitations_expire ON app.invitations IS 'None is made that has expired already.';
+
+COMMENT ON CONSTRAINT invitations_role_known ON app.invitations IS 'The same as members_role_known.';
+
+COMMENT ON CONSTRAINT invitations_token_hash_is_sha256 ON app.invitations IS 'Not the token by mistake.';
+
+COMMENT ON CONSTRAINT invitations_user_id_valid ON app.invitations IS 'What the API accepts as a user id: no control characters.';
+
+CREATE TABLE app.members (
+    workspace_id uuid NOT NULL,
+    user_id text NOT NULL,
+    role text NOT NULL,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT members_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'owner'::text]))),
+    CONSTRAINT members_user_id_valid CHECK ((((char_length(user_id) >= 1) AND (char_length(user_id) <= 255)) AND (user_id !~ '[\x01-\x1f\x7f-\x9f]'::text)))
+);
+
+ALTER TABLE ONLY app.members FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.members OWNER TO app_owner;
+
+COMMENT ON TABLE app.members IS 'Who belongs to a workspace, and what they may do there. Every policy of a workspace asks it.';
+
+COMMENT ON COLUMN app.members.workspace_id IS 'The workspace.';
+
+COMMENT ON COLUMN app.members.user_id IS 'The member: "sub" of the JWT.';
+
+COMMENT ON COLUMN app.members.role IS 'viewer: reads. editor: also adds, changes and deletes tasks. owner: also changes the workspace, its members and its
+invitations.';
+
+COMMENT ON COLUMN app.members.joined_at IS 'When they created the workspace or accepted an invitation.';
+
+COMMENT ON COLUMN app.members.updated_at IS 'When their role was last changed; joined_at if never. Strictly increasing: the API''s version of the row.';
+
+COMMENT ON CONSTRAINT members_role_known ON app.members IS 'The roles that app.current_workspace_id() knows. One that it does not know would give no right.';
+
+COMMENT ON CONSTRAINT members_user_id_valid ON app.members IS 'What the API accepts as a user id: no control characters.';
 
 CREATE TABLE app.tasks (
     id uuid DEFAULT uuidv7() NOT NULL,
@@ -472,13 +437,40 @@ COMMENT ON CONSTRAINT workspace_tasks_text_not_blank ON app.workspace_tasks IS '
 
 COMMENT ON CONSTRAINT workspace_tasks_user_id_valid ON app.workspace_tasks IS 'What the API accepts as a user id: no control characters.';
 
+CREATE TABLE app.workspaces (
+    workspace_id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT workspaces_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT workspaces_name_not_blank CHECK ((name ~ '\S'::text))
+);
+
+ALTER TABLE ONLY app.workspaces FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.workspaces OWNER TO app_owner;
+
+COMMENT ON TABLE app.workspaces IS 'What people share: a name, its members, their invitations and their tasks. Deleting one deletes all of that.';
+
+COMMENT ON COLUMN app.workspaces.workspace_id IS 'UUID version 7. Leads every key of what the workspace has.';
+
+COMMENT ON COLUMN app.workspaces.name IS 'What its members call it: 1 to 100 characters, not only white space.';
+
+COMMENT ON COLUMN app.workspaces.created_at IS 'When it was created, with its first owner.';
+
+COMMENT ON COLUMN app.workspaces.updated_at IS 'When its name was last changed; created_at if never. Strictly increasing.';
+
+COMMENT ON CONSTRAINT workspaces_name_length ON app.workspaces IS 'The API checks it first; this holds whoever writes.';
+
+COMMENT ON CONSTRAINT workspaces_name_not_blank ON app.workspaces IS 'The API checks it first; this holds whoever writes.';
+
 CREATE TABLE migrations.alembic_version (
     version_num character varying(32) NOT NULL
 );
 
 ALTER TABLE migrations.alembic_version OWNER TO app_owner;
 
-COMMENT ON TABLE migrations.alembic_version IS 'The revision of the schema, kept by Alembic. The schema includes these revisions: 0001 0002 0003 0004';
+COMMENT ON TABLE migrations.alembic_version IS 'The revision of the schema, kept by Alembic. The schema includes these revisions: 0001 0002 0003 0004 0005';
 
 ALTER TABLE ONLY app.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
@@ -716,18 +708,53 @@ GRANT ALL ON LANGUAGE plpgsql TO app_owner;
 GRANT ALL ON LANGUAGE plpgsql TO app_migrator;
 GRANT ALL ON LANGUAGE plpgsql TO app_auditor;
 
+REVOKE ALL ON FUNCTION app.accept_invitation(token_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.accept_invitation(token_hash bytea) TO app_api;
+
+REVOKE ALL ON FUNCTION app.create_workspace(called text) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.create_workspace(called text) TO app_api;
+
+REVOKE ALL ON FUNCTION app.current_memberships() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.current_memberships() TO app_api;
+
 REVOKE ALL ON FUNCTION app.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.current_user_id() TO app_api;
+
+REVOKE ALL ON FUNCTION app.current_workspace_id(at_least text) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.current_workspace_id(at_least text) TO app_api;
+
+REVOKE ALL ON FUNCTION app.current_workspace_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.current_workspace_ids() TO app_api;
+
+REVOKE ALL ON FUNCTION app.keep_an_owner() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.keep_invitations_of_owners() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.keep_updated_at() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.requested_workspace_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.requested_workspace_id() TO app_api;
 
-GRANT SELECT,DELETE ON TABLE app.members TO app_api;
+REVOKE ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_owner;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_migrator;
+GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_auditor;
 
-GRANT UPDATE(role) ON TABLE app.members TO app_api;
+GRANT SELECT,DELETE ON TABLE app.idempotency_keys TO app_api;
 
-REVOKE ALL ON FUNCTION app.current_workspace_id(at_least text) FROM PUBLIC;
-GRANT ALL ON FUNCTION app.current_workspace_id(at_least text) TO app_api;
+GRANT INSERT(key) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(fingerprint) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(status) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(location) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(etag) ON TABLE app.idempotency_keys TO app_api;
+
+GRANT INSERT(body) ON TABLE app.idempotency_keys TO app_api;
 
 GRANT DELETE ON TABLE app.invitations TO app_api;
 
@@ -751,48 +778,9 @@ GRANT SELECT(accepted_at) ON TABLE app.invitations TO app_api;
 
 GRANT SELECT(accepted_by) ON TABLE app.invitations TO app_api;
 
-REVOKE ALL ON FUNCTION app.accept_invitation(token_hash bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION app.accept_invitation(token_hash bytea) TO app_api;
+GRANT SELECT,DELETE ON TABLE app.members TO app_api;
 
-GRANT SELECT,DELETE ON TABLE app.workspaces TO app_api;
-
-GRANT UPDATE(name) ON TABLE app.workspaces TO app_api;
-
-REVOKE ALL ON FUNCTION app.create_workspace(called text) FROM PUBLIC;
-GRANT ALL ON FUNCTION app.create_workspace(called text) TO app_api;
-
-REVOKE ALL ON FUNCTION app.current_memberships() FROM PUBLIC;
-GRANT ALL ON FUNCTION app.current_memberships() TO app_api;
-
-REVOKE ALL ON FUNCTION app.current_workspace_ids() FROM PUBLIC;
-GRANT ALL ON FUNCTION app.current_workspace_ids() TO app_api;
-
-REVOKE ALL ON FUNCTION app.keep_an_owner() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION app.keep_invitations_of_owners() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION app.keep_updated_at() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_owner;
-GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_migrator;
-GRANT ALL ON FUNCTION pg_catalog.set_config(text, text, boolean) TO app_auditor;
-
-GRANT SELECT,DELETE ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(key) ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(fingerprint) ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(status) ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(location) ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(etag) ON TABLE app.idempotency_keys TO app_api;
-
-GRANT INSERT(body) ON TABLE app.idempotency_keys TO app_api;
+GRANT UPDATE(role) ON TABLE app.members TO app_api;
 
 GRANT SELECT,DELETE ON TABLE app.tasks TO app_api;
 
@@ -809,6 +797,10 @@ GRANT INSERT(text),UPDATE(text) ON TABLE app.workspace_tasks TO app_api;
 GRANT INSERT(completed),UPDATE(completed) ON TABLE app.workspace_tasks TO app_api;
 
 GRANT INSERT("order"),UPDATE("order") ON TABLE app.workspace_tasks TO app_api;
+
+GRANT SELECT,DELETE ON TABLE app.workspaces TO app_api;
+
+GRANT UPDATE(name) ON TABLE app.workspaces TO app_api;
 
 GRANT SELECT ON TABLE migrations.alembic_version TO app_api;
 GRANT SELECT ON TABLE migrations.alembic_version TO app_auditor;

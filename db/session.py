@@ -11,10 +11,10 @@ to reset: the pool sends no reset query, and PgBouncer in transaction mode is sa
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, Self, TypeAlias, TypeGuard, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -146,6 +146,13 @@ class Transaction:
         status: str = await self._run("execute", statement, arguments)
         return status
 
+    async def finish(self, statement: str, *arguments: object) -> None:
+        """Run the last statement; `commit` is sent with it, if that can be."""
+        connection = self._open_connection()
+        if connection.pipeline:
+            connection.pipeline.commit_after_next()
+        await self.execute(statement, *arguments)
+
     async def _run(
         self, method: Literal["fetch", "fetchval", "execute"], query: str, arguments: Sequence[object]
     ) -> Any:  # noqa: ANN401 - what `method` returns
@@ -235,12 +242,16 @@ async def _commit(connection: Connection) -> None:
         raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
 
 
+Result = TypeVar("Result")
+Work: TypeAlias = Callable[[Transaction], Awaitable[Result]]
+
+
 class Session:
     """Reads and writes as one user, in one workspace if there is a `workspace_id`.
 
-    `fetch` and `fetchval` run one statement in a transaction of its own; `transaction()` is for several. All raise
-    PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError. What asyncpg raises for a value that it
-    cannot decode (a year before 1) may come after the commit.
+    `fetch` and `fetchval` run one statement in a transaction of its own; `run` is for several, and `transaction()` for
+    those that must not run again. All raise PostgreSQL's errors as asyncpg.PostgresError, and DatabaseUnavailableError.
+    What asyncpg raises for a value that it cannot decode (a year before 1) may come after the commit.
     """
 
     def __init__(self, pool: Pool, user_id: str, *, read_only: bool, workspace_id: UUID | None = None) -> None:
@@ -258,31 +269,34 @@ class Session:
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return all rows of `query`."""
-        rows: list[asyncpg.Record] = await self._run("fetch", query, arguments)
-        return rows
+        return await self._run(lambda transaction: transaction.fetch(query, *arguments), is_single=True)
 
     async def fetchval(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the column holds
         """Return the first column of the first row of `query`, or None."""
-        return await self._run("fetchval", query, arguments)
+        return await self._run(lambda transaction: transaction.fetchval(query, *arguments), is_single=True)
+
+    async def run(self, work: Work[Result]) -> Result:
+        """Return what `work` returns for a transaction, which is then committed. `work` may be called twice."""
+        return await self._run(work, is_single=False)
 
     def transaction(self) -> Transaction:
         """Return a transaction of the user, for `async with`."""
         return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only)
 
-    async def _run(self, method: Literal["fetch", "fetchval"], query: str, arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what `method` returns
-        """Run one statement in one transaction; if it failed for a reason that may be gone, once more."""
+    async def _run(self, work: Work[Result], *, is_single: bool) -> Result:
+        """Do the work in one transaction; if it failed for a reason that may be gone, once more."""
         transaction = partial(
             Transaction,
             self._pool,
             self.user_id,
             self._begin,
             read_only=self._read_only,
-            is_single=True,
+            is_single=is_single,
             deadline=self._pool.deadline(),  # of both
         )
         try:
             async with transaction() as first:
-                return await getattr(first, method)(query, *arguments)
+                return await work(first)
         except RETRYABLE:
             async with transaction() as second:
-                return await getattr(second, method)(query, *arguments)
+                return await work(second)

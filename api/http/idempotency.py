@@ -13,9 +13,9 @@ from starlette.responses import Response
 from api.http import examples
 from api.http.access import Role, require
 from api.http.codes import field_error
-from api.http.problems import INVALID, InvalidInputError, is_refused_by_policy
+from api.http.problems import INVALID, InvalidInputError, constraint_of, is_refused_by_policy
 from api.http.responses import json_response
-from db.session import Session
+from db.session import Session, Transaction
 
 REPLAYED = "Idempotency-Replayed"
 KEY_CONSTRAINT = "idempotency_keys_pkey"  # what a key violates that is there already
@@ -49,7 +49,7 @@ async def create(
 ) -> Response:
     """Run `insert` with `values`, once per Idempotency-Key if there is a `header`; return 201.
 
-    `insert` returns the id, the JSON and the ETag of the new row, as id, body and etag. Location is `path` and the id.
+    `insert` returns the id, the JSON and the ETag of the new row. Location is `path` and the id.
     Raises InvalidInputError for a key that is malformed or that came with another request before; what `require` raises
     for whoever has not the `role` that adding rows to a workspace needs.
     """
@@ -69,29 +69,28 @@ async def _create_once(
     db: Session, path: str, body: BaseModel, key: str, insert: str, values: Sequence[object]
 ) -> Response:
     fingerprint = hashlib.sha256(f"POST {path}\n{body.model_dump_json()}".encode()).digest()
+
+    async def create_and_keep(transaction: Transaction) -> Response:
+        [(row_id, json, etag)] = await transaction.fetch(insert, *values)
+        created = (201, f"{path}/{row_id}", etag, json)
+        await transaction.finish(KEEP, key, fingerprint, *created)
+        return _response(*created)
+
     while True:  # twice at most: a key that is taken is replayed, or it has expired and is free
         try:
-            [kept] = await db.fetch(_once(insert, len(values)), *values, key, fingerprint, f"{path}/")
+            return await db.run(create_and_keep)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != KEY_CONSTRAINT:
+            if constraint_of(error) != KEY_CONSTRAINT:
                 raise
-        else:
-            return _response(*kept)
         if response := await _replay(db, key, fingerprint):
             return response
 
 
-def _once(insert: str, parameters: int) -> str:
-    """Return one statement: the key is taken if and only if the row is there. A second one with the key waits."""
-    key, fingerprint, path = (f"${parameters + place}" for place in (1, 2, 3))
-    return f"""
-        with created as ({insert}), kept as (
-            insert into app.idempotency_keys (key, fingerprint, status, location, etag, body)
-            select {key}, {fingerprint}, 201, {path}::text || id, etag, body from created
-            returning status, location, etag, body
-        )
-        select * from kept
-    """  # noqa: S608 - put together from constants
+# After the row, in its transaction: the key is taken if and only if the row is there. A second one with the key waits.
+# Not in one statement: a cluster could not send that to one shard.
+KEEP = """
+insert into app.idempotency_keys (key, fingerprint, status, location, etag, body) values ($1, $2, $3, $4, $5, $6)
+"""
 
 
 async def _replay(db: Session, key: str, fingerprint: bytes) -> Response | None:

@@ -21,6 +21,7 @@ anything else                   500: the log has the cause, the caller the reque
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
@@ -260,7 +261,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
-    match constraints.get(error.constraint_name or ""):
+    match constraints.get(constraint_of(error)):
         case Conflict(code, detail):
             return problem(request, 409, detail, code=code)
         case Mapping() as field_error:
@@ -273,6 +274,11 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     status, detail = known
     request.state["cause"] = state  # a message may repeat what the caller sent
     return problem(request, status, detail)
+
+
+def constraint_of(error: asyncpg.PostgresError) -> str:
+    """Return the name of the constraint that is violated, or an empty string. That of a shard ends with its number."""
+    return re.sub(r"_\d{6,}$", "", error.constraint_name or "")
 
 
 def is_refused_by_policy(error: asyncpg.PostgresError) -> bool:

@@ -1,5 +1,6 @@
 """Accepting an invitation: the one thing that somebody does in a workspace before they are a member."""
 
+import asyncpg
 from fastapi import Request
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from api.invitations.models import InvitationAccept
 from api.invitations.routes import hash_of
 from api.workspaces.models import Workspace
 from api.workspaces.routes import WORKSPACE
+from db.session import Transaction
 
 router = new_router("invitations")
 
@@ -29,9 +31,14 @@ async def accept_invitation(invitation: InvitationAccept, request: Request, db: 
     A token can be used once, before it expires. Whatever is wrong with one, the response is the same 404.
     """
     request.state["attempts"].count(db.user_id)
-    async with db.transaction() as transaction:
-        workspace_id = await transaction.fetchval("select app.accept_invitation($1)", hash_of(invitation.token))
+    token_hash = hash_of(invitation.token)
+
+    async def accept(transaction: Transaction) -> asyncpg.Record:
+        workspace_id = await transaction.fetchval("select app.accept_invitation($1)", token_hash)
         if workspace_id is None:
             raise NotFoundError(NO_INVITATION)
-        [(body, etag)] = await transaction.fetch(WORKSPACE.read, workspace_id)
+        [workspace] = await transaction.fetch(WORKSPACE.read, workspace_id)
+        return workspace
+
+    body, etag = await db.run(accept)
     return json_response(body, headers={"ETag": etag})

@@ -24,9 +24,11 @@ router = in_workspace("invitations")
 TOKEN_BYTES = 32
 
 INSERT = f"""
-insert into app.invitations as t (role, token_hash, expires_at) values ($1, $2, now() + $3::interval)
-returning t.id, (select to_json(i) from (select {COLUMNS}, null as token) as i)::text as body,
-    to_json(t.updated_at)::text as etag
+with created as (
+    insert into app.invitations as t (role, token_hash, expires_at) values ($1, $2, now() + $3::interval)
+    returning {COLUMNS}, null as token
+)
+select c.id, to_json(c)::text, to_json(c.updated_at)::text from created as c
 """  # noqa: S608 - put together from constants
 
 

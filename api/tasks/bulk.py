@@ -56,9 +56,9 @@ def change_statement(table: str, tenant: str) -> str:
                 completed = coalesce(change.completed, t.completed), "order" = coalesce(change."order", t."order")
             from change join found using (id)
             where t.{tenant} = $1 and t.id = change.id and (select count(*) from found) = (select count(*) from change)
-            returning t.id, to_json(t)::text as body
+            returning t.*
         )
-        select found.id is not null, body
+        select found.id is not null, case when changed.id is not null then to_json(changed)::text end
         from change left join found using (id) left join changed using (id)
         order by place
     """  # noqa: S608 - put together from constants

@@ -15,8 +15,10 @@ from api.tasks.models import Task, TaskCreate, TaskId, TaskReplace, TaskUpdate
 router = new_router("tasks")
 
 INSERT = """
-insert into app.tasks as t (text, completed, "order") values ($1, $2, $3)
-returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
+with created as (
+    insert into app.tasks (text, completed, "order") values ($1, $2, $3) returning *
+)
+select c.id, to_json(c)::text, to_json(c.updated_at)::text from created as c
 """
 
 
@@ -89,12 +91,15 @@ async def change_task(
 
 # No column is nullable: null stands for a field that was not sent.
 UPDATE = """
-update app.tasks as t set
-    text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
-where t.user_id = $1 and t.id = $2
-    and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-    and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
-returning to_json(t)::text, to_json(t.updated_at)::text
+with changed as (
+    update app.tasks as t set
+        text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
+    where t.user_id = $1 and t.id = $2
+        and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+        and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+    returning t.*
+)
+select to_json(c)::text, to_json(c.updated_at)::text from changed as c
 """
 
 

@@ -25,8 +25,10 @@ async def create_workspace_task(
     With an `Idempotency-Key` it is safe to send it again: there will be one task.
     """
     insert = """
-        insert into app.workspace_tasks as t (text, completed, "order") values ($1, $2, $3)
-        returning t.id, to_json(t)::text as body, to_json(t.updated_at)::text as etag
+        with created as (
+            insert into app.workspace_tasks (text, completed, "order") values ($1, $2, $3) returning *
+        )
+        select c.id, to_json(c)::text, to_json(c.updated_at)::text from created as c
     """
     values = (task.text, task.completed, task.order)
     path = f"/workspaces/{db.workspace_id}/tasks"
@@ -93,12 +95,15 @@ async def change_workspace_task(
 
 # No column is nullable: null stands for a field that was not sent.
 UPDATE = """
-update app.workspace_tasks as t set
-    text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
-where t.workspace_id = $1 and t.id = $2
-    and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-    and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
-returning to_json(t)::text, to_json(t.updated_at)::text
+with changed as (
+    update app.workspace_tasks as t set
+        text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
+    where t.workspace_id = $1 and t.id = $2
+        and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+        and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+    returning t.*
+)
+select to_json(c)::text, to_json(c.updated_at)::text from changed as c
 """
 
 

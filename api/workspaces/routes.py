@@ -24,7 +24,7 @@ async def create_workspace(
     With an `Idempotency-Key` it is safe to send it again: there will be one workspace.
     """
     create = """
-        select w.id, to_json(w)::text as body, to_json(w.updated_at)::text as etag from app.create_workspace($1) as w
+        select w.id, to_json(w)::text, to_json(w.updated_at)::text from app.create_workspace($1) as w
     """
     return await idempotency.create(db, "/workspaces", workspace, idempotency_key, create, [workspace.name])
 

@@ -26,6 +26,7 @@ _BEFORE_FINDINGS = (
     "definers",
     "grants",
     "policies",
+    "accepted_on_citus",
     "accepted",
     "examples",
     "member_rights",

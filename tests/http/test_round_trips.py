@@ -23,9 +23,6 @@ REQUESTS: dict[str, Request] = {
     "one that is not there": lambda client, path: client.get(f"{path[:-4]}0000"),
     "one that has not changed": lambda client, path: client.get(path, headers={"If-None-Match": "*"}),
     "create": lambda client, _: client.post("/tasks", json={"text": "Buy milk"}),
-    "create once": lambda client, _: client.post(
-        "/tasks", json={"text": "Buy milk"}, headers={"Idempotency-Key": os.urandom(8).hex()}
-    ),
     "replace": lambda client, path: client.put(path, json={"text": "x", "completed": True, "order": 1}),
     "change": lambda client, path: client.patch(path, json={"completed": True}),
     "change if it is there": lambda client, path: client.patch(path, json={"order": 1}, headers={"If-Match": "*"}),
@@ -33,6 +30,10 @@ REQUESTS: dict[str, Request] = {
     "delete": lambda client, path: client.delete(path),
     "delete many": lambda client, _: client.delete("/tasks?completed=true"),
 }
+
+
+def create_once(client: httpx2.Client, _: str) -> httpx2.Response:
+    return client.post("/tasks", json={"text": "Buy milk"}, headers={"Idempotency-Key": os.urandom(8).hex()})
 
 
 def round_trips(url: Url, request: Request, *, pipelining: bool = True, shared: bool = False) -> int:
@@ -63,10 +64,16 @@ def test_a_request_is_one_round_trip(url: Url, name: str) -> None:
     assert round_trips(url, REQUESTS[name]) == 1
 
 
-@pytest.mark.parametrize("name", ["a page", "one", "create once", "replace", "change many", "delete"])
+@pytest.mark.parametrize("name", ["a page", "one", "create", "replace", "change many", "delete"])
 def test_a_request_to_a_workspace_is_one_round_trip_too(url: Url, name: str) -> None:
     """The message that says who calls says in which workspace; the policies find out whether that may be."""
     assert round_trips(url, REQUESTS[name], shared=True) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_creation_that_is_sent_with_a_key_is_two(url: Url, *, shared: bool) -> None:
+    """First the row, then what is repeated of it, which has its id; `commit` is sent with that."""
+    assert round_trips(url, create_once, shared=shared) == 2
 
 
 @pytest.mark.parametrize("name", ["one", "create"])

@@ -16,9 +16,12 @@ from api.http.rows import Row
 router = ${new_router}("${plural}")
 
 INSERT = """
-insert into app.${plural} as t (${columns(0)})
-values (${", ".join(f"${n}" for n in range(1, len(fields) + 1))})
-returning t.id, to_json(t.*)::text as body, to_json(t.updated_at)::text as etag
+with created as (
+    insert into app.${plural} (${columns(0)})
+    values (${", ".join(f"${n}" for n in range(1, len(fields) + 1))})
+    returning *
+)
+select c.id, to_json(c.*)::text, to_json(c.updated_at)::text from created as c
 """
 
 
@@ -80,14 +83,17 @@ async def change_${singular}(
 
 # Null stands for a field that was not sent${"; where null is a value, a flag says whether it was" if optional else ""}.
 UPDATE = """
-update app.${plural} as t set
+with changed as (
+    update app.${plural} as t set
 % for line in assignments:
-    ${line}
+        ${line}
 % endfor
-where t.${tenant} = $1 and t.id = $2
-    and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-    and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
-returning to_json(t.*)::text, to_json(t.updated_at)::text
+    where t.${tenant} = $1 and t.id = $2
+        and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
+        and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+    returning t.*
+)
+select to_json(c.*)::text, to_json(c.updated_at)::text from changed as c
 """
 
 

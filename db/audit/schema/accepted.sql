@@ -70,7 +70,8 @@ create or replace view audit.accepted (key, fingerprint, reason) as values
         'policy_for_other_role:app.workspaces.workspaces_are_created_by_a_caller:check',
         'b560919aabdf8aff',
         'For app.create_workspace(): it adds a workspace, and sees and changes none.'
-    );
+    )
+union all table audit.accepted_on_citus;
 
 comment on view audit.accepted is
     'Findings that are not reported, by their key and fingerprint, each with the reason why it is accepted.';

@@ -58,7 +58,7 @@ left join lateral (
         (conjunct #> '{args,1}', conjunct #> '{args,0}')
     ) as sides (tenant, caller)
     where conjunct ->> 'node' = 'OPEXPR'
-        and o.oprname = '=' and o.oprnamespace = 'pg_catalog'::regnamespace
+        and o.oprname = '=' and o.oprnamespace::regnamespace::text = 'pg_catalog'
         and 'bpchar'::regtype not in (o.oprleft, o.oprright)
         and not exists (
             select from pg_collation

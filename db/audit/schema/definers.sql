@@ -91,24 +91,31 @@ as $$
     with recursive called (oid) as (
         select of_function
         union
-        select d.refobjid from called
-        join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
-            and d.refclassid = 'pg_proc'::regclass
-    )
-    select array(
+        select next.oid
+        from called
+        join pg_proc as p on p.oid = called.oid
+        cross join lateral (
+            select refobjid as oid from pg_depend
+            where classid = 'pg_proc'::regclass and objid = p.oid and refclassid = 'pg_proc'::regclass
+            union all
+            select oid from pg_proc
+            where p.prosqlbody is null and oid >= 16384
+                and strpos(p.prosrc, format('%s.%s(', pronamespace::regnamespace, proname)) > 0
+        ) as next
+    ), used (oid) as (
         select d.refobjid from called
         join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
             and d.refclassid = 'pg_class'::regclass
+        union
+        select c.oid from called
+        join pg_proc as p on p.oid = called.oid and p.prosqlbody is null
+        join pg_class as c on c.oid >= 16384 and c.relkind in ('r', 'p', 'v')
+            and strpos(p.prosrc, format('%s.%s', c.relnamespace::regnamespace, c.relname)) > 0
     )
-    where not exists (select from called join pg_proc using (oid) where prosqlbody is null)
-        and not exists (
-            select from called
-            join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
-                and d.refclassid = 'pg_class'::regclass
-            join pg_class as c on c.oid = d.refobjid and c.relkind = 'v'
-        )
+    select array(select oid from used)
+    where not exists (select from used join pg_class as c using (oid) where c.relkind = 'v')
 $$;
 
 comment on function audit.tables_of(oid) is
-    'The tables that a function and the functions that it calls name in their bodies. Null if that is
-not all of them: a body is text (PostgreSQL knows what is in RETURN and BEGIN ATOMIC only), or names a view.';
+    'The tables that a function and the functions that it calls name in their bodies. A body that is text is searched for
+their names: that is enough for functions of a release, which write them in full. Null if one of them is a view.';

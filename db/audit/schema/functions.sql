@@ -194,6 +194,13 @@ $$;
 comment on function audit.applies(oid[], oid, oid) is
     'Whether a policy for these roles applies to a role that queries a relation.';
 
+-- A function, because Citus would copy what a view depends on to its workers: pg_user_mappings, too.
+create or replace function audit.user_mappings(out umuser oid, out srvname name) returns setof record
+language sql stable parallel safe set search_path = ''
+as $$ select umuser, srvname from pg_user_mappings $$;
+
+comment on function audit.user_mappings() is 'Who logs in to which foreign server.';
+
 create or replace function audit.advice(text) returns text
 language sql immutable strict parallel safe set search_path = ''
 as $$ select '-- ' || regexp_replace($1, '[\n\r]+', e'\n-- ', 'g') $$;

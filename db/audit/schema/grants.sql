@@ -27,7 +27,7 @@ from (
 ) as o
 join pg_class as c on c.oid = o.relation
 cross join lateral aclexplode(o.acl) as g
-where c.relpersistence <> 't' and c.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
+where c.relpersistence <> 't' and c.relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema')
     and g.grantee <> c.relowner and not audit.in_extension('pg_class', c.oid);
 
 comment on view audit.relation_grants is 'The part of audit.grants on tables, views, sequences and their columns.';

@@ -59,7 +59,7 @@ left join lateral (
 ) as cast_to on true
 where t.relkind in ('r', 'p')
     and t.relpersistence <> 't'
-    and t.relnamespace::regnamespace not in ('pg_catalog', 'information_schema')
+    and t.relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema')
     and exists (
         select from unnest(api.roles) as role
         where has_schema_privilege(role, t.relnamespace, 'usage')
