@@ -276,9 +276,16 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     return problem(request, status, detail)
 
 
+_CONSTRAINT = re.compile(r'constraint "(.+?)"')
+
+
 def constraint_of(error: asyncpg.PostgresError) -> str:
-    """Return the name of the constraint that is violated, or an empty string. That of a shard ends with its number."""
-    return re.sub(r"_\d{6,}$", "", error.constraint_name or "")
+    """Return the name of the constraint that is violated, or an empty string.
+
+    Of an error on a worker, a Citus cluster passes on the message only, and the constraint of a shard has its number.
+    """
+    named = _CONSTRAINT.search(str(error)) if error.sqlstate and error.sqlstate[:2] == "23" else None
+    return re.sub(r"_\d{6,}$", "", error.constraint_name or (named[1] if named else ""))
 
 
 def is_refused_by_policy(error: asyncpg.PostgresError) -> bool:
