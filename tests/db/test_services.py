@@ -100,6 +100,7 @@ def test_a_login_that_owns_the_database_and_may_create_roles_is_enough(service: 
         assert notice.startswith("app_api keeps execute on set_config(), usage on plpgsql from PUBLIC")
     psql(service, "--file", str(ROLES.with_name("passwords.sql")))
     alembic(url("app_migrator", service), "upgrade", "head")
+    psql(service, "--command", "grant all on schema public to deployer")  # as some services do
 
     assert_served_and_audited(service)
 
