@@ -238,20 +238,13 @@ def test_a_url_connects(
 
 
 # As consoles show them, with the role and the database of docs/scaling.md; and the host, the port, the user.
+POOLED, DIRECT = "ep-a-1-pooler.us-east-2.aws.neon.tech", "ep-a-1.us-east-2.aws.neon.tech"
 SUPABASE = "aws-0-eu-central-1.pooler.supabase.com"
 AZURE = "partywall.postgres.database.azure.com"
 RDS = "partywall.c9akciq32example.eu-west-1.rds.amazonaws.com"
 CONSOLES = (
-    (
-        "postgresql://app_api:pw@ep-cool-darkness-a1b2c3d4-pooler.us-east-2.aws.neon.tech/neondb"
-        "?sslmode=require&channel_binding=require",
-        ("ep-cool-darkness-a1b2c3d4-pooler.us-east-2.aws.neon.tech", 5432, "app_api"),
-    ),
-    (
-        "postgresql://app_api:pw@ep-cool-darkness-a1b2c3d4.us-east-2.aws.neon.tech/neondb"
-        "?sslmode=require&options=endpoint%3Dep-cool-darkness-a1b2c3d4",
-        ("ep-cool-darkness-a1b2c3d4.us-east-2.aws.neon.tech", 5432, "app_api"),
-    ),
+    (f"postgresql://app_api:pw@{POOLED}/neondb?sslmode=require&channel_binding=require", (POOLED, 5432, "app_api")),
+    (f"postgresql://app_api:pw@{DIRECT}/neondb?sslmode=require&options=endpoint%3Dep-a-1", (DIRECT, 5432, "app_api")),
     (f"postgresql://app_api.abcdef:pw@{SUPABASE}:6543/postgres?pgbouncer=true", (SUPABASE, 6543, "app_api.abcdef")),
     (f"postgres://app_api.abcdef:pw@{SUPABASE}:5432/postgres?sslmode=require", (SUPABASE, 5432, "app_api.abcdef")),
     ("postgresql://app_api:pw@db.abcdef.supabase.co:5432/postgres", ("db.abcdef.supabase.co", 5432, "app_api")),
