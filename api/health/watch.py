@@ -15,6 +15,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 NOBODY = ""  # no id of a user, so none waits because of it
 RETRY_INTERVAL = 0.5  # seconds until a question that was not answered is asked again
+STOPPED_AFTER = 30.0  # seconds by which an attempt is only late in a process that was stopped, as a platform may do
 
 
 class Watch:
@@ -47,6 +48,7 @@ class Watch:
         self._pause_after = pause_after
         self._loop = asyncio.get_running_loop()
         self._called_at = self._loop.time()
+        self._tried_at = self._called_at
         self.asking_since = self._called_at  # without a pause
         self.is_paused = False
         self.is_stale = False  # nothing was answered since the last pause
@@ -74,11 +76,11 @@ class Watch:
                 await self._asked.wait()
 
     def call(self) -> None:
-        """Go on asking, or ask again now if it pauses: somebody needs the database."""
-        self._called_at = self._loop.time()
-        if self.is_paused:
-            self.is_paused = False
-            self.asking_since = self._called_at
+        """Go on asking, or ask again now if it pauses, or the whole process did: somebody needs the database."""
+        now = self._called_at = self._loop.time()
+        if self.is_paused or now - self._tried_at > self._interval() + STOPPED_AFTER:
+            self.is_paused, self.is_stale = False, True
+            self._tried_at = self.asking_since = now
             self._wake.set()
 
     async def catch_up(self, seconds: float) -> None:
@@ -96,6 +98,7 @@ class Watch:
     async def _watch(self) -> None:
         while True:
             answered = await self._try_to_ask()
+            self._tried_at = self._loop.time()
             self._asked.set()
             self._asked = asyncio.Event()
             self._wake.clear()

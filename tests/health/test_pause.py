@@ -1,14 +1,21 @@
 """While nobody calls, the database is left alone, so that a service can suspend it; the next call is checked first."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import httpx2
 import psycopg
 import pytest
 
+from api.health.availability import Availability
+from api.health.readiness import Readiness
+from api.http.problems import NotReadyError
+from db.connect import connect
+from db.pool import Pool
 from tests.support.database import Url
 from tests.support.health import HEALTHY, assert_unavailable, list_tasks, state_of, wait_for_status
 from tests.support.servers import calling
@@ -139,3 +146,26 @@ def test_a_database_that_does_not_start_is_waited_for_once(
         wire.mend()
 
         assert wait_for_status(lambda: list_tasks(client), 200).status_code == 200
+
+
+def test_a_process_that_was_stopped_serves_nobody_on_what_it_found_before(
+    url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a platform may stop one that has nothing to do."""
+    monkeypatch.setattr("api.health.watch.STOPPED_AFTER", 0.5)
+    connecting = partial(connect, url("app_api"), application_name="partywall health")
+
+    async def run() -> None:
+        async with (
+            Pool(url("app_api"), size=1) as pool,
+            Availability(connecting, pool, tolerance=3) as database,
+            Readiness(connecting, pool, database) as readiness,
+        ):
+            await readiness.first_check()
+            await readiness.require()
+            admin.execute("alter table app.tasks disable row level security")
+            time.sleep(2)  # noqa: ASYNC251 - nothing runs meanwhile
+            with pytest.raises(NotReadyError):
+                await readiness.require()
+
+    asyncio.run(run())
