@@ -5,13 +5,12 @@ fail by themselves meanwhile.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
 import asyncpg
 
-from api.health.availability import Availability
 from api.health.watch import Connect, Watch
 from api.http.problems import NotReadyError
 from db.audit import EDITED
@@ -55,12 +54,18 @@ UNAVAILABLE_OR_BUSY = (
 class Readiness:
     """Whether tenants are served: `reasons` says why not, and is empty while the API is ready."""
 
-    def __init__(self, connect: Connect, pool: Pool, database: Availability) -> None:
-        """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more."""
+    def __init__(
+        self, connect: Connect, pool: Pool, on_change: Callable[[], None], *, log: logging.Logger = log
+    ) -> None:
+        """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more.
+
+        `on_change` is called when anything has changed that the check is about.
+        """
         self.reasons = NOT_CHECKED
         self._audited: str | None = None  # the state of the catalogs in which the audit found no error
         self._pool = pool
-        self._database = database
+        self._on_change = on_change
+        self._log = log
         self._watch = Watch(
             connect,
             pool,
@@ -100,19 +105,19 @@ class Readiness:
         state = await _catalogs(connection)
         unchanged = state == self._audited
         if self._audited and not unchanged:  # settings of roles and databases may be among the changes
-            self._database.reconnect()
+            self._on_change()
         reasons = await (_fast_reasons if unchanged else find_reasons)(connection)
         self._audited = None if reasons else state
         if reasons:
             if reasons != self.reasons:
-                log.warning("not ready", extra={"reasons": reasons})
+                self._log.warning("not ready", extra={"reasons": reasons})
             self.reasons = reasons
             # Role settings apply to new sessions only, so reconnect: here, and for every request from now on.
             await connection.close()
         elif self.reasons:
             self._pool.expire()
             if self.reasons is not NOT_CHECKED:
-                log.warning("ready again")
+                self._log.warning("ready again")
             self.reasons = reasons
 
 

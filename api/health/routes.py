@@ -34,19 +34,34 @@ class Health(DatabaseHealth):
     revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
 
 
+class HealthWithReplica(BaseModel):
+    """The state of the API, where DATABASE_REPLICA_URL is set."""
+
+    status: Literal["ok"]
+    database: Literal["ok", "read only", "unavailable"] = Field(
+        description="`read only` or `unavailable`: reads are served, writes are not."
+    )
+    checked_seconds_ago: float = Field(description="Seconds since the database last responded.", examples=[0.4])
+    revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
+    replica: str = Field(
+        description="`ok` while it serves reads; else `not used`, and why if reasons are shown here.",
+        examples=["ok", "not used: it is more than 5 seconds behind the primary"],
+    )
+
+
 class Liveness(BaseModel):
     """The state of the process."""
 
     status: Literal["ok"]
 
 
-@router.get("", response_model=Health, responses=success(200, "Requests are served.") | UNHEALTHY)
+@router.get("", response_model=Health | HealthWithReplica, responses=success(200, "Requests are served.") | UNHEALTHY)
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
-    database = request.state["database"]
-    if not database.is_available:
+    database, replica = request.state["database"], request.state["replica"]
+    if not database.is_available and not (replica and not replica.reason):
         return _unavailable(request)
-    state = _database(request)
+    state = _database(request) | _replica(request)
     reasons = request.state["readiness"].reasons or ([] if database.revision else [NOT_MIGRATED])
     if not reasons:
         return json_response({"status": "ok", **state, "revision": database.revision})
@@ -66,12 +81,20 @@ async def read_database_health(request: Request) -> Response:
 
 def _database(request: Request) -> dict[str, object]:
     database = request.state["database"]
-    return {"database": "read only" if database.read_only else "ok", "checked_seconds_ago": round(database.age, 1)}
+    state = "unavailable" if not database.is_available else "read only" if database.read_only else "ok"
+    return {"database": state, "checked_seconds_ago": database.age and round(database.age, 1)}
+
+
+def _replica(request: Request) -> dict[str, object]:
+    replica = request.state["replica"]
+    if not replica:
+        return {}
+    reason = f": {replica.reason}" if request.state["shows_reasons"] else ""
+    return {"replica": f"not used{reason}" if replica.reason else "ok"}
 
 
 def _unavailable(request: Request) -> Response:
-    age = request.state["database"].age
-    return _problem(request, DATABASE_UNAVAILABLE, database="unavailable", checked_seconds_ago=age and round(age, 1))
+    return _problem(request, DATABASE_UNAVAILABLE, **_database(request), **_replica(request))
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:
@@ -91,6 +114,13 @@ HEALTH = Resource(
     routers=(router,),
     examples={
         "Health": {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"},
+        "HealthWithReplica": {
+            "status": "ok",
+            "database": "ok",
+            "checked_seconds_ago": 0.4,
+            "revision": "0001",
+            "replica": "ok",
+        },
         "DatabaseHealth": {"database": "ok", "checked_seconds_ago": 0.4},
         "Liveness": {"status": "ok"},
     },

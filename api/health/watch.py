@@ -56,10 +56,14 @@ class Watch:
 
     async def ask_now(self, seconds: float) -> None:
         """Do not wait for the interval. Return when the question was answered or has failed, or after `seconds`."""
-        self._wake.set()
+        self.wake()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._asked.wait()
+
+    def wake(self) -> None:
+        """Do not wait for the interval."""
+        self._wake.set()
 
     def reconnect(self) -> None:
         """Ask on a new connection from now on: settings of roles and databases apply to new sessions only."""
