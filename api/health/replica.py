@@ -67,7 +67,7 @@ class Replica:
             connect,
             self._pool,
             self._ask,
-            interval=lambda: RETRY_INTERVAL if self.reason else INTERVAL,
+            interval=lambda: RETRY_INTERVAL if self._is_bad else INTERVAL,
             timeout=TIMEOUT,
             on_failure=lambda error: self._tell(f"it does not respond: {cause_of(error)}"),
         )
@@ -92,6 +92,10 @@ class Replica:
     def bookmark(self) -> int:
         """Return a time after all commits of which somebody knows by now."""
         return self._positions.bookmark()
+
+    @property
+    def _is_bad(self) -> bool:
+        return self.reason not in {"", NOT_CHECKED}
 
     @property
     def _primary_responded_at(self) -> float:
@@ -133,7 +137,7 @@ class Replica:
         self._replayed = replayed or 0
         lsn = self._positions.required(self._primary_responded_at)
         self._tell(self._why_not(identity, replayed, lsn), lsn or 0)
-        if self.reason:  # the name may lead to another server next time
+        if self._is_bad:  # the name may lead to another server next time
             await connection.close()
 
     def _why_not(self, identity: Identity, replayed: int | None, lsn: int | None) -> str:
@@ -157,7 +161,8 @@ class Replica:
             return
         if not reason:
             self._pool.expire()  # its connections may lead to another server
-            log.info("the replica is used")
+            if self._is_bad:
+                log.warning("the replica is used again")
         elif reason != NOT_CHECKED:
             log.warning("the replica is not used: %s", reason)
         self.reason = reason

@@ -1,0 +1,465 @@
+"""Reads on a streaming standby: where each one runs, how old it may be, and what happens when the standby fails."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ContextManager, NamedTuple
+
+import httpx2
+import psycopg
+import pytest
+
+from api.http.bookmark import NAME
+from api.settings import Settings
+from db.embedded import Cluster
+from db.pool import Pool
+from db.replica import Target
+from db.session import Session
+from db.turns import TooManyRequestsError
+from tests.support.database import PASSWORD, set_up, url_of
+from tests.support.faults import under_load
+from tests.support.servers import AccessLog, caller, serving
+from tests.support.tasks import add, page, path
+from tests.support.tokens import JWT_SECRET
+from tests.support.waiting import eventually
+from tests.support.wire import Wire
+
+OPTIONS = ("fsync=off", "max_wal_size=128MB", "wal_keep_size=64MB", "wal_receiver_status_interval=1")
+
+
+def login(*clusters: Cluster, role: str = "app_api", database: str = "postgres", **more: str) -> str:
+    """Return the URL by which a role reaches the first of these clusters that will do."""
+    hosts = ",".join(str(each.socket_directory) for each in clusters)
+    url = url_of(role, {"dbname": database, "host": hosts, "port": ",".join(["5432"] * len(clusters))})
+    return "&".join([url, *(f"{name}={value}" for name, value in more.items())])
+
+
+class Pair(NamedTuple):
+    """A primary with a migrated database, and a standby of it."""
+
+    primary: Cluster
+    standby: Cluster
+
+    def on_primary(self, *statements: str) -> None:
+        run(self.primary, *statements)
+
+    def on_standby(self, *statements: str) -> None:
+        run(self.standby, *statements)
+
+    def catch_up(self) -> None:
+        [(lsn,)] = run(self.primary, "select pg_current_wal_flush_lsn()")
+        eventually(lambda: run(self.standby, f"select pg_last_wal_replay_lsn() >= '{lsn}'") == [(True,)])
+
+    def renew(self) -> None:
+        """Make the standby anew."""
+        if self.standby.is_running:
+            self.standby.stop()
+        if self.standby.exists:
+            self.standby.remove()
+        self.standby.copy(self.primary.url("postgres", "postgres"))
+        self.standby.start(*OPTIONS)
+
+
+def run(cluster: Cluster, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements as the superuser; return the rows of the last one."""
+    with psycopg.connect(cluster.url("postgres", "postgres"), autocommit=True) as admin:
+        for statement in statements:
+            cursor = admin.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Pair]:
+    in_memory = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a name of its own
+    with TemporaryDirectory(prefix="partywall-", dir=in_memory if in_memory.is_dir() else None) as directory:
+        pair = Pair(Cluster(Path(directory, "primary")), Cluster(Path(directory, "standby")))
+        pair.primary.create()
+        pair.primary.start(*OPTIONS)
+        set_up(host=str(pair.primary.socket_directory), port=5432, user="postgres", dbname="postgres")
+        pair.renew()
+        yield pair
+        for each in (pair.standby, pair.primary):
+            if each.is_running:
+                each.stop()
+
+
+@pytest.fixture
+def pair(made: Pair) -> Pair:
+    """A primary and a standby that has replayed everything. There are no rows."""
+    if not made.primary.is_running:
+        made.primary.start(*OPTIONS)
+    made.on_primary("delete from app.tasks", "delete from app.workspaces", "delete from app.idempotency_keys")
+    if not made.standby.is_running or run(made.standby, "select pg_is_in_recovery()") != [(True,)]:
+        made.renew()
+    made.on_standby("select pg_wal_replay_resume()")
+    made.catch_up()
+    return made
+
+
+class Api(NamedTuple):
+    """The API under test, and two clients of it."""
+
+    address: str
+    alice: httpx2.Client
+    bob: httpx2.Client
+
+    @property
+    def replica(self) -> str:
+        state: str = self.alice.get("/health").json()["replica"]
+        return state
+
+    def wait_for_replica(self, state: str = "ok") -> None:
+        eventually(lambda: state in self.replica)
+
+
+@contextmanager
+def api_of(primary: str, replica: str, *, max_lag: float = 2, waits: bool = True, **more: Any) -> Iterator[Api]:
+    """Serve the API with a replica; wait until that is used."""
+    settings = Settings(
+        _env_file=None,
+        database_url=primary,
+        database_replica_url=replica,
+        replica_max_lag=max_lag,
+        jwt_secret=JWT_SECRET,
+        **{"database_pool_size": 4} | more,
+    )
+    with serving(settings) as address, caller(address, "alice") as alice, caller(address, "bob") as bob:
+        api = Api(address, alice, bob)
+        if waits:
+            api.wait_for_replica()
+        yield api
+
+
+@pytest.fixture
+def api(pair: Pair) -> Iterator[Api]:
+    with api_of(login(pair.primary), login(pair.standby)) as api:
+        yield api
+
+
+@contextmanager
+def paused(pair: Pair) -> Iterator[None]:
+    """Let the standby replay nothing."""
+    pair.on_standby("select pg_wal_replay_pause()")
+    eventually(lambda: run(pair.standby, "select pg_get_wal_replay_pause_state()") == [("paused",)])
+    try:
+        yield
+    finally:
+        pair.on_standby("select pg_wal_replay_resume()")
+
+
+def texts(client: httpx2.Client, bookmark: str | None = None) -> list[str]:
+    response = client.get("/tasks", headers={NAME: bookmark} if bookmark else {})
+    assert response.status_code == 200, response.text
+    return [task["text"] for task in response.json()["items"]]
+
+
+def write(client: httpx2.Client, text: str) -> str:
+    """Add a task; return the bookmark."""
+    response = client.post("/tasks", json={"text": text})
+    assert response.status_code == 201, response.text
+    return response.headers[NAME]
+
+
+# ---- where a request runs ----------------------------------------------------------------------------
+
+
+def test_reads_run_on_the_replica_and_writes_on_the_primary(pair: Pair, api: Api, access_log: AccessLog) -> None:
+    task = add(api.alice)
+    pair.catch_up()
+    with paused(pair):
+        run(pair.primary, "update app.tasks set text = 'Only the primary has this'")
+        access_log()
+        assert api.alice.get(path(task)).json()["text"] == "Buy milk"
+        assert api.alice.get("/tasks").json()["items"] == [task]
+        assert api.alice.head(path(task)).headers["ETag"] == f'"{task["updated_at"]}"'
+        assert api.alice.get("/workspaces").json()["items"] == []
+        assert api.alice.patch(path(task), json={"order": 1}).json()["text"] == "Only the primary has this"
+        logged = [(line["method"], line.get("database")) for line in access_log()]
+    assert logged == [("GET", "replica"), ("GET", "replica"), ("HEAD", "replica"), ("GET", "replica"), ("PATCH", None)]
+    logins = "select usename, application_name from pg_stat_activity where application_name = 'partywall' group by 1, 2"
+    assert run(pair.standby, logins) == run(pair.primary, logins) == [("app_api", "partywall")]
+
+
+def test_a_workspace_is_read_on_the_replica_and_nobody_sees_more_there(pair: Pair, api: Api) -> None:
+    workspace = api.alice.post("/workspaces", json={"name": "Garden"}).headers["Location"]
+    task = api.alice.post(f"{workspace}/tasks", json={"text": "Dig"}).headers["Location"]
+    add(api.alice)
+    pair.catch_up()
+    with paused(pair):
+        pair.on_primary("delete from app.tasks", "delete from app.workspaces")  # what is read now is on the replica
+        assert api.alice.get(task).json()["text"] == "Dig"
+        assert [each["text"] for each in api.alice.get("/tasks").json()["items"]] == ["Buy milk"]
+        assert texts(api.bob) == []
+        for address in (workspace, f"{workspace}/tasks", task):
+            assert api.bob.get(address).status_code == 404
+        with psycopg.connect(login(pair.standby)) as nobody:
+            assert nobody.execute("select count(*) from app.tasks").fetchone() == (0,)
+
+
+def test_nothing_can_be_written_by_a_session_on_the_replica(pair: Pair) -> None:
+    with psycopg.connect(login(pair.standby)) as session, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        session.execute("set local app.user_id = 'alice'; insert into app.tasks (text) values ('x')")
+
+
+def test_a_cursor_of_the_replica_goes_on_at_the_primary_and_the_other_way_round(pair: Pair, api: Api) -> None:
+    for order in range(4):
+        bookmark = write(api.alice, f"Task {order}")
+        add(api.alice)
+    pair.catch_up()
+    everything = page(api.alice)["items"]
+    with paused(pair):
+        for first, second in (({}, {NAME: str(10**18 - 1)}), ({NAME: str(10**18 - 1)}, {})):
+            start = api.alice.get("/tasks?limit=3", headers=first).json()
+            rest = api.alice.get("/tasks", params={"cursor": start["next_cursor"]}, headers=second).json()
+            assert [*start["items"], *rest["items"]] == everything
+    assert texts(api.alice, bookmark)
+
+
+# ---- how old a read may be ---------------------------------------------------------------------------
+
+
+def test_a_read_with_the_bookmark_of_a_write_is_never_stale_and_one_without_is_for_a_while(
+    pair: Pair, api: Api, access_log: AccessLog
+) -> None:
+    with paused(pair), api_of(login(pair.primary), login(pair.standby)) as other:
+        for n in range(5):
+            bookmark = write(api.alice, str(n))
+            assert len(texts(api.alice)) == 0
+            assert len(texts(api.alice, bookmark)) == n + 1
+            assert len(texts(other.alice, bookmark)) == n + 1  # whichever worker or machine it is
+            time.sleep(0.15)  # as long as it takes to know the primary's position
+        assert texts(api.alice) == []
+
+    def served_by_the_replica() -> bool:
+        access_log()
+        assert len(texts(api.alice, bookmark)) == 5
+        return [line["database"] for line in access_log()] == ["replica"]
+
+    eventually(served_by_the_replica)
+
+
+def test_every_write_has_a_bookmark_and_nothing_else_has(pair: Pair, api: Api) -> None:
+    task = add(api.alice)
+    bookmarks = [
+        response.headers.get(NAME)
+        for response in (
+            api.alice.post("/tasks", json={"text": "x"}, headers={"Idempotency-Key": "key"}),
+            api.alice.post("/tasks", json={"text": "x"}, headers={"Idempotency-Key": "key"}),
+            api.alice.patch("/tasks", json={"tasks": [{"id": task["id"], "order": 1}]}),
+            api.alice.patch(path(task), json={"order": 1}),
+            api.alice.delete(path(task)),
+            api.alice.delete("/tasks?completed=true"),
+        )
+    ]
+    assert all(bookmarks)
+    assert sorted(map(int, bookmarks)) == [*map(int, bookmarks)]
+    [(now,)] = run(pair.primary, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
+    assert abs(now - int(bookmarks[-1])) < 1_000_000
+    for response in (
+        api.alice.get("/tasks"),
+        api.alice.post("/tasks", json={}),
+        api.alice.delete(path(task)),
+        api.alice.options("/tasks"),
+        httpx2.post(f"{api.address}/tasks", json={"text": "x"}),
+    ):
+        assert NAME not in response.headers
+
+
+def test_a_malformed_bookmark_is_told_also_where_there_is_no_replica(alice: httpx2.Client) -> None:
+    for sent in ("", "x", "-1", "1.5", "1" * 19, "１", "1, 2"):
+        response = alice.get("/tasks", headers={NAME.encode(): sent.encode()})
+        [error] = response.json()["errors"]
+        assert (response.status_code, error["code"], error["parameter"]) == (422, "invalid_bookmark", NAME)
+    assert alice.get("/tasks", headers={NAME: "1"}).status_code == 200
+    assert NAME not in alice.post("/tasks", json={"text": "x"}).headers
+
+
+def test_a_bookmark_of_long_ago_is_seen_and_one_of_the_future_is_read_from_the_primary(pair: Pair, api: Api) -> None:
+    with paused(pair):
+        write(api.alice, "x")
+        assert texts(api.alice, "0") == []
+        assert texts(api.alice, "9" * 18) == ["x"]
+
+
+def test_a_replica_that_lags_too_much_is_not_used_and_then_is_again_and_each_is_told_once(
+    pair: Pair, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with paused(pair):
+        time.sleep(2.5)  # an idle primary causes no lag
+        assert api.replica == "ok"
+        write(api.alice, "x")
+        assert texts(api.alice) == []
+        api.wait_for_replica("it is more than 2 seconds behind the primary")
+        assert texts(api.alice) == ["x"]
+        time.sleep(0.5)
+    api.wait_for_replica()
+    assert texts(api.alice) == ["x"]
+    assert [line for line in caplog.messages if "the replica is" in line] == [
+        "the replica is not used: it is more than 2 seconds behind the primary",
+        "the replica is used again",
+    ]
+
+
+def test_a_transaction_that_is_under_way_causes_no_lag(pair: Pair, api: Api) -> None:
+    with psycopg.connect(pair.primary.url("postgres", "postgres")) as under_way:
+        under_way.execute("create table public.large as select generate_series(1, 1000)")
+        time.sleep(2.5)
+        assert api.replica == "ok"
+
+
+def test_with_remote_apply_no_read_is_stale(pair: Pair) -> None:
+    pair.on_primary("alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
+    pair.on_primary("alter role app_api set synchronous_commit = remote_apply")
+    try:
+        with api_of(login(pair.primary), login(pair.standby)) as api:
+            for n in range(100):
+                write(api.alice, str(n))
+                assert len(page(api.alice, limit=200)["items"]) == n + 1
+    finally:
+        pair.on_primary("alter role app_api reset synchronous_commit")
+        pair.on_primary("alter system reset synchronous_standby_names", "select pg_reload_conf()")
+
+
+def test_without_synchronous_commit_a_bookmark_holds_too(pair: Pair) -> None:
+    pair.on_primary("alter role app_api set synchronous_commit = off")
+    try:
+        with api_of(login(pair.primary), login(pair.standby)) as api:
+            stop = time.monotonic() + 2
+            n = 0
+            while time.monotonic() < stop:
+                bookmark, n = write(api.alice, "x"), n + 1
+                time.sleep(n % 7 * 0.1)
+                assert len(page(api.alice, limit=200)["items"]) <= n
+                response = api.alice.get("/tasks?limit=200", headers={NAME: bookmark})
+                assert len(response.json()["items"]) == n
+    finally:
+        pair.on_primary("alter role app_api reset synchronous_commit")
+
+
+# ---- a replica that fails ----------------------------------------------------------------------------
+
+
+def processes(cluster: Cluster) -> list[int]:
+    """Return the process ids of a server: its postmaster's, then those of its children."""
+    pid_file = cluster.socket_directory.parent / "postgres" / "postmaster.pid"
+    postmaster = int(pid_file.read_text().split()[0])
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return [postmaster, *map(int, children)]
+
+
+def signal_all(cluster: Cluster, number: signal.Signals) -> None:
+    for pid in processes(cluster):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@contextmanager
+def stopped(pair: Pair) -> Iterator[None]:
+    pair.standby.stop()
+    try:
+        yield
+    finally:
+        pair.standby.start(*OPTIONS)
+
+
+@contextmanager
+def killed(pair: Pair) -> Iterator[None]:
+    signal_all(pair.standby, signal.SIGKILL)
+    eventually(lambda: not pair.standby.is_running)
+    try:
+        yield
+    finally:
+        pair.standby.start(*OPTIONS)
+
+
+@contextmanager
+def hung(pair: Pair) -> Iterator[None]:
+    signal_all(pair.standby, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        signal_all(pair.standby, signal.SIGCONT)
+
+
+def listing(client: httpx2.Client) -> list[httpx2.Response]:
+    return [client.get("/tasks"), client.head("/tasks")]
+
+
+@pytest.mark.parametrize("fault", [stopped, killed, hung])
+def test_no_read_fails_when_the_replica_does_and_it_is_used_again(
+    fault: Callable[[Pair], ContextManager[None]], pair: Pair, api: Api
+) -> None:
+    add(api.alice)
+    with under_load(4, listing, lambda: caller(api.address, "alice")) as statuses:
+        with fault(pair):
+            started = time.monotonic()
+            assert texts(api.alice) == ["Buy milk"]
+            assert time.monotonic() - started < 5
+            api.wait_for_replica("it does not respond: ")
+            assert texts(api.alice) == ["Buy milk"]
+            assert api.alice.get("/health").status_code == 200
+        api.wait_for_replica()
+    assert set(statuses) == {200}
+
+
+def test_the_api_starts_without_its_replica_and_uses_it_once_it_is_there(pair: Pair) -> None:
+    pair.standby.stop()
+    with api_of(login(pair.primary), login(pair.standby), waits=False) as api:
+        write(api.alice, "x")
+        assert texts(api.alice) == ["x"]
+        api.wait_for_replica("not used: it does not respond: ")
+        pair.standby.start(*OPTIONS)
+        api.wait_for_replica()
+        assert texts(api.alice) == ["x"]
+
+
+def test_sessions_that_are_ended_on_the_replica_fail_no_read(pair: Pair, api: Api) -> None:
+    with under_load(4, listing, lambda: caller(api.address, "alice")) as statuses:
+        for _ in range(10):
+            pair.on_standby("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
+            time.sleep(0.05)
+    assert set(statuses) == {200}
+
+
+def test_a_read_that_conflicts_with_what_is_replayed_runs_on_the_primary(pair: Pair, api: Api) -> None:
+    """A migration, say."""
+    add(api.alice)
+    pair.catch_up()
+    pair.on_standby("alter system set max_standby_streaming_delay = '50ms'", "select pg_reload_conf()")
+    read = "select count(*) from app.tasks where user_id = $1 and pg_sleep(1) is not null"
+    try:
+        async def main() -> tuple[object, bool]:
+            async with Pool(login(pair.primary), size=2) as primary, Pool(login(pair.standby), size=2) as standby:
+                session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
+                reading = asyncio.create_task(session.fetchval(read, "alice"))
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(pair.on_primary, "alter table app.tasks set (fillfactor = 90)", "alter table app.tasks reset (fillfactor)")
+                return await reading, session.used_replica
+
+        assert asyncio.run(main()) == (1, False)
+    finally:
+        pair.on_standby("alter system reset max_standby_streaming_delay", "select pg_reload_conf()")
+
+
+def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(pair: Pair) -> None:
+    """No statement is this slow, so it is the session that is asked."""
+
+    async def main() -> tuple[BaseException | None, list[object]]:
+        async with Pool(login(pair.primary), size=2) as primary, Pool(login(pair.standby), size=2) as standby:
+            def read(seconds: float) -> Coroutine[Any, Any, object]:
+                session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
+                return session.fetchval("select pg_is_in_recovery() from pg_sleep($1::float8)", seconds)
+
+            slow = asyncio.create_task(read(6))
+            await asyncio.sleep(0.1)
+            [second] = await asyncio.gather(read(0), return_exceptions=True)
+            return second, [await slow]
+
+    second, first = asyncio.run(main())
+    assert isinstance(second, TooManyRequestsError)
+    assert first == [True]
