@@ -74,6 +74,7 @@ class Pool:
         self.size = size
         self.responded_at: float | None = None  # when the server has last ended a transaction, by the loop's clock
         self._checkout_timeout = checkout_timeout
+        self.connect_timeout = CONNECT_TIMEOUT
         self.begin_timeout = BEGIN_TIMEOUT
         self.check: Check | None = None  # a new connection is used if this raises nothing
         self._idle_lifetime = idle_lifetime
@@ -166,6 +167,10 @@ class Pool:
         while self._idle:
             self._idle.pop().connection.terminate()
 
+    def end_waits(self) -> None:
+        """Raise DatabaseUnavailableError in all who wait for a connection."""
+        self._turns.end_waits()
+
     def distrust(self, connection: Connection) -> None:
         """Expire the connections as old as this checked out one, of whose server they say the same."""
         self._distrust(self._checked_out[connection])
@@ -187,7 +192,7 @@ class Pool:
 
     async def _open(self, deadline: float) -> _Member:
         generation = self._generation  # of now: it may expire while it is being opened
-        seconds = min(CONNECT_TIMEOUT, deadline - self._loop.time())
+        seconds = min(self.connect_timeout, deadline - self._loop.time())
         connection = await self._connect(seconds=seconds)
         if self.check:
             await _require(self.check, connection)

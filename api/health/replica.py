@@ -19,7 +19,7 @@ log = logging.getLogger("partywall.replica")
 
 INTERVAL = 0.25  # seconds between two checks of either server
 TIMEOUT = 2.0  # seconds without a response to a check until the replica is not used
-BEGIN_TIMEOUT = 1.0  # seconds until a read that hangs there runs on the primary
+BEGIN_TIMEOUT = 1.0  # seconds until a read that hangs there runs on the primary; TIMEOUT if it opens a connection
 
 NOT_CHECKED = "it has not been checked yet"
 ANOTHER = "DATABASE_REPLICA_URL leads to another database than DATABASE_URL"
@@ -45,7 +45,7 @@ class Replica:
         self._too_far_behind = f"it is more than {max_lag:g} seconds behind the primary"
         self._unknown = NOT_CHECKED  # why no position of the primary is known
         self._pool = pool
-        pool.begin_timeout = BEGIN_TIMEOUT
+        pool.connect_timeout, pool.begin_timeout = TIMEOUT, BEGIN_TIMEOUT
         pool.check = self._require_same
         self._database = database
         self._positions = Positions(max_lag)
@@ -108,6 +108,7 @@ class Replica:
     def _doubt(self) -> None:
         """Use it again after the next check: a request has found it unavailable."""
         self._target = None
+        self._pool.end_waits()
         self._watch.wake()
 
     async def _require_same(self, connection: Connection) -> None:

@@ -433,12 +433,17 @@ def test_a_read_that_conflicts_with_what_is_replayed_runs_on_the_primary(pair: P
     pair.on_standby("alter system set max_standby_streaming_delay = '50ms'", "select pg_reload_conf()")
     read = "select count(*) from app.tasks where user_id = $1 and pg_sleep(1) is not null"
     try:
+
         async def main() -> tuple[object, bool]:
             async with Pool(login(pair.primary), size=2) as primary, Pool(login(pair.standby), size=2) as standby:
                 session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
                 reading = asyncio.create_task(session.fetchval(read, "alice"))
                 await asyncio.sleep(0.3)
-                await asyncio.to_thread(pair.on_primary, "alter table app.tasks set (fillfactor = 90)", "alter table app.tasks reset (fillfactor)")
+                await asyncio.to_thread(
+                    pair.on_primary,
+                    "alter table app.tasks set (fillfactor = 90)",
+                    "alter table app.tasks reset (fillfactor)",
+                )
                 return await reading, session.used_replica
 
         assert asyncio.run(main()) == (1, False)
@@ -451,6 +456,7 @@ def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(pair: Pair) 
 
     async def main() -> tuple[BaseException | None, list[object]]:
         async with Pool(login(pair.primary), size=2) as primary, Pool(login(pair.standby), size=2) as standby:
+
             def read(seconds: float) -> Coroutine[Any, Any, object]:
                 session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
                 return session.fetchval("select pg_is_in_recovery() from pg_sleep($1::float8)", seconds)
@@ -463,3 +469,190 @@ def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(pair: Pair) 
     second, first = asyncio.run(main())
     assert isinstance(second, TooManyRequestsError)
     assert first == [True]
+
+
+def test_a_promoted_replica_is_not_used_and_its_successor_is(pair: Pair, api: Api) -> None:
+    add(api.alice)
+    pair.catch_up()
+    pair.on_standby("select pg_promote()", "update app.tasks set text = 'On another timeline'")
+    assert texts(api.alice) == ["Buy milk"]
+    api.wait_for_replica("not used: it is no standby: it was promoted, or is the primary itself")
+    assert texts(api.alice) == ["Buy milk"]
+
+    pair.renew()
+    api.wait_for_replica()
+    assert texts(api.alice) == ["Buy milk"]
+
+
+def test_a_standby_that_went_another_way_is_not_used(pair: Pair, api: Api) -> None:
+    """It has replayed more than the primary has written, so it is not the primary's: a failover has left it behind."""
+    add(api.alice)
+    pair.catch_up()
+    with TemporaryDirectory(prefix="partywall-") as directory:
+        left_behind = Cluster(Path(directory))
+        left_behind.copy(pair.primary.url("postgres", "postgres"))
+        left_behind.start(*OPTIONS)
+        try:
+            run(
+                left_behind,
+                "select pg_promote()",
+                "update app.tasks set text = 'Lost'",
+                "create table public.more as select generate_series(1, 1000)",
+            )
+            left_behind.stop()
+            (Path(directory) / "postgres" / "standby.signal").touch()
+            left_behind.start(*OPTIONS)
+            assert run(left_behind, "select pg_is_in_recovery()") == [(True,)]
+            with api_of(login(pair.primary), login(left_behind), waits=False) as api:
+                api.wait_for_replica("not used: it does not follow the primary")
+                bookmark = write(api.alice, "Here")
+                assert texts(api.alice, bookmark) == texts(api.alice) == ["Buy milk", "Here"]
+                pair.on_primary("create table public.much as select generate_series(1, 10000)")
+                for _ in range(10):
+                    time.sleep(0.1)
+                    assert "not used" in api.replica
+                pair.on_primary("drop table public.much")
+        finally:
+            left_behind.stop()
+
+
+@pytest.mark.parametrize(
+    ("database", "role", "why"),
+    [
+        ("postgres", "app_migrator", "DATABASE_REPLICA_URL logs in as app_migrator"),
+        ("template1", "app_api", "DATABASE_REPLICA_URL leads to another database than DATABASE_URL"),
+        ("postgres", "nobody", "it does not respond: 28"),
+    ],
+)
+def test_a_replica_of_another_database_or_with_another_login_is_not_used(
+    database: str, role: str, why: str, pair: Pair
+) -> None:
+    replica = login(pair.standby, role=role, database=database)
+    with api_of(login(pair.primary), replica, waits=False) as api:
+        api.wait_for_replica(f"not used: {why}")
+        bookmark = write(api.alice, "x")
+        assert texts(api.alice) == texts(api.alice, bookmark) == ["x"]
+        assert api.alice.get("/health").status_code == 200
+
+
+def test_the_primary_itself_is_no_replica(pair: Pair) -> None:
+    with api_of(login(pair.primary), login(pair.primary), waits=False) as api:
+        api.wait_for_replica("not used: it is no standby")
+        write(api.alice, "x")
+        assert texts(api.alice) == ["x"]
+
+
+def test_a_standby_of_another_cluster_is_not_used(pair: Pair) -> None:
+    """With the same database, schema and roles: only the identifier of the system tells."""
+    with TemporaryDirectory(prefix="partywall-") as directory:
+        other = Cluster(Path(directory))
+        other.create()
+        (Path(directory) / "postgres" / "standby.signal").touch()
+        other.start(*OPTIONS)
+        try:
+            with api_of(login(pair.primary), other.url("postgres", "postgres"), waits=False) as api:
+                api.wait_for_replica("not used: DATABASE_REPLICA_URL leads to another database")
+        finally:
+            other.stop()
+
+
+def test_a_replica_that_is_not_safe_to_use_is_not_used(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.2)
+    with api_of(login(pair.primary), login(pair.standby), max_lag=60) as api:
+        add(api.alice)
+        pair.on_primary("alter table app.tasks disable row level security")
+        eventually(lambda: api.alice.get("/tasks").status_code == 503)
+        with paused(pair):
+            pair.on_primary("alter table app.tasks enable row level security")
+            eventually(lambda: api.alice.get("/tasks").status_code == 200)
+            assert texts(api.bob) == []
+            assert "not used: table app.tasks: It is now: row-level security is disabled" in api.replica
+        api.wait_for_replica()
+        assert texts(api.bob) == []
+
+
+def test_while_the_primary_is_down_reads_are_served_by_the_replica(pair: Pair, api: Api) -> None:
+    bookmark = write(api.alice, "x")
+    pair.catch_up()
+    eventually(lambda: texts(api.alice) == ["x"])
+    pair.primary.stop()
+    for _ in range(50):
+        assert texts(api.alice) == ["x"]
+        time.sleep(0.1)  # longer than a replica may lag, and a database may not respond
+    health = api.alice.get("/health")
+    assert (health.status_code, health.json()["database"], health.json()["replica"]) == (200, "unavailable", "ok")
+    assert api.alice.get("/health/db").status_code == 503
+    refused = api.alice.post("/tasks", json={"text": "y"})
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+
+    pair.primary.start(*OPTIONS)
+    eventually(lambda: api.alice.post("/tasks", json={"text": "y"}).status_code == 201)
+    assert texts(api.alice, str(int(bookmark) + 10**9)) == ["x", "y"]
+    api.wait_for_replica()
+
+
+def test_with_both_down_nothing_is_served(pair: Pair, api: Api) -> None:
+    pair.primary.stop()
+    pair.standby.stop()
+    eventually(lambda: api.alice.get("/health").status_code == 503)
+    problem = api.alice.get("/health").json()
+    assert (problem["database"], problem["replica"].partition(":")[0]) == ("unavailable", "not used")
+    assert api.alice.get("/tasks").status_code == 503
+
+
+# ---- several hosts -----------------------------------------------------------------------------------
+
+
+def test_a_host_that_is_down_is_passed_over(pair: Pair) -> None:
+    nowhere = Cluster(Path("/nowhere"))
+    with api_of(login(pair.primary), login(nowhere, pair.standby)) as api:
+        write(api.alice, "x")
+        eventually(lambda: texts(api.alice) == ["x"])
+
+
+def test_of_two_replicas_with_one_name_the_one_that_lags_makes_no_read_stale(pair: Pair) -> None:
+    with TemporaryDirectory(prefix="partywall-") as directory:
+        second = Cluster(Path(directory))
+        second.copy(pair.primary.url("postgres", "postgres"))
+        second.start(*OPTIONS)
+        try:
+            both = login(pair.standby, second, load_balance_hosts="random")
+            with api_of(login(pair.primary), both, max_lag=60) as api, paused(pair):
+                for n in range(30):
+                    bookmark = write(api.alice, "x")
+                    time.sleep(n % 3 * 0.3)
+                    response = api.alice.get("/tasks?limit=200", headers={NAME: bookmark})
+                    assert len(response.json()["items"]) == n + 1
+                run(pair.standby, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
+                run(second, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
+        finally:
+            second.stop()
+
+
+def test_after_a_failover_between_the_hosts_of_both_urls_reads_and_writes_go_on(pair: Pair) -> None:
+    hosts = (pair.primary, pair.standby)
+    primary, replica = (login(*hosts, target_session_attrs=kind) for kind in ("primary", "standby"))
+    with api_of(primary, replica) as api:
+        write(api.alice, "before")
+        pair.catch_up()
+        pair.primary.stop()
+        pair.on_standby("select pg_promote()")
+        eventually(lambda: api.alice.post("/tasks", json={"text": "after"}).status_code == 201)
+        assert texts(api.alice) == ["before", "after"]
+
+        pair.primary.remove()
+        pair.primary.copy(pair.standby.url("postgres", "postgres"))
+        pair.primary.start(*OPTIONS)
+        eventually(lambda: api.replica == "ok")
+        bookmark = write(api.alice, "again")
+        assert texts(api.alice, bookmark) == ["before", "after", "again"]
+    # And back.
+    pair.standby.stop()
+    run(pair.primary, "select pg_promote()")
+    pair.renew()
+
+
+def test_where_database_url_leads_to_a_standby_itself_there_is_no_telling_and_no_replica(pair: Pair) -> None:
+    with api_of(login(pair.standby), login(pair.standby), waits=False) as api:
+        api.wait_for_replica("how far it is behind the primary is not known: 55000 recovery is in progress")
+        assert texts(api.alice) == []
