@@ -42,7 +42,7 @@ class Replica:
     ) -> None:
         """Check the standby of `connect` and `pool` against the primary. It may lag by `max_lag` seconds."""
         self.reason = NOT_CHECKED
-        self._too_far_behind = f"it is more than {max_lag:g} seconds behind the primary"
+        self._too_far_behind = f"it is behind the primary by more than {max_lag:g} s (REPLICA_MAX_LAG)"
         self._unknown = NOT_CHECKED  # why no position of the primary is known
         self._pool = pool
         pool.connect_timeout, pool.begin_timeout = TIMEOUT, BEGIN_TIMEOUT

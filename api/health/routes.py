@@ -45,7 +45,7 @@ class HealthWithReplica(BaseModel):
     revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
     replica: str = Field(
         description="`ok` while it serves reads; else `not used`, and why if reasons are shown here.",
-        examples=["ok", "not used: it is more than 5 seconds behind the primary"],
+        examples=["ok", "not used: it is behind the primary by more than 5 s (REPLICA_MAX_LAG)"],
     )
 
 

@@ -5,10 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ContextManager, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import psycopg
@@ -21,15 +21,16 @@ from db.pool import Pool
 from db.replica import Target
 from db.session import Session
 from db.turns import TooManyRequestsError
-from tests.support.database import PASSWORD, set_up, url_of
+from tests.support.database import set_up, url_of
 from tests.support.faults import under_load
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tasks import add, page, path
 from tests.support.tokens import JWT_SECRET
 from tests.support.waiting import eventually
-from tests.support.wire import Wire
 
-OPTIONS = ("fsync=off", "max_wal_size=128MB", "wal_keep_size=64MB", "wal_receiver_status_interval=1")
+OPTIONS = ("fsync=off", "max_wal_size=128MB", "wal_keep_size=64MB", "wal_retrieve_retry_interval=200ms")
+
+END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'partywall'"
 
 
 def login(*clusters: Cluster, role: str = "app_api", database: str = "postgres", **more: str) -> str:
@@ -256,10 +257,11 @@ def test_every_write_has_a_bookmark_and_nothing_else_has(pair: Pair, api: Api) -
             api.alice.delete("/tasks?completed=true"),
         )
     ]
-    assert all(bookmarks)
-    assert sorted(map(int, bookmarks)) == [*map(int, bookmarks)]
+    times = [int(bookmark or 0) for bookmark in bookmarks]
+    assert all(times)
+    assert sorted(times) == times
     [(now,)] = run(pair.primary, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
-    assert abs(now - int(bookmarks[-1])) < 1_000_000
+    assert abs(now - times[-1]) < 1_000_000
     for response in (
         api.alice.get("/tasks"),
         api.alice.post("/tasks", json={}),
@@ -271,7 +273,7 @@ def test_every_write_has_a_bookmark_and_nothing_else_has(pair: Pair, api: Api) -
 
 
 def test_a_malformed_bookmark_is_told_also_where_there_is_no_replica(alice: httpx2.Client) -> None:
-    for sent in ("", "x", "-1", "1.5", "1" * 19, "１", "1, 2"):
+    for sent in ("", "x", "-1", "1.5", "1" * 19, "\uff11", "1, 2"):
         response = alice.get("/tasks", headers={NAME.encode(): sent.encode()})
         [error] = response.json()["errors"]
         assert (response.status_code, error["code"], error["parameter"]) == (422, "invalid_bookmark", NAME)
@@ -290,26 +292,22 @@ def test_a_replica_that_lags_too_much_is_not_used_and_then_is_again_and_each_is_
     pair: Pair, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     with paused(pair):
-        time.sleep(2.5)  # an idle primary causes no lag
-        assert api.replica == "ok"
+        with psycopg.connect(pair.primary.url("postgres", "postgres")) as under_way:
+            under_way.execute("create table public.large as select generate_series(1, 1000)")
+            time.sleep(2.5)  # an idle primary causes no lag, nor does a transaction that has not ended
+            assert api.replica == "ok"
+            under_way.rollback()
         write(api.alice, "x")
         assert texts(api.alice) == []
-        api.wait_for_replica("it is more than 2 seconds behind the primary")
+        api.wait_for_replica("it is behind the primary by more than 2 s (REPLICA_MAX_LAG)")
         assert texts(api.alice) == ["x"]
         time.sleep(0.5)
     api.wait_for_replica()
     assert texts(api.alice) == ["x"]
     assert [line for line in caplog.messages if "the replica is" in line] == [
-        "the replica is not used: it is more than 2 seconds behind the primary",
+        "the replica is not used: it is behind the primary by more than 2 s (REPLICA_MAX_LAG)",
         "the replica is used again",
     ]
-
-
-def test_a_transaction_that_is_under_way_causes_no_lag(pair: Pair, api: Api) -> None:
-    with psycopg.connect(pair.primary.url("postgres", "postgres")) as under_way:
-        under_way.execute("create table public.large as select generate_series(1, 1000)")
-        time.sleep(2.5)
-        assert api.replica == "ok"
 
 
 def test_with_remote_apply_no_read_is_stale(pair: Pair) -> None:
@@ -329,7 +327,7 @@ def test_without_synchronous_commit_a_bookmark_holds_too(pair: Pair) -> None:
     pair.on_primary("alter role app_api set synchronous_commit = off")
     try:
         with api_of(login(pair.primary), login(pair.standby)) as api:
-            stop = time.monotonic() + 2
+            stop = time.monotonic() + 1
             n = 0
             while time.monotonic() < stop:
                 bookmark, n = write(api.alice, "x"), n + 1
@@ -392,7 +390,7 @@ def listing(client: httpx2.Client) -> list[httpx2.Response]:
 
 @pytest.mark.parametrize("fault", [stopped, killed, hung])
 def test_no_read_fails_when_the_replica_does_and_it_is_used_again(
-    fault: Callable[[Pair], ContextManager[None]], pair: Pair, api: Api
+    fault: Callable[[Pair], AbstractContextManager[None]], pair: Pair, api: Api
 ) -> None:
     add(api.alice)
     with under_load(4, listing, lambda: caller(api.address, "alice")) as statuses:
@@ -421,7 +419,7 @@ def test_the_api_starts_without_its_replica_and_uses_it_once_it_is_there(pair: P
 def test_sessions_that_are_ended_on_the_replica_fail_no_read(pair: Pair, api: Api) -> None:
     with under_load(4, listing, lambda: caller(api.address, "alice")) as statuses:
         for _ in range(10):
-            pair.on_standby("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
+            pair.on_standby(END_SESSIONS)
             time.sleep(0.05)
     assert set(statuses) == {200}
 
@@ -439,11 +437,8 @@ def test_a_read_that_conflicts_with_what_is_replayed_runs_on_the_primary(pair: P
                 session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
                 reading = asyncio.create_task(session.fetchval(read, "alice"))
                 await asyncio.sleep(0.3)
-                await asyncio.to_thread(
-                    pair.on_primary,
-                    "alter table app.tasks set (fillfactor = 90)",
-                    "alter table app.tasks reset (fillfactor)",
-                )
+                exclusively = "begin; lock table app.tasks in access exclusive mode; commit"
+                await asyncio.to_thread(pair.on_primary, exclusively)
                 return await reading, session.used_replica
 
         assert asyncio.run(main()) == (1, False)
@@ -451,24 +446,26 @@ def test_a_read_that_conflicts_with_what_is_replayed_runs_on_the_primary(pair: P
         pair.on_standby("alter system reset max_standby_streaming_delay", "select pg_reload_conf()")
 
 
-def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(pair: Pair) -> None:
-    """No statement is this slow, so it is the session that is asked."""
+def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.ACQUIRE_TIMEOUT", 0.3)
 
-    async def main() -> tuple[BaseException | None, list[object]]:
+    async def main() -> tuple[object, object]:
         async with Pool(login(pair.primary), size=2) as primary, Pool(login(pair.standby), size=2) as standby:
 
             def read(seconds: float) -> Coroutine[Any, Any, object]:
                 session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
                 return session.fetchval("select pg_is_in_recovery() from pg_sleep($1::float8)", seconds)
 
-            slow = asyncio.create_task(read(6))
+            slow = asyncio.create_task(read(2))
             await asyncio.sleep(0.1)
             [second] = await asyncio.gather(read(0), return_exceptions=True)
-            return second, [await slow]
+            return second, await slow
 
     second, first = asyncio.run(main())
     assert isinstance(second, TooManyRequestsError)
-    assert first == [True]
+    assert first is True
 
 
 def test_a_promoted_replica_is_not_used_and_its_successor_is(pair: Pair, api: Api) -> None:
@@ -484,10 +481,8 @@ def test_a_promoted_replica_is_not_used_and_its_successor_is(pair: Pair, api: Ap
     assert texts(api.alice) == ["Buy milk"]
 
 
-def test_a_standby_that_went_another_way_is_not_used(pair: Pair, api: Api) -> None:
+def test_a_standby_that_went_another_way_is_not_used(pair: Pair) -> None:
     """It has replayed more than the primary has written, so it is not the primary's: a failover has left it behind."""
-    add(api.alice)
-    pair.catch_up()
     with TemporaryDirectory(prefix="partywall-") as directory:
         left_behind = Cluster(Path(directory))
         left_behind.copy(pair.primary.url("postgres", "postgres"))
@@ -506,7 +501,7 @@ def test_a_standby_that_went_another_way_is_not_used(pair: Pair, api: Api) -> No
             with api_of(login(pair.primary), login(left_behind), waits=False) as api:
                 api.wait_for_replica("not used: it does not follow the primary")
                 bookmark = write(api.alice, "Here")
-                assert texts(api.alice, bookmark) == texts(api.alice) == ["Buy milk", "Here"]
+                assert texts(api.alice, bookmark) == texts(api.alice) == ["Here"]
                 pair.on_primary("create table public.much as select generate_series(1, 10000)")
                 for _ in range(10):
                     time.sleep(0.1)
@@ -576,9 +571,9 @@ def test_while_the_primary_is_down_reads_are_served_by_the_replica(pair: Pair, a
     pair.catch_up()
     eventually(lambda: texts(api.alice) == ["x"])
     pair.primary.stop()
-    for _ in range(50):
+    stop = time.monotonic() + 3.5  # longer than a replica may lag, and than a database may not respond
+    while time.monotonic() < stop:
         assert texts(api.alice) == ["x"]
-        time.sleep(0.1)  # longer than a replica may lag, and a database may not respond
     health = api.alice.get("/health")
     assert (health.status_code, health.json()["database"], health.json()["replica"]) == (200, "unavailable", "ok")
     assert api.alice.get("/health/db").status_code == 503
@@ -618,13 +613,12 @@ def test_of_two_replicas_with_one_name_the_one_that_lags_makes_no_read_stale(pai
         try:
             both = login(pair.standby, second, load_balance_hosts="random")
             with api_of(login(pair.primary), both, max_lag=60) as api, paused(pair):
-                for n in range(30):
+                for n in range(6):
                     bookmark = write(api.alice, "x")
-                    time.sleep(n % 3 * 0.3)
-                    response = api.alice.get("/tasks?limit=200", headers={NAME: bookmark})
-                    assert len(response.json()["items"]) == n + 1
-                run(pair.standby, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
-                run(second, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_api'")
+                    time.sleep(0.6)  # now one of them may serve it
+                    for each in (pair.standby, second):
+                        run(each, END_SESSIONS)  # so that any of them may be next
+                    assert len(texts(api.alice, bookmark)) == n + 1
         finally:
             second.stop()
 
