@@ -18,7 +18,7 @@ from db.connection import Connection
 from db.pool import Pool
 
 # Names with their schema, as these run outside of a transaction that could set search_path. A commit is acknowledged
-# when it is flushed; without synchronous_commit, when it is inserted. now() comes before the snapshot, the position last.
+# when it is flushed; without synchronous_commit, when it is inserted. now() is before the snapshot, the position last.
 POSITION = """
 select pg_catalog.now(), pg_catalog.pg_current_snapshot()::pg_catalog.text,
     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8),

@@ -74,11 +74,18 @@ def run(cluster: Cluster, *statements: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """Give a directory that is in memory, where that can be."""
+    memory = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a name of its own
+    with TemporaryDirectory(prefix="partywall-", dir=memory if memory.is_dir() else None) as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(scope="module")
 def made() -> Iterator[Pair]:
-    in_memory = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a name of its own
-    with TemporaryDirectory(prefix="partywall-", dir=in_memory if in_memory.is_dir() else None) as directory:
-        pair = Pair(Cluster(Path(directory, "primary")), Cluster(Path(directory, "standby")))
+    with in_memory() as directory:
+        pair = Pair(Cluster(directory / "primary"), Cluster(directory / "standby"))
         pair.primary.create()
         pair.primary.start(*OPTIONS)
         set_up(host=str(pair.primary.socket_directory), port=5432, user="postgres", dbname="postgres")
@@ -136,10 +143,18 @@ def api_of(primary: str, replica: str, *, max_lag: float = 2, waits: bool = True
         yield api
 
 
-@pytest.fixture
-def api(pair: Pair) -> Iterator[Api]:
-    with api_of(login(pair.primary), login(pair.standby)) as api:
+@pytest.fixture(scope="module")
+def served(made: Pair) -> Iterator[Api]:
+    with api_of(login(made.primary), login(made.standby)) as api:
         yield api
+
+
+@pytest.fixture
+def api(pair: Pair, served: Api) -> Api:
+    """The API with that replica in use."""
+    del pair
+    served.wait_for_replica()
+    return served
 
 
 @contextmanager
@@ -483,8 +498,8 @@ def test_a_promoted_replica_is_not_used_and_its_successor_is(pair: Pair, api: Ap
 
 def test_a_standby_that_went_another_way_is_not_used(pair: Pair) -> None:
     """It has replayed more than the primary has written, so it is not the primary's: a failover has left it behind."""
-    with TemporaryDirectory(prefix="partywall-") as directory:
-        left_behind = Cluster(Path(directory))
+    with in_memory() as directory:
+        left_behind = Cluster(directory)
         left_behind.copy(pair.primary.url("postgres", "postgres"))
         left_behind.start(*OPTIONS)
         try:
@@ -495,7 +510,7 @@ def test_a_standby_that_went_another_way_is_not_used(pair: Pair) -> None:
                 "create table public.more as select generate_series(1, 1000)",
             )
             left_behind.stop()
-            (Path(directory) / "postgres" / "standby.signal").touch()
+            (directory / "postgres" / "standby.signal").touch()
             left_behind.start(*OPTIONS)
             assert run(left_behind, "select pg_is_in_recovery()") == [(True,)]
             with api_of(login(pair.primary), login(left_behind), waits=False) as api:
@@ -539,10 +554,10 @@ def test_the_primary_itself_is_no_replica(pair: Pair) -> None:
 
 def test_a_standby_of_another_cluster_is_not_used(pair: Pair) -> None:
     """With the same database, schema and roles: only the identifier of the system tells."""
-    with TemporaryDirectory(prefix="partywall-") as directory:
-        other = Cluster(Path(directory))
+    with in_memory() as directory:
+        other = Cluster(directory)
         other.create()
-        (Path(directory) / "postgres" / "standby.signal").touch()
+        (directory / "postgres" / "standby.signal").touch()
         other.start(*OPTIONS)
         try:
             with api_of(login(pair.primary), other.url("postgres", "postgres"), waits=False) as api:
@@ -606,8 +621,8 @@ def test_a_host_that_is_down_is_passed_over(pair: Pair) -> None:
 
 
 def test_of_two_replicas_with_one_name_the_one_that_lags_makes_no_read_stale(pair: Pair) -> None:
-    with TemporaryDirectory(prefix="partywall-") as directory:
-        second = Cluster(Path(directory))
+    with in_memory() as directory:
+        second = Cluster(directory)
         second.copy(pair.primary.url("postgres", "postgres"))
         second.start(*OPTIONS)
         try:
