@@ -55,7 +55,12 @@ class Liveness(BaseModel):
     status: Literal["ok"]
 
 
-@router.get("", response_model=Health | HealthWithReplica, responses=success(200, "Requests are served.") | UNHEALTHY)
+EXAMPLE = {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"}
+OK = success(200, "Requests are served.")
+OK[200]["content"] = {"application/json": {"schema": {"examples": [EXAMPLE]}}}  # of the two models
+
+
+@router.get("", response_model=Health | HealthWithReplica, responses=OK | UNHEALTHY)
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
     database, replica = request.state["database"], request.state["replica"]
@@ -113,14 +118,8 @@ HEALTH = Resource(
     description="For load balancers and people. They need no token.",
     routers=(router,),
     examples={
-        "Health": {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"},
-        "HealthWithReplica": {
-            "status": "ok",
-            "database": "ok",
-            "checked_seconds_ago": 0.4,
-            "revision": "0001",
-            "replica": "ok",
-        },
+        "Health": EXAMPLE,
+        "HealthWithReplica": EXAMPLE | {"replica": "ok"},
         "DatabaseHealth": {"database": "ok", "checked_seconds_ago": 0.4},
         "Liveness": {"status": "ok"},
     },
