@@ -76,7 +76,8 @@ class Positions:
         """Add the newest one.
 
         If no transaction has ended since the last one, what is in the log since then is of transactions that are under
-        way: it may not even be on the primary's disk until one ends.
+        way: it may not even be on the primary's disk until one ends. (What they write between a commit and the next
+        position counts, until another one ends: that takes reads off the replica in vain, and shows nothing stale.)
         """
         last = self._last
         if last and (position.timeline != last.timeline or position.time <= last.time or position.lsn < last.lsn):

@@ -306,6 +306,7 @@ def test_a_bookmark_of_long_ago_is_seen_and_one_of_the_future_is_read_from_the_p
 def test_a_replica_that_lags_too_much_is_not_used_and_then_is_again_and_each_is_told_once(
     pair: Pair, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
+    time.sleep(0.5)  # a position is known after the last commit
     with paused(pair):
         with psycopg.connect(pair.primary.url("postgres", "postgres")) as under_way:
             under_way.execute("create table public.large as select generate_series(1, 1000)")
