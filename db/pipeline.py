@@ -20,7 +20,7 @@ import asyncpg
 # https://www.postgresql.org/docs/18/protocol-message-formats.html
 HEADER = struct.Struct(">cI")
 STATEMENTS = b"BPQ"  # Bind, Parse, Query
-BIND = STATEMENTS[0]
+BIND, PARSE, _ = STATEMENTS
 SYNC = b"S\0\0\0\4"
 ERROR, READY = TURNS = b"E", b"Z"
 ASYNCHRONOUS = b"SNA"  # ParameterStatus, NoticeResponse, NotificationResponse: they can come at any time
@@ -128,6 +128,8 @@ class Pipeline(asyncio.Protocol):
         self._expected, self._has_failed = "statement", False
 
     def _commits_with(self, data: bytes | memoryview) -> bool:
+        if data[0] == PARSE:  # what asyncpg binds next may be a query of its own, for the types of the statement
+            self._commits = False
         return self._commits and data[0] == BIND and data[-len(SYNC) :] == SYNC
 
     def _write_with_begin(self, begin: bytes, data: bytes | memoryview) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, Self, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeAlias, TypeGuard, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -110,7 +110,18 @@ class Transaction:
     It begins with its first statement. It cannot be used after the block: by then another user may have the connection.
     """
 
-    __slots__ = ("_begin", "_connection", "_deadline", "_is_single", "_lsn", "_pool", "_read_only", "_user_id")
+    __slots__ = (
+        "_begin",
+        "_connection",
+        "_deadline",
+        "_finish_failed",
+        "_is_finished",
+        "_is_single",
+        "_lsn",
+        "_pool",
+        "_read_only",
+        "_user_id",
+    )
 
     def __init__(
         self,
@@ -135,6 +146,7 @@ class Transaction:
         self._deadline = deadline
         self._lsn = lsn
         self._connection: Connection | None = None
+        self._is_finished = self._finish_failed = False
 
     async def __aenter__(self) -> Self:
         """Begin. Raises DatabaseUnavailableError."""
@@ -171,12 +183,20 @@ class Transaction:
         connection = self._open_connection()
         if connection.pipeline:
             connection.pipeline.commit_after_next()
-        await self.execute(statement, *arguments)
+        try:
+            await self.execute(statement, *arguments)
+        except BaseException:
+            self._finish_failed = True
+            raise
+        finally:
+            self._is_finished = True
 
     async def _run(
         self, method: Literal["fetch", "fetchval", "execute"], query: str, arguments: Sequence[object]
     ) -> Any:  # noqa: ANN401 - what `method` returns
         """Run a statement: on another connection, if this one breaks before anything was done."""
+        if self._is_finished:  # it would be committed on its own
+            raise asyncpg.InterfaceError("the last statement of the transaction was run already")
         while True:
             connection = self._open_connection()
             try:
@@ -229,8 +249,8 @@ class Transaction:
         clean = False
         try:
             if error is None:
-                if is_open:
-                    await _commit(connection)
+                if self._finish_failed or (is_open and await connection.execute("commit") == "ROLLBACK"):
+                    _raise_nothing_saved()  # the block has swallowed an error of PostgreSQL's
                 clean = True
                 connection.remember_replayed(self._lsn)
             elif isinstance(error, Exception) and not is_lost(error, connection):
@@ -259,9 +279,8 @@ class Transaction:
         return DatabaseUnavailableError(str(error)) if is_unavailable(error, connection) else None
 
 
-async def _commit(connection: Connection) -> None:
-    if await connection.execute("commit") == "ROLLBACK":  # the block has swallowed an error of PostgreSQL's
-        raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
+def _raise_nothing_saved() -> NoReturn:
+    raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
 
 
 Result = TypeVar("Result")

@@ -570,3 +570,75 @@ def refuse_at_commit(admin: psycopg.Connection) -> None:
         for each row execute function refuse();
     """)
     admin.commit()
+
+
+# ---- the last statement, which `commit` may be sent with ----------------------------------------------
+
+ADD = "insert into app.tasks (text) values ($1)"
+
+
+async def finish(session: Session, first: str, last: str, *arguments: object, swallows: bool = False) -> None:
+    async with session.transaction() as transaction:
+        await transaction.execute(ADD, first)
+        with suppress(*[asyncpg.PostgresError] * swallows):
+            await transaction.finish(last, *arguments)
+
+
+def saved(admin: psycopg.Connection) -> list[str]:
+    found = [text for (text,) in admin.execute("select text from app.tasks order by id").fetchall()]
+    admin.commit()
+    return found
+
+
+async def test_after_the_last_statement_there_is_no_other(pool: Pool, admin: psycopg.Connection) -> None:
+    session = Session(pool, "alice", read_only=False)
+
+    async def go_on() -> None:
+        async with session.transaction() as transaction:
+            await transaction.execute(ADD, "first")
+            await transaction.finish(ADD, "last")
+            await transaction.execute(ADD, "on its own")
+
+    for _ in range(2):  # not prepared, and prepared
+        with pytest.raises(asyncpg.InterfaceError, match="the last statement"):
+            await go_on()
+    assert "on its own" not in saved(admin)
+    assert await leftovers(pool) == NOTHING
+
+
+async def test_an_error_of_the_last_statement_undoes_the_first_and_cannot_be_swallowed(
+    pool: Pool, admin: psycopg.Connection
+) -> None:
+    session = Session(pool, "alice", read_only=False)
+    for _ in range(2):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await finish(session, "first", ADD, "")
+        with pytest.raises(asyncpg.InFailedSQLTransactionError, match="nothing is saved"):
+            await finish(session, "first", ADD, "", swallows=True)
+    assert saved(admin) == []
+    assert await leftovers(pool) == NOTHING
+
+
+async def test_an_error_at_the_commit_of_the_last_statement_is_raised_and_undoes_both(
+    pool: Pool, admin: psycopg.Connection
+) -> None:
+    refuse_at_commit(admin)
+    session = Session(pool, "alice", read_only=False)
+    for _ in range(3):
+        with pytest.raises(asyncpg.RaiseError):
+            await finish(session, "first", ADD, "last")
+    assert saved(admin) == []
+    assert await leftovers(pool) == NOTHING
+
+
+async def test_a_last_statement_whose_types_the_driver_has_to_look_up_is_committed_with_the_first(
+    pool: Pool, admin: psycopg.Connection
+) -> None:
+    admin.execute("grant execute on function pg_catalog.set_config(text, text, boolean) to app_api")  # for asyncpg
+    admin.commit()
+    session = Session(pool, "alice", read_only=False)
+    for _ in range(2):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await finish(session, "first", "select $1::jsonb[], 1/(select 0)", ["1"])
+    assert saved(admin) == []
+    assert await leftovers(pool) == NOTHING
