@@ -16,7 +16,7 @@ COMMENT ON SCHEMA migrations IS 'The revision of the schema, kept by Alembic.';
 
 CREATE FUNCTION app.accept_invitation(token_hash bytea) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     invitation record;
@@ -121,7 +121,7 @@ app.workspaces compares with it. Everything else in a workspace is for callers w
 
 CREATE FUNCTION app.keep_an_owner() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     found_workspaces bigint;
@@ -161,7 +161,7 @@ ceased to be, in this statement or while it waited, fails to serialize.';
 
 CREATE FUNCTION app.keep_invitations_of_owners() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
@@ -213,7 +213,7 @@ transaction and when the clock was set back: the API uses it as the version of t
 
 CREATE FUNCTION app.on_this_node(relation regclass) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     name text;

@@ -4,6 +4,9 @@ A body that PostgreSQL has parsed depends on the tables that it reads, and their
 copies no objects that depend on each other in a circle. A body that is a string depends on nothing. A statement that
 writes several tables, or that inserts what it selects, is refused under row-level security: PL/pgSQL runs them one by
 one. A trigger of a table that each node has a copy of fires on each node, and can write to that node's copies only.
+
+PL/pgSQL looks up the types of variables and casts by name, so pg_temp comes last: an empty search_path finds a caller's
+temporary type first, and the check of a domain would run with the rights of app_owner.
 """
 
 from alembic import op
@@ -64,7 +67,7 @@ $$""")
     op.execute("""
 create or replace function app.accept_invitation(token_hash bytea) returns uuid
 language plpgsql volatile security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     invitation record;
@@ -89,7 +92,7 @@ def replace_triggers() -> None:
     op.execute("""
 create function app.on_this_node(relation regclass) returns text
 language plpgsql stable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     name text;
@@ -113,7 +116,7 @@ on each node, and writes there.'""")
     op.execute("""
 create or replace function app.keep_an_owner() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_workspaces bigint;
@@ -147,7 +150,7 @@ $$""")
     op.execute("""
 create or replace function app.keep_invitations_of_owners() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.

@@ -225,3 +225,45 @@ async def test_temporary_objects_of_a_pooled_connection_hide_nothing(url: Url) -
         alice = Session(pool, "alice", read_only=True)
         assert await alice.fetchval("select $1::uuid::text::uuid", UUID(int=7)) == UUID(int=7)
         assert await alice.fetchval("select relkind from pg_class where oid = 'pg_proc'::regclass") == b"r"
+
+
+def test_temporary_types_and_tables_of_a_caller_run_nothing_as_the_owner(url: Url) -> None:
+    """The functions of workspaces run as app_owner, and so do triggers while a workspace is being deleted."""
+    with psycopg.connect(url("app_api"), autocommit=True) as mallory:
+        mallory.execute("""
+            create table pg_temp.log (who name);
+            grant all on pg_temp.log to public;
+            create function pg_temp.note(anyelement) returns boolean language sql volatile
+                as 'insert into pg_temp.log select current_user; select true';
+            create table pg_temp.pg_dist_shard (logicalrelid regclass, shardid int);
+            insert into pg_temp.pg_dist_shard values ('app.workspaces', 1), ('app.invitations', 2);
+            grant all on pg_temp.pg_dist_shard to public;
+        """)
+        for name in ("text", "uuid", "bytea", "name", "record", "regclass", "int8"):
+            base = "text" if name in {"record", "int8"} else name
+            mallory.execute(f"create domain pg_temp.{name} as pg_catalog.{base} check (pg_temp.note(value))")
+        act_in_a_workspace(mallory)
+        assert mallory.execute("select distinct who from pg_temp.log").fetchall() == []
+
+
+def act_in_a_workspace(mallory: psycopg.Connection) -> None:
+    """Make a workspace, let another owner in and leave, delete it."""
+    own, other = "mallory", "mallory again"
+
+    def as_(user: str, statement: str, workspace: str = "") -> list[tuple[object, ...]]:
+        with mallory.transaction():
+            mallory.execute(f"set local app.user_id = '{user}'; set local app.workspace_id = '{workspace}'")
+            cursor = mallory.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    [(workspace,)] = as_(own, "select id::pg_catalog.text from app.create_workspace('x')")
+    in_it = f"workspace_id = '{workspace}' and user_id = 'mallory again'"
+    as_(
+        own,
+        "insert into app.invitations (token_hash, role, expires_at) values (sha256('x'), 'owner', 'infinity')",
+        str(workspace),
+    )
+    as_(other, "select app.accept_invitation(sha256('x'))")
+    as_(own, f"update app.members set role = 'editor' where {in_it}", str(workspace))
+    as_(own, f"delete from app.members where {in_it}", str(workspace))
+    as_(own, f"delete from app.workspaces where workspace_id = '{workspace}'", str(workspace))
