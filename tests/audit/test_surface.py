@@ -454,3 +454,32 @@ def test_a_bad_twin_of_any_check_is_found_without_the_check_if_it_is_an_error(sc
             if not surface(scratch) - before:
                 unseen.add(check)
     assert unseen == {"expression_sets_context"}  # in a view and a type that the API does not use
+
+
+VALUE = "b1946ac92492d2347c6235b4d2611184"
+
+
+@pytest.mark.parametrize("name", ["app.settings.jwt_secret", '"Vault"."Key"', "pgaudit.log"])
+@pytest.mark.parametrize("whose", ["role app_api", "role all", "database"])
+def test_the_value_of_a_setting_that_may_be_a_secret_is_not_shown_and_another_one_is_noticed(
+    scratch: psycopg.Connection, name: str, whose: str
+) -> None:
+    before = surface(scratch)
+    target = f"database {scratch.info.dbname}" if whose == "database" else whose
+    run(scratch, f"alter {target} set {name} = '{VALUE}'")
+    [found] = surface(scratch) - before
+    shown = scratch.execute("select array_agg(s::text) from audit.surface as s").fetchone()
+    assert VALUE not in f"{found} {shown}"
+    first = scratch.execute("select fingerprint from audit.surface where key = %s", [found.object]).fetchone()
+    run(scratch, f"alter {target} set {name} = 'another'")
+    assert scratch.execute("select fingerprint from audit.surface where key = %s", [found.object]).fetchone() != first
+    run(scratch, found.remediation)
+    assert surface(scratch) == before
+
+
+@pytest.mark.parametrize("setting", ["session_preload_libraries = 'auto_explain'", "search_path = 'app'"])
+def test_the_value_of_a_setting_of_postgresql_is_shown(scratch: psycopg.Connection, setting: str) -> None:
+    before = surface(scratch)
+    run(scratch, f"alter role app_api set {setting}")
+    [found] = surface(scratch) - before
+    assert setting.split("'")[1] in found.detail

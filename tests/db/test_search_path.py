@@ -257,13 +257,12 @@ def act_in_a_workspace(mallory: psycopg.Connection) -> None:
             return cursor.fetchall() if cursor.description else []
 
     [(workspace,)] = as_(own, "select id::pg_catalog.text from app.create_workspace('x')")
-    in_it = f"workspace_id = '{workspace}' and user_id = 'mallory again'"
     as_(
         own,
         "insert into app.invitations (token_hash, role, expires_at) values (sha256('x'), 'owner', 'infinity')",
         str(workspace),
     )
     as_(other, "select app.accept_invitation(sha256('x'))")
-    as_(own, f"update app.members set role = 'editor' where {in_it}", str(workspace))
-    as_(own, f"delete from app.members where {in_it}", str(workspace))
-    as_(own, f"delete from app.workspaces where workspace_id = '{workspace}'", str(workspace))
+    as_(own, "update app.members set role = 'editor' where user_id = 'mallory again'", str(workspace))
+    as_(own, "delete from app.members where user_id = 'mallory again'", str(workspace))
+    as_(own, "delete from app.workspaces", str(workspace))

@@ -580,14 +580,24 @@ with recursive rights as materialized (
     where d.defaclobjtype <> 'T' and g.grantee <> d.defaclrole
         and (g.grantee = 0 or g.grantee in (select role from audit.api_roles))
     union all
-    select 'setting', format('%s of %s', p.parameter, t.target), substr(s.setting, length(p.parameter) + 2),
-        'sessions start with it',
-        p.parameter ~ '^(app[.](user|workspace)_id|audit[.]explaining|role|session_.*|row_security)$'
-            or p.parameter in (select lower(setting) from audit.tenants), null,
+    select 'setting', format('%s of %s', p.parameter, t.target),
+        case when k.is_secret then 'it has a value, which is not shown' else p.value end, 'sessions start with it',
+        k.is_dangerous, case when k.is_secret then p.value end,
         format('alter %s reset %s;', t.target, p.parameter)
     from pg_db_role_setting as d
     cross join unnest(d.setconfig) as s (setting)
-    cross join lateral (select lower(split_part(s.setting, '=', 1)) as parameter) as p
+    cross join lateral (
+        select lower(split_part(s.setting, '=', 1)) as parameter,
+            substr(s.setting, strpos(s.setting, '=') + 1) as value
+    ) as p
+    cross join lateral (
+        select p.parameter ~ '^(app[.](user|workspace)_id|audit[.]explaining|role|session_.*|row_security)$'
+            or p.parameter in (select lower(setting) from audit.tenants) as is_dangerous
+    ) as o
+    -- What PostgreSQL does not know may be a secret, such as Supabase's app.settings.jwt_secret.
+    cross join lateral (
+        select o.is_dangerous, not o.is_dangerous and p.parameter ~ '[.]' and p.parameter !~ '^citus[.]' as is_secret
+    ) as k
     cross join lateral (
         select case when d.setrole = 0 and d.setdatabase = 0 then 'role all'
             when d.setrole = 0 then format('database %I', current_database())
