@@ -25,7 +25,8 @@ select pg_catalog.now(), pg_catalog.pg_current_snapshot()::pg_catalog.text,
     pg_catalog.pg_wal_lsn_diff(
         case pg_catalog.current_setting('synchronous_commit')
             when 'off' then pg_catalog.pg_current_wal_insert_lsn() else pg_catalog.pg_current_wal_flush_lsn() end,
-        '0/0')::pg_catalog.int8
+        '0/0')::pg_catalog.int8,
+    pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::pg_catalog.int8
 """
 REPLAYED = """
 select pg_catalog.pg_is_in_recovery(),
@@ -61,6 +62,7 @@ class Position(NamedTuple):
     timeline: str
     snapshot: str
     lsn: int
+    inserted: int  # up to where the log was, in memory too: all that was committed is before that
 
 
 class Positions:
@@ -78,12 +80,14 @@ class Positions:
         If no transaction has ended since the last one, what is in the log since then is of transactions that are under
         way: it may not even be on the primary's disk until one ends. (What they write between a commit and the next
         position counts, until another one ends: that takes reads off the replica in vain, and shows nothing stale.)
+
+        A commit of others without synchronous_commit is on the disk later, at the end of 3 wal_writer_delay at most.
         """
         last = self._last
         if last and (position.timeline != last.timeline or position.time <= last.time or position.lsn < last.lsn):
             self._kept.clear()  # another primary, or its clock was set
         elif last and position.snapshot == last.snapshot:
-            position = position._replace(lsn=last.lsn)
+            position = position._replace(lsn=min(position.lsn, last.inserted), inserted=last.inserted)
         self._last = position
         self._kept.append(position)
         del self._kept[: self._first(position.asked)]
@@ -132,8 +136,8 @@ def has_replayed(lsn: int) -> str:
 async def read_position(connection: Connection) -> Position:
     """Return the position of the primary. Raises asyncpg.ObjectNotInPrerequisiteStateError on a standby."""
     asked = monotonic()
-    [(time, snapshot, timeline, lsn)] = await connection.fetch(POSITION)
-    return Position(asked, _microseconds(time), timeline, snapshot, lsn)
+    [(time, snapshot, timeline, lsn, inserted)] = await connection.fetch(POSITION)
+    return Position(asked, _microseconds(time), timeline, snapshot, lsn, inserted)
 
 
 async def read_replayed(connection: Connection) -> int | None:

@@ -44,11 +44,12 @@ RETRYABLE = (
 )
 
 # What a standby may say and the primary may not: it is unavailable, has not replayed enough, or not the schema either;
-# what it replays conflicts with the read.
+# what it replays conflicts with the read; it has no serializable transactions.
 NOT_ON_REPLICA = (
     *RETRYABLE,
     DatabaseUnavailableError,
     asyncpg.DivisionByZeroError,
+    asyncpg.FeatureNotSupportedError,
     asyncpg.LockNotAvailableError,
     asyncpg.SyntaxOrAccessError,
     asyncpg.InvalidSchemaNameError,

@@ -73,12 +73,13 @@ class Readiness:
         database: Checked,
         *,
         pause_after: float = math.inf,
+        pauses_unready: bool = False,
         log: logging.Logger = log,
     ) -> None:
         """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more.
 
-        Pause, and close the pool's connections, when there was no request for `pause_after` seconds. `database` is told
-        when anything has changed that the check is about.
+        Pause, and close the pool's connections, when there was no request for `pause_after` seconds; while not ready
+        only if that `pauses_unready`. `database` is told when anything has changed that the check is about.
         """
         self.reasons = NOT_CHECKED
         self._audited: str | None = None  # the state of the catalogs in which the audit found no error
@@ -91,8 +92,8 @@ class Readiness:
             self._check,
             interval=lambda: NOT_READY_INTERVAL if self.reasons else READY_INTERVAL,
             timeout=CHECK_TIMEOUT,
-            # Not ready, it does not pause: no request may ever come, because /health says that none is served.
-            pause_after=lambda: math.inf if self.reasons else pause_after,
+            # Because /health says that no request is served, none may ever come that would end the pause.
+            pause_after=lambda: math.inf if self.reasons and not pauses_unready else pause_after,
         )
 
     async def __aenter__(self) -> Self:

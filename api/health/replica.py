@@ -59,7 +59,7 @@ class Replica:
         self._is_ahead = False
         self._target: Target | None = None  # for a read without a bookmark
         self._exits = AsyncExitStack()
-        self._readiness = Readiness(connect, self._pool, self, pause_after=pause_after, log=log)
+        self._readiness = Readiness(connect, self._pool, self, pause_after=pause_after, pauses_unready=True, log=log)
         self._sampling = Watch(
             connect_to_primary,
             primary,

@@ -355,6 +355,69 @@ def test_without_synchronous_commit_a_bookmark_holds_too(pair: Pair) -> None:
         pair.on_primary("alter role app_api reset synchronous_commit")
 
 
+def test_a_commit_of_others_that_is_not_on_the_disk_at_once_is_no_less_due(pair: Pair) -> None:
+    """They may do without synchronous_commit: when the primary is asked, such a commit may be in its memory only."""
+    pair.on_primary("alter system set wal_writer_delay = '1s'", "select pg_reload_conf()")
+    add_task = "insert into app.tasks (user_id, text) values ('alice', 'x')"
+    try:
+        with api_of(login(pair.primary), login(pair.standby), max_lag=1) as api:
+            pair.on_primary(add_task)
+            pair.catch_up()
+            eventually(lambda: len(texts(api.alice)) == 1)
+            time.sleep(0.5)
+            with paused(pair):
+                pair.on_primary("set synchronous_commit = off", add_task)
+                eventually(lambda: len(texts(api.alice)) == 2)
+    finally:
+        pair.on_primary("alter system reset wal_writer_delay", "select pg_reload_conf()")
+
+
+# ---- pauses ------------------------------------------------------------------------------------------
+
+
+def test_while_nobody_calls_both_are_left_alone_and_then_both_are_checked_before_the_replica_is_read(
+    pair: Pair, access_log: AccessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.health.readiness.READY_INTERVAL", 0.5)
+
+    def is_left_alone(cluster: Cluster) -> bool:
+        return run(cluster, "select pid from pg_stat_activity where usename = 'app_api'") == []
+
+    def databases() -> list[object]:
+        return [line["database"] for line in access_log() if "database" in line]
+
+    with api_of(login(pair.primary), login(pair.standby), max_lag=1, health_checks_pause_after=2) as api:
+        add(api.alice)
+        eventually(lambda: is_left_alone(pair.primary) and is_left_alone(pair.standby))
+        sessions = "select sum(sessions) from pg_stat_database where datname = 'postgres'"
+        before = run(pair.standby, sessions)
+        for _ in range(10):
+            assert api.alice.get("/health").json()["database"] == "idle"
+            assert is_left_alone(pair.primary)
+            time.sleep(0.05)
+        [(opened,)], [(earlier,)] = run(pair.standby, sessions), before
+        assert opened - earlier <= 1  # that of the question itself
+
+        with paused(pair):  # what was found before does not hold
+            pair.on_primary("update app.tasks set text = 'Later'")
+            time.sleep(1.1)
+            access_log()
+            assert [texts(api.alice) for _ in range(5)] == [["Later"]] * 5
+            assert databases() == ["primary"] * 5
+        api.wait_for_replica()
+        assert texts(api.alice) == ["Later"]
+
+
+def test_a_replica_that_cannot_be_used_keeps_no_database_awake(pair: Pair) -> None:
+    logins = "select pid from pg_stat_activity where usename in ('app_api', 'app_migrator')"
+    replica = login(pair.standby, role="app_migrator")
+    with api_of(login(pair.primary), replica, waits=False, health_checks_pause_after=2) as api:
+        api.wait_for_replica("not used: DATABASE_REPLICA_URL logs in as app_migrator")
+        assert texts(api.alice) == []
+        eventually(lambda: run(pair.primary, logins) == run(pair.standby, logins) == [])
+        assert texts(api.alice) == []
+
+
 # ---- a replica that fails ----------------------------------------------------------------------------
 
 
@@ -460,6 +523,22 @@ def test_a_read_that_conflicts_with_what_is_replayed_runs_on_the_primary(pair: P
         assert asyncio.run(main()) == (1, False)
     finally:
         pair.on_standby("alter system reset max_standby_streaming_delay", "select pg_reload_conf()")
+
+
+def test_where_transactions_are_serializable_reads_run_on_the_primary(pair: Pair) -> None:
+    """A standby has no such transactions."""
+    pair.on_primary("alter role app_api set default_transaction_isolation = serializable")
+    pair.catch_up()
+
+    async def main() -> tuple[object, bool]:
+        async with Pool(login(pair.primary), size=1) as primary, Pool(login(pair.standby), size=1) as standby:
+            session = Session(primary, "alice", read_only=True, replica=Target(standby, 1, lambda: None))
+            return await session.fetchval("show transaction_isolation"), session.used_replica
+
+    try:
+        assert asyncio.run(main()) == ("serializable", False)
+    finally:
+        pair.on_primary("alter role app_api reset default_transaction_isolation")
 
 
 def test_too_many_requests_of_one_user_do_not_go_to_the_primary_too(
