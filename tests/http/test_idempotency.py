@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -13,10 +14,13 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from api.settings import Settings
 from tests.support.database import PASSWORD, ROOT, Url
 from tests.support.refusals import assert_refused, untouched
+from tests.support.servers import caller, serving
 from tests.support.tasks import Json, add, page
-from tests.support.waiting import at_once
+from tests.support.tokens import JWT_SECRET
+from tests.support.waiting import at_once, held, wait_for
 
 PARTYWALL = Path(sys.executable).with_name("partywall")
 MILK: Json = {"text": "Buy milk"}
@@ -187,6 +191,28 @@ def test_a_key_that_cannot_be_kept_leaves_no_task(alice: httpx2.Client, admin: p
 
     with untouched(admin):
         assert create(alice, "the-key").status_code == 500
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_session_that_ends_between_the_row_and_the_key_leaves_neither_and_the_next_try_creates_one(
+    url: Url,
+    admin: psycopg.Connection,
+    pipelining: bool,  # noqa: FBT001 - a test parameter
+) -> None:
+    settings = Settings(
+        _env_file=None, database_url=url("app_api"), jwt_secret=JWT_SECRET, database_pipelining=pipelining
+    )
+    with serving(settings) as address, caller(address, "alice") as alice:
+        for _ in range(2):  # not prepared, and prepared
+            create(alice, uuid4().hex)
+        with untouched(admin), ThreadPoolExecutor() as threads:
+            with held(admin, "lock table app.idempotency_keys in exclusive mode"):
+                first = threads.submit(create, alice, "the-key")
+                wait_for(admin, 1)  # the row is there, and the key is to come
+                admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'")
+            assert (first.result().status_code, first.result().json()["code"]) == (503, "database_unavailable")
+        assert create(alice, "the-key").status_code == create(alice, "the-key").status_code == 201
+        assert len(page(alice)["items"]) == 3
 
 
 def test_a_key_is_good_for_24_hours(alice: httpx2.Client, admin: psycopg.Connection) -> None:
