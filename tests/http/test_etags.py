@@ -242,6 +242,60 @@ def test_if_match_comes_before_if_none_match_and_both_must_hold(
     assert write.send(alice, task, If_Match=f'"0",{tag}', If_None_Match='"0"').status_code == write.success
 
 
+OTHER_SPELLINGS = (
+    "2026-01-01T00:00:00.100000+00:00",
+    "2026-01-01T00:00:00.10+00:00",
+    "2026-01-01T00:00:00.1Z",
+    "2026-01-01T00:00:00.1+00",
+    "2026-01-01T00:00:00.1+0000",
+    "2026-01-01T00:00:00.1-00:00",
+    "2026-01-01T01:00:00.1+01:00",
+    "2026-01-01t00:00:00.1+00:00",
+    "2026-01-01T00:00:00,1+00:00",
+    "2025-12-31T24:00:00.1+00:00",
+    "2026-W01-4T00:00:00.1+00:00",
+    "20260101T000000.1+0000",
+    "2026-01-01T00:00:00.1",
+)
+NO_INSTANTS = (
+    "now",
+    "infinity",
+    "-infinity",
+    "epoch",
+    "{}",
+    "NULL",
+    "10000-01-01T00:00:00+00:00",
+    "294277-01-01T00:00:00+00:00",
+    "0001-01-01T00:00:00+00:00",
+    "2026-02-30T00:00:00+00:00",
+    "2026-01-01T00:00:60+00:00",
+    "2026-01-01T00:00:00.1000000000000000001+00:00",
+    "9999-12-31T23:59:59.999999-23:59",
+    "9" * 5000,
+)
+
+
+@EVERY_WRITE
+def test_another_spelling_of_the_same_instant_is_another_etag_and_what_is_no_instant_is_one_too(
+    write: Write, alice: httpx2.Client, admin: psycopg.Connection
+) -> None:
+    task = path(add(alice))
+    admin.execute("set session_replication_role = replica")
+    admin.execute("update app.tasks set updated_at = '2026-01-01 00:00:00.1+00'")
+    admin.commit()
+    tag = etag(alice, task)
+    assert tag == '"2026-01-01T00:00:00.1+00:00"'
+    for other in (*OTHER_SPELLINGS, *NO_INSTANTS):
+        with untouched(admin):
+            response = write.send(alice, task, If_Match=f'"{other}"')
+        assert_refused(response, 412)
+        assert response.headers["etag"] == tag
+        with untouched(admin):
+            assert_refused(write.send(alice, task, If_None_Match=f'"{other}", {tag}'), 412)
+    others = ", ".join(f'"{other}"' for other in (*OTHER_SPELLINGS, *NO_INSTANTS))
+    assert write.send(alice, task, If_Match=f"{others}, {tag}", If_None_Match=others).status_code == write.success
+
+
 def test_a_read_can_ask_for_one_version_only(alice: httpx2.Client, task: str) -> None:
     tag = etag(alice, task)
     for method in ("GET", "HEAD"):
