@@ -57,7 +57,7 @@ class Replica:
         self._identity: Identity | None = None  # the primary's
         self._replayed = 0
         self._is_ahead = False
-        self._target: Target | None = None  # for a read without a bookmark
+        self._is_usable = False  # as the last check found it
         self._exits = AsyncExitStack()
         self._readiness = Readiness(connect, self._pool, self, pause_after=pause_after, pauses_unready=True, log=log)
         self._sampling = Watch(
@@ -90,13 +90,16 @@ class Replica:
         await self._exits.aclose()
 
     def target(self, bookmark: int | None) -> Target | None:
-        """Return where a read may run that sees what was committed before the time `bookmark`; None: on the primary."""
+        """Return where a read may run that sees what was committed before the time `bookmark`; None: on the primary.
+
+        The lag is that of now, and not of the last check.
+        """
         self.call()
         self._readiness.call()
-        if self._target is None or bookmark is None:
-            return self._target
-        lsn = self._positions.required(self._primary_responded_at, bookmark)
-        return None if lsn is None or lsn > self._replayed else self._target._replace(lsn=lsn)
+        if not self._is_usable:
+            return None
+        lsn = self._positions.required(self._primary_responded_at, bookmark or 0)
+        return None if lsn is None or lsn > self._replayed else Target(self._pool, lsn, self._doubt)
 
     def bookmark(self) -> int:
         """Return a time after all commits of which somebody knows by now."""
@@ -116,7 +119,7 @@ class Replica:
         for each in (self._sampling, self._watch):
             each.call()
             if each.is_stale:
-                self._target = None
+                self._is_usable = False
 
     def reconnect(self) -> None:
         """Check on a new connection from now on."""
@@ -124,7 +127,7 @@ class Replica:
 
     def _doubt(self) -> None:
         """Use it again after the next check: a request has found it unavailable."""
-        self._target = None
+        self._is_usable = False
         self._pool.end_waits()
         self._watch.wake()
 
@@ -154,7 +157,7 @@ class Replica:
         replayed = await read_replayed(connection)
         self._replayed = replayed or 0
         lsn = None if self._sampling.is_stale else self._positions.required(self._primary_responded_at)
-        self._tell(self._why_not(identity, replayed, lsn), lsn or 0)
+        self._tell(self._why_not(identity, replayed, lsn))
         if self._is_bad:  # the name may lead to another server next time
             await connection.close()
 
@@ -173,8 +176,8 @@ class Replica:
             return NOT_CHECKED
         return " ".join(self._readiness.reasons).replace("DATABASE_URL", "DATABASE_REPLICA_URL")
 
-    def _tell(self, reason: str, lsn: int = 0) -> None:
-        self._target = None if reason else Target(self._pool, lsn, self._doubt)
+    def _tell(self, reason: str) -> None:
+        self._is_usable = not reason
         if reason == self.reason:
             return
         if not reason:
