@@ -11,7 +11,7 @@ import asyncpg
 
 from db.audit.attempts import NO_CALLER, Try, blind_delete_of_two, blind_move, blind_writes
 from db.audit.rows import Column, Rows, Table, literal
-from db.audit.workspaces import RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
+from db.audit.workspaces import NAME, RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
 
 Tries = Callable[[Caller], Sequence[Try | str]]
 """What a caller tries; nothing if the attempt makes no sense for that caller."""
@@ -111,10 +111,9 @@ class OnTable:
     def _changing(self) -> Iterator[Case]:
         name, tenant, reads = self._table.name, str(self._table.tenant_column), least(self._rights.reads)
         updates, deletes = reads & least(self._rights.updates), reads & least(self._rights.deletes)
-        column = (self._table.names("can_update") or [tenant])[0]
         moved = f"update {name} set {tenant} = {literal(self._places.there)} where {self._here}"
         merged = f"merge into {name} using (select) as s on {self._here} when matched then delete"
-        yield self._case("update", updates, f"update {name} set {column} = {column} where {self._here}")
+        yield self._case("update", updates, self._table.update(self._here))
         yield self._case("move to another workspace", NOBODY, moved)
         yield self._case("move without a condition", NOBODY, self._moving)
         yield self._case("delete", deletes, f"delete from {name} where {self._here}")
@@ -213,7 +212,7 @@ def on_functions(places: Workspaces) -> Iterator[Case]:
         query = f"select where app.current_workspace_id({literal(role)}) = {literal(places.here)}"
         yield _of_all("app.current_workspace_id(text)", f"act as {role}", least(role), query)
     yield _of_all("app.current_memberships()", "select others' memberships", NOBODY, _others_memberships)
-    created = "select from app.create_workspace('partywall audit --prove')"
+    created = f"select from app.create_workspace({literal(NAME)})"
     yield _of_all("app.create_workspace(text)", "create a workspace", _CALLERS, created)
 
 

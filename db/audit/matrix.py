@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 import asyncpg
 
-from db.audit.attempts import MISSING_TENANT, Attempt, Outcome, Try, reached
+from db.audit.attempts import MISSING_TENANT, REFUSED_BY_CITUS, Attempt, Outcome, Try, is_refused_by_citus, reached
 from db.audit.cases import Case, OnTable, Rights, on_functions
 from db.audit.rows import Table
 from db.audit.seeds import Seeds
@@ -14,8 +14,7 @@ from db.audit.workspaces import RELATIONS, SETTING, Caller, Workspaces
 RIGHTS = 'select "table", reads, lists, inserts, updates, deletes from audit.member_rights'
 """The lines of audit.member_rights, as a table and the fields of `Rights`."""
 
-_AFTER_THE_POLICIES = (asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
-
+_AFTER_THE_POLICIES = (asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError, asyncpg.QueryCanceledError)
 
 # The worst comes first.
 _ORDER = {"blocked": (False, None, True), "allowed": (True, None, False)}
@@ -60,6 +59,8 @@ class Matrix:
             ]
             if outcomes:
                 text, blocked = min(outcomes, key=lambda each: _ORDER[expected].index(each.blocked))
+                if text.startswith(REFUSED_BY_CITUS):
+                    expected = "blocked"
                 attempts.append(Attempt(case.object, case.attempt, text, blocked, relation, expected))
         return attempts
 
@@ -70,6 +71,8 @@ class Matrix:
         try:
             status = await self._trial.run(self._role, context, each)
         except asyncpg.PostgresError as error:
+            if is_refused_by_citus(table, error):
+                return Outcome(f"{REFUSED_BY_CITUS}: {error.args[0]}", blocked=True)
             return Outcome(str(error.args[0]), _is_refusal(case, each, error, expected))
         return Outcome(status, int(status.rpartition(" ")[2]) <= each.own)
 
@@ -86,9 +89,7 @@ def _is_refusal(case: Case, each: Try, error: asyncpg.PostgresError, expected: s
     if isinstance(error, case.refusals):
         return True
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return not (each.counters and reached(each, error))
-    if each.counters and isinstance(error, asyncpg.FeatureNotSupportedError):  # Citus: no volatile function in a write
-        return None
+        return not (each.is_blind and reached(each, error))
     if each.statement.startswith("insert") and isinstance(error, MISSING_TENANT):
         return True
     return False if expected == "blocked" or isinstance(error, _AFTER_THE_POLICIES) else None

@@ -16,10 +16,11 @@ from db.audit.cases import Rights
 from db.audit.catalog import TABLES, tables_of
 from db.audit.matrix import RIGHTS, Matrix
 from db.audit.rows import Table
-from db.audit.seeds import Seeds, Transaction, acting
+from db.audit.seeds import API, Seeds, Transaction, acting
 from db.audit.trial import Trial
-from db.audit.workspaces import SETTING, Workspaces, make
+from db.audit.workspaces import SETTING, Workspaces, make, run_in
 from db.connect import OWN_NAMES_ONLY
+from db.refusals import constraint_of
 
 # app_api first, then who else it can be. Since PostgreSQL 16 not every member may SET ROLE.
 _ROLES = """
@@ -38,13 +39,21 @@ _DECLARED = f"{_REMEDIATION} what members should be able to do is declared in db
 Outcomes = dict[str, Outcome]
 """By attempt."""
 
+Places = Workspaces | asyncpg.PostgresError | None
+"""The workspaces, or why there are none; None: they are still to be made."""
+
 
 class Prover:
     """Makes the attempts and keeps what came of them."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        """Use `transaction`, which its owner rolls back."""
+    def __init__(self, transaction: Transaction, user: str, places: Places = None) -> None:
+        """Use `transaction`, one of app_api which its owner rolls back.
+
+        `user` acts for every tenant that is not a user. `places` are the workspaces of `user` if they exist already.
+        """
         self._transaction = transaction
+        self._user = user
+        self._places = places
         self.attempts: list[Attempt] = []
         self.matrix: list[Attempt] = []
         self.findings: list[Finding] = []
@@ -58,9 +67,9 @@ class Prover:
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles
         self._kinds = await self._transaction.fetch(_KINDS)
-        self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds])
+        self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds], self._user)
         declared = {name: Rights(*rights) for name, *rights in await self._transaction.fetch(RIGHTS)}
-        places = await self._workspaces(tables, api)
+        places = await self._workspaces(tables)
         await self._insert_rows(tables, api)
         outcomes = {table.name: await self._attack(table, api) for table in tables}
         for table in tables:
@@ -84,19 +93,24 @@ class Prover:
         remediation = _DECLARED if row else _REMEDIATION
         self.findings.append(Finding(name, level, table, detail, remediation, key, fingerprint_of(detail)))
 
-    async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
-        """Make the workspaces, if any table has rows of one."""
-        if not any(table.setting == SETTING for table in tables):
+    async def _workspaces(self, tables: Sequence[Table]) -> Workspaces | None:
+        """Return the workspaces, if any table has rows of one; make them if they do not exist."""
+        of_workspaces = [table for table in tables if table.setting == SETTING]
+        if not of_workspaces:
             return None
-        try:
-            async with acting(self._transaction, role, self._seeds.session(NO_CALLER), keep=True):
-                places = await make(self._transaction, role, self._seeds)
-        except asyncpg.PostgresError as error:
-            [table, *_] = [table for table in tables if table.setting == SETTING]
-            self._has_no_row(table, f"no workspace could be made: {error.args[0]}", _REMEDIATION)
+        places = self._places or await self._make()
+        if isinstance(places, asyncpg.PostgresError):
+            self._has_no_row(of_workspaces[0], f"no workspace could be made: {places.args[0]}", _REMEDIATION)
             return None
         self._seeds.real[SETTING] = places.tenants
         return places
+
+    async def _make(self) -> Workspaces | asyncpg.PostgresError:
+        try:
+            async with acting(self._transaction, API, self._seeds.session(NO_CALLER), keep=True):
+                return await make(run_in(self._transaction), self._user)
+        except asyncpg.PostgresError as error:
+            return error
 
     async def _tables(self, role: str) -> list[Table]:
         return tables_of(await self._transaction.fetch(TABLES, role))
@@ -118,7 +132,7 @@ class Prover:
                 outcome = f"{key} is unique across tenants"
                 self.record(table.name, "learn that another tenant has a value", outcome, blocked=False)
             elif not (table.lists_tenants and _is_for_no_partition(error)):
-                self._has_no_row(table, error.args[0], table.example_wanted(error.column_name, error.constraint_name))
+                self._has_no_row(table, error.args[0], table.example_wanted(error.column_name, constraint_of(error)))
 
     async def _attack(self, table: Table, role: str) -> Outcomes:
         """Return the worst outcome of each attempt."""
@@ -142,7 +156,7 @@ class Prover:
                 yield each
         tenants = tenants or await self._seeds.fitting(table, role)
         without_rows = await self._seeds.without_rows(table, role, tenants)
-        for each in on_any_row(table, await self._seeds.constant(table, role), without_rows):
+        for each in on_any_row(table, await self._seeds.constant(table, role), without_rows, tenants.one):
             yield each
 
     async def _outcome(self, table: Table, each: Try, role: str) -> Outcome:
@@ -152,7 +166,7 @@ class Prover:
         try:
             status = await self._trial.run(role, self._seeds.context(table, each.caller), each)
         except asyncpg.PostgresError as error:
-            return failure(each, error)
+            return failure(table, each, error)
         return Outcome(status, status.endswith(" 0"))
 
     async def _try_again(self, role: str, tables: Sequence[Table], outcomes: dict[str, Outcomes]) -> None:
@@ -195,4 +209,4 @@ class Prover:
 
 
 def _is_for_no_partition(error: asyncpg.PostgresError) -> bool:
-    return isinstance(error, asyncpg.CheckViolationError) and not error.constraint_name
+    return isinstance(error, asyncpg.CheckViolationError) and not constraint_of(error)
