@@ -13,8 +13,8 @@ NO_CALLER = ""
 NO_TENANT = None
 """A user who acts for no tenant, where a tenant is not a user."""
 
-MISSING_TENANT = (asyncpg.NotNullViolationError, asyncpg.ForeignKeyViolationError)
-"""How an INSERT is blocked for lack of a tenant, or by a foreign key without a target."""
+MISSING_TENANT = (asyncpg.NotNullViolationError, asyncpg.NullValueNotAllowedError, asyncpg.ForeignKeyViolationError)
+"""How an INSERT is blocked for lack of a tenant (on Citus: of a shard), or by a foreign key without a target."""
 # The others are blocked by a missing grant or a policy.
 _REFUSALS = (asyncpg.InsufficientPrivilegeError, *MISSING_TENANT)
 

@@ -199,15 +199,15 @@ def on_invitations(places: Workspaces) -> Iterator[Case]:
     expired = invite("owner", any_hash(), "now()")
     yield case("select the hash", NOBODY, f"select token_hash from app.invitations where {here}")
     yield case("insert one that has expired", NOBODY, expired, (asyncpg.CheckViolationError,))
+
+
+def on_functions(places: Workspaces) -> Iterator[Case]:
+    """Yield what is tried with functions."""
     accept = partial(_of_all, "app.accept_invitation(bytea)", refusals=(asyncpg.UniqueViolationError,))
     yield accept("accept an open invitation", _NOT_JOINED, _found(f"app.accept_invitation({places.opened.token_hash})"))
     yield accept("accept one again", NOBODY, _found(f"app.accept_invitation({places.used.token_hash})"))
     yield accept("accept a revoked one", NOBODY, _found(f"app.accept_invitation({places.revoked.token_hash})"))
     yield accept("accept a made-up one", NOBODY, _found(f"app.accept_invitation({any_hash()})"))
-
-
-def on_functions(places: Workspaces) -> Iterator[Case]:
-    """Yield what is tried with the functions that policies and lists call."""
     for role in ROLES:
         query = f"select where app.current_workspace_id({literal(role)}) = {literal(places.here)}"
         yield _of_all("app.current_workspace_id(text)", f"act as {role}", least(role), query)

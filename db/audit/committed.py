@@ -6,22 +6,19 @@ are made, and deleted at the end. Nobody is a member but users who are made up.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
 from db.audit import Finding, fingerprint_of
 from db.audit.prover import Places
 from db.audit.rows import literal
-from db.audit.seeds import Transaction
+from db.audit.trial import Begin
 from db.audit.workspaces import CREATE, NAME, SETTING, gone, make, run_in
 from db.connect import DatabaseUnavailableError
 
 log = logging.getLogger("partywall.audit")
-
-Begin = Callable[[], AbstractAsyncContextManager[Transaction]]
-"""Begins a transaction of app_api, which is committed at the end of the block."""
 
 _ON_CITUS = """
 select exists (select from pg_extension where extname = 'citus')

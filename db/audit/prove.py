@@ -13,9 +13,10 @@ import asyncpg
 
 from db.audit import Finding
 from db.audit.attempts import Attempt
-from db.audit.committed import Begin, committed
-from db.audit.prover import Places, Prover
+from db.audit.committed import committed
+from db.audit.prover import Prover
 from db.audit.seeds import API, Transaction
+from db.audit.trial import Begin
 from db.connect import OWN_NAMES_ONLY
 from db.pool import Pool
 from db.session import Session
@@ -86,24 +87,25 @@ async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
 async def _prove(begin: Begin, start: tuple[str, str, str]) -> Proof:
     user = str(uuid4())
     async with committed(begin, user) as (places, findings):
+        prover = Prover(user, places)
+        _record_start(prover, *start)
+        await prover.try_functions(begin)
         with suppress(_DoneError):
             async with begin() as transaction:
-                proof = await _proof(transaction, start, user, places)
+                if start[0] != API:
+                    await transaction.execute(f"set local role {API}")
+                accepted = {
+                    tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")
+                }
+                await prover.run(transaction)
                 raise _DoneError
-    return proof._replace(findings=[*proof.findings, *findings])
+    found = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]
+    return Proof(prover.attempts, [*found, *findings], prover.matrix)
 
 
-async def _proof(transaction: Transaction, start: tuple[str, str, str], user: str, places: Places) -> Proof:
-    prover = Prover(transaction, user, places)
-    role, row_security, caller = start
+def _record_start(prover: Prover, role: str, row_security: str, caller: str) -> None:
     outcome = f"the caller is {caller}" if caller else "no caller is set"
     prover.record("session", "start with a caller", outcome, blocked=not caller)
     prover.record("session", "start as another role", f"the role is {role}", blocked=role == API)
     outcome = f"row_security is {row_security}"
     prover.record("session", "start without policies", outcome, blocked=row_security == "on")
-    if role != API:
-        await transaction.execute(f"set local role {API}")
-    accepted = {tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")}
-    await prover.run()
-    findings = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]
-    return Proof(prover.attempts, findings, prover.matrix)

@@ -106,6 +106,13 @@ class Seeds:
             pending = [*failures]
         return failures
 
+    async def learn(self, tables: Iterable[Table], role: str) -> None:
+        """Find values that the columns of rows may have: by inserting rows, which are taken back."""
+        rows, tenants = {**self.rows}, {**self.tenants}
+        async with acting(self._transaction, role, self._nobody):
+            await self.insert(tables, role)
+        self.rows, self.tenants = rows, tenants
+
     async def read(self, table: Table, role: str) -> None:
         """Take a row of a table without tenants as one that everybody's rows may reference."""
         readable, found = table.names("can_select"), []
@@ -132,7 +139,7 @@ class Seeds:
             self.rows |= rows
             self.tenants[table.name] = form
             for column in table.columns:
-                column.sample = rows[table.name, form.one].get(column.name)
+                column.sample = rows[table.name, form.one].get(column.name, column.sample)
 
     async def without_rows(self, table: Table, role: str, tenants: Tenants) -> str:
         """Return a tenant that has no row in a table: the third one, unless something gives each tenant rows."""

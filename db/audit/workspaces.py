@@ -101,6 +101,7 @@ async def make(run: Run, me: str) -> Workspaces:
             await _join(run, user, await _invite(run, me, workspace, role_there))
     members[me] = dict.fromkeys((here, there, empty), "owner")
     opened, used, revoked = [await _invite(run, me, here, "owner") for _ in range(3)]
+    await _invite(run, me, there, "owner")
     former = str(uuid4())
     await _join(run, former, used)
     await run(me, here, gone("app.members", f"user_id = {literal(former)}"))
