@@ -17,6 +17,9 @@ alter role app_api set citus.propagate_set_commands = 'local';
 alter role app_owner set citus.propagate_set_commands = 'local';
 -- The policies of what a workspace has read app.members, of which every node has a copy.
 alter role app_api set citus.allow_nested_distributed_execution = on;
+-- The coordinator passes on only the message of a worker's error, in which the API then finds the constraint.
+alter role app_api set lc_messages = 'C';
+alter role app_owner set lc_messages = 'C';
 
 -- ---- rights -------------------------------------------------------------------------------------
 -- On each node for itself: Citus copies no rights on functions and languages of PostgreSQL or of its own.
@@ -39,6 +42,8 @@ begin
     grant usage on language plpgsql to app_owner, app_migrator, app_auditor;
     grant execute on function
         pg_catalog.assign_distributed_transaction_id(integer, bigint, timestamptz),
+        pg_catalog.lock_shard_metadata(integer, bigint[]),
+        pg_catalog.lock_shard_resources(integer, bigint[]),
         pg_catalog.read_intermediate_result(text, pg_catalog.citus_copy_format),
         pg_catalog.read_intermediate_results(text[], pg_catalog.citus_copy_format),
         pg_catalog.relation_is_a_known_shard(regclass)

@@ -27,7 +27,7 @@ def constraint_of(error: asyncpg.PostgresError) -> str:
     """Return the name of the constraint that is violated, or an empty string. That of a shard ends with its number."""
     name = error.constraint_name
     if name is None and isinstance(error, asyncpg.IntegrityConstraintViolationError) and _is_passed_on(error):
-        named = _CONSTRAINT.search(f"{error.args[0]} {error.detail}")
+        named = _CONSTRAINT.search(str(error.args[0]))
         name = named and named[1]
     return _SHARD.sub("", name or "")
 

@@ -21,7 +21,7 @@ CREATE FUNCTION app.accept_invitation(token_hash bytea) RETURNS uuid
 declare
     invitation record;
 begin
-    execute format('set local app.invitation = %L', encode(accept_invitation.token_hash, 'hex'));
+    execute format('set local app.invitation = %L', coalesce(encode(accept_invitation.token_hash, 'hex'), ''));
     update app.invitations as i set accepted_at = now(), accepted_by = app.current_user_id()
     where i.token_hash = accept_invitation.token_hash and i.accepted_at is null and i.expires_at > now()
     returning i.workspace_id, i.role into invitation;
@@ -122,12 +122,16 @@ app.workspaces compares with it. Everything else in a workspace is for callers w
 CREATE FUNCTION app.keep_an_owner() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $$
+    AS $_$
+declare
+    found_workspaces bigint;
 begin
     -- Changed, not only locked: of two owners who leave at the same time, the second waits here and then sees that the
     -- first has left, or fails to serialize.
-    update app.workspaces set name = name where workspace_id = old.workspace_id;
-    if not found and not row_security_active('app.workspaces') then
+    execute format('update %s set name = name where workspace_id = $1', app.on_this_node('app.workspaces'))
+        using old.workspace_id;
+    get diagnostics found_workspaces = row_count;
+    if found_workspaces = 0 and not row_security_active('app.workspaces') then
         return old; -- nothing hides it: the workspace itself is being deleted
     end if;
     if row_security_active('app.workspaces')
@@ -139,15 +143,15 @@ begin
         where workspace_id = old.workspace_id and role = 'owner' and user_id <> old.user_id
     ) then
         raise check_violation using
-            message = 'a workspace has at least one owner', table = 'members', schema = 'app',
-            constraint = 'members_keep_an_owner';
+            message = 'a workspace has at least one owner: constraint "members_keep_an_owner"', table = 'members',
+            schema = 'app', constraint = 'members_keep_an_owner';
     end if;
     -- Who was an owner must not come back by an invitation of their own.
-    delete from app.invitations
-    where workspace_id = old.workspace_id and user_id = old.user_id and accepted_at is null;
+    execute format('delete from %s where workspace_id = $1 and user_id = $2 and accepted_at is null',
+        app.on_this_node('app.invitations')) using old.workspace_id, old.user_id;
     return coalesce(new, old);
 end
-$$;
+$_$;
 
 ALTER FUNCTION app.keep_an_owner() OWNER TO app_owner;
 
@@ -158,17 +162,18 @@ ceased to be, in this statement or while it waited, fails to serialize.';
 CREATE FUNCTION app.keep_invitations_of_owners() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $$
+    AS $_$
 begin
     -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
-    update app.workspaces set name = name where workspace_id = new.workspace_id;
+    execute format('update %s set name = name where workspace_id = $1', app.on_this_node('app.workspaces'))
+        using new.workspace_id;
     if row_security_active('app.workspaces')
             and app.current_workspace_id('owner') is distinct from new.workspace_id then
         raise serialization_failure using message = 'the caller has ceased to be an owner';
     end if;
     return null;
 end
-$$;
+$_$;
 
 ALTER FUNCTION app.keep_invitations_of_owners() OWNER TO app_owner;
 
@@ -205,6 +210,29 @@ ALTER FUNCTION app.keep_updated_at() OWNER TO app_owner;
 
 COMMENT ON FUNCTION app.keep_updated_at() IS 'For a trigger before update. Moves updated_at forward with every change of a row, also with two in one
 transaction and when the clock was set back: the API uses it as the version of the row, its ETag.';
+
+CREATE FUNCTION app.on_this_node(relation regclass) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $_$
+declare
+    name text;
+begin
+    if to_regclass('pg_catalog.pg_dist_shard') is not null then
+        execute 'select format(''%I.%I'', n.nspname, c.relname || ''_'' || s.shardid)
+            from pg_catalog.pg_dist_shard as s
+            join pg_catalog.pg_class as c on c.oid = s.logicalrelid
+            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            where s.logicalrelid = $1' into name using relation;
+    end if;
+    return coalesce(name, relation::text);
+end
+$_$;
+
+ALTER FUNCTION app.on_this_node(relation regclass) OWNER TO app_owner;
+
+COMMENT ON FUNCTION app.on_this_node(relation regclass) IS 'The name of a table; on a Citus cluster, that of the copy which this node has of a reference table. A trigger fires
+on each node, and writes there.';
 
 CREATE FUNCTION app.requested_workspace_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -733,6 +761,9 @@ REVOKE ALL ON FUNCTION app.keep_invitations_of_owners() FROM PUBLIC;
 REVOKE ALL ON FUNCTION app.keep_task_timestamps() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.keep_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.on_this_node(relation regclass) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.on_this_node(relation regclass) TO app_api;
 
 REVOKE ALL ON FUNCTION app.requested_workspace_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.requested_workspace_id() TO app_api;

@@ -16,6 +16,7 @@ from pytest_postgresql import factories
 from api.settings import Settings
 from db.connection import Connection
 from db.embedded import Cluster
+from tests.support import citus
 from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
@@ -28,7 +29,7 @@ pytest_plugins = ["pytester", "tests.support.node", "tests.support.reporting"]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run tests. Each has a PostgreSQL of its own, unless one is given to all."""
-    return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
+    return 0 if "TEST_DATABASE_URL" in os.environ or citus.GIVEN else min(os.cpu_count() or 1, 4)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -76,7 +77,8 @@ def server() -> Iterator[SimpleNamespace]:
 
 
 migrated = factories.postgresql_noproc(depends_on="server", dbname="partywall_test", load=[set_up])
-admin = factories.postgresql("migrated")
+admin = citus.admin if citus.GIVEN else factories.postgresql("migrated")
+citus_nodes = citus.citus_nodes
 
 
 @pytest.fixture

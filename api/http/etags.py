@@ -5,6 +5,7 @@ its ETag. A statement returns it as `to_json(t.updated_at)::text`. The table's t
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import Header
@@ -43,14 +44,14 @@ UnlessMatch = Annotated[
 ]
 
 
-def expected_etags(if_match: str | None, if_none_match: str | None) -> tuple[list[str] | None, list[str] | None]:
-    """Return the ETags of which the row must have one, and those of which it must have none. None: any will do.
+def expected_versions(if_match: str | None, if_none_match: str | None) -> tuple[list[str] | None, list[str] | None]:
+    """Return each `updated_at` of which the row must have one, and those of which it must have none. None: any will do.
 
-    Weak ones match no If-Match (RFC 9110, 13.1.1). Raises InvalidInputError for what is no list of ETags: it would
+    Weak ETags match no If-Match (RFC 9110, 13.1.1). Raises InvalidInputError for what is no list of ETags: it would
     match none either, and look like a change.
     """
     expected, excluded = _etags("If-Match", if_match), _etags("If-None-Match", if_none_match, weak=True)
-    return ([], None) if if_none_match == "*" else (expected, excluded)  # no row has none of all ETags
+    return ([], None) if if_none_match == "*" else (_versions(expected), _versions(excluded))  # "*": no row has none
 
 
 def _etags(name: str, value: str | None, *, weak: bool = False) -> list[str] | None:
@@ -61,10 +62,25 @@ def _etags(name: str, value: str | None, *, weak: bool = False) -> list[str] | N
     return [tag.opaque for tag in tags if weak or not tag.weak]
 
 
+def _versions(etags: Iterable[str] | None) -> list[str] | None:
+    """Return the instants of which these are the ETags, without those that no row can have."""
+    return None if etags is None else [each[1:-1] for each in etags if _is_of_a_row(each)]
+
+
+def _is_of_a_row(etag: str) -> bool:
+    """Return whether PostgreSQL writes an instant so: another spelling of the same one is another ETag."""
+    try:
+        instant = datetime.fromisoformat(etag[1:-1])
+    except ValueError:
+        return False
+    fraction = f".{instant.microsecond:06}".rstrip("0") if instant.microsecond else ""
+    return etag == f'"{instant:%Y-%m-%dT%H:%M:%S}{fraction}+00:00"'
+
+
 def row_response(body: str, etag: str, if_match: str | None = None, if_none_match: str | None = None) -> Response:
     """Return the JSON of a row with its ETag; 304 if the client has it. Raises PreconditionFailedError for If-Match."""
     if if_match is not None:
-        expected, _ = expected_etags(if_match, None)
+        expected = _etags("If-Match", if_match)
         if expected is not None and etag not in expected:
             raise _failed(etag, if_match)
     if if_none_match is not None and has_tag(if_none_match, etag):

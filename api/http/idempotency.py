@@ -18,6 +18,8 @@ from api.http.responses import json_response
 from db.refusals import constraint_of, is_refused_by_policy
 from db.session import Session, Transaction
 
+# The workspace was deleted while this waited; on a Citus cluster, whoever is no member names no shard.
+NO_WORKSPACE = (asyncpg.ForeignKeyViolationError, asyncpg.NullValueNotAllowedError)
 REPLAYED = "Idempotency-Replayed"
 KEY_CONSTRAINT = "idempotency_keys_pkey"  # what a key violates that is there already
 EXPIRED = "created_at < now() - interval '24 hours'"
@@ -60,8 +62,7 @@ async def create(
         [(row_id, json, etag)] = await db.fetch(insert, *values)
         return _response(201, f"{path}/{row_id}", etag, json)
     except asyncpg.PostgresError as error:
-        # The foreign key, maybe: the workspace was deleted while this waited.
-        if is_refused_by_policy(error) or isinstance(error, asyncpg.ForeignKeyViolationError):
+        if is_refused_by_policy(error) or isinstance(error, NO_WORKSPACE):
             await require(db, role)
         raise
 

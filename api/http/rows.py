@@ -1,7 +1,7 @@
 """One row of a tenant: read, update and delete it, under conditions on its version.
 
-A statement has the tenant as $1 and the rest of the key after it; then a write has the ETags of which the row must have
-one and those of which it must have none, as `expected_etags` returns them; then come the values.
+A statement has the tenant as $1 and the rest of the key after it; then a write has the versions of which the row must
+have one and those of which it must have none, as `expected_versions` returns them; then come the values.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn
 from starlette.responses import Response
 
 from api.http.access import Role, require
-from api.http.etags import expected_etags, one_or_404, raise_missing_or_stale, row_response
+from api.http.etags import expected_versions, one_or_404, raise_missing_or_stale, row_response
 from db.session import Session
 
 
@@ -47,8 +47,8 @@ async def update(
     if_none_match: str | None,
 ) -> Response:
     """Return the row as `statement` returns it: its JSON and its ETag. Raises what `read` raises."""
-    etags = expected_etags(if_match, if_none_match)
-    written = await db.fetch(statement, db.tenant, *key, *etags, *values)
+    versions = expected_versions(if_match, if_none_match)
+    written = await db.fetch(statement, db.tenant, *key, *versions, *values)
     if not written:
         await _refuse(db, row, key, if_match, if_none_match)
     [(body, etag)] = written
@@ -59,8 +59,8 @@ async def delete(
     db: Session, row: Row, statement: str, key: Sequence[object], if_match: str | None, if_none_match: str | None
 ) -> Response:
     """Return 204 if `statement` has returned something of the row. Raises what `read` raises."""
-    etags = expected_etags(if_match, if_none_match)
-    if not await db.fetch(statement, db.tenant, *key, *etags):
+    versions = expected_versions(if_match, if_none_match)
+    if not await db.fetch(statement, db.tenant, *key, *versions):
         await _refuse(db, row, key, if_match, if_none_match)
     return Response(status_code=204)
 

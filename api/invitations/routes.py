@@ -89,8 +89,8 @@ async def revoke_invitation(
     delete = """
         delete from app.invitations as t
         where t.workspace_id = $1 and t.id = $2
-            and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-            and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+            and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+            and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
         returning t.id
     """
     return await rows.delete(db, INVITATION, delete, [invitation_id], if_match, if_none_match)

@@ -55,8 +55,8 @@ async def change_member(
         with changed as (
             update app.members as m set role = $5
             where m.workspace_id = $1 and m.user_id = $2
-                and ($3::text[] is null or to_json(m.updated_at)::text = any ($3))
-                and ($4::text[] is null or to_json(m.updated_at)::text <> all ($4))
+                and ($3::text[] is null or m.updated_at = any ($3::timestamptz[]))
+                and ($4::text[] is null or m.updated_at <> all ($4::timestamptz[]))
             returning m.user_id, m.role, m.joined_at, m.updated_at
         )
         select to_json(c)::text, to_json(c.updated_at)::text from changed as c
@@ -75,8 +75,8 @@ async def remove_member(
     delete = """
         delete from app.members as m
         where m.workspace_id = $1 and m.user_id = $2
-            and ($3::text[] is null or to_json(m.updated_at)::text = any ($3))
-            and ($4::text[] is null or to_json(m.updated_at)::text <> all ($4))
+            and ($3::text[] is null or m.updated_at = any ($3::timestamptz[]))
+            and ($4::text[] is null or m.updated_at <> all ($4::timestamptz[]))
         returning m.user_id
     """
     member = ONESELF if user_id == db.user_id else MEMBER

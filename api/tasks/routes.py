@@ -95,8 +95,8 @@ with changed as (
     update app.tasks as t set
         text = coalesce($5, text), completed = coalesce($6, completed), "order" = coalesce($7, "order")
     where t.user_id = $1 and t.id = $2
-        and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-        and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+        and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+        and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
     returning t.*
 )
 select to_json(c)::text, to_json(c.updated_at)::text from changed as c
@@ -114,8 +114,8 @@ async def delete_task(
     delete = """
         delete from app.tasks as t
         where t.user_id = $1 and t.id = $2
-            and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-            and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+            and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+            and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
         returning t.id
     """
     return await rows.delete(db, TASK, delete, [task_id], if_match, if_none_match)

@@ -66,8 +66,8 @@ async def change_workspace(
             update app.workspaces as w set name = $4
             from app.current_memberships() as m
             where w.workspace_id = $1 and m.workspace_id = $1
-                and ($2::text[] is null or to_json(greatest(w.updated_at, m.updated_at))::text = any ($2))
-                and ($3::text[] is null or to_json(greatest(w.updated_at, m.updated_at))::text <> all ($3))
+                and ($2::text[] is null or greatest(w.updated_at, m.updated_at) = any ($2::timestamptz[]))
+                and ($3::text[] is null or greatest(w.updated_at, m.updated_at) <> all ($3::timestamptz[]))
             returning w.workspace_id as id, w.name, m.role, w.created_at,
                 greatest(w.updated_at, m.updated_at) as updated_at
         )
@@ -85,8 +85,8 @@ async def delete_workspace(
         delete from app.workspaces as w
         using app.current_memberships() as m
         where w.workspace_id = $1 and m.workspace_id = $1
-            and ($2::text[] is null or to_json(greatest(w.updated_at, m.updated_at))::text = any ($2))
-            and ($3::text[] is null or to_json(greatest(w.updated_at, m.updated_at))::text <> all ($3))
+            and ($2::text[] is null or greatest(w.updated_at, m.updated_at) = any ($2::timestamptz[]))
+            and ($3::text[] is null or greatest(w.updated_at, m.updated_at) <> all ($3::timestamptz[]))
         returning w.workspace_id
     """
     return await rows.delete(db, WORKSPACE, delete, (), if_match, if_none_match)

@@ -24,6 +24,7 @@ from db.session import Session
 # What a session has before anybody sets anything, a search_path for the names in here among them.
 _START = "select current_user, pg_catalog.current_setting('row_security')"
 _CALLERS = "select pg_catalog.current_setting(setting, true) from audit.tenants"
+_ACCEPTED = "select key, fingerprint from audit.accepted"
 # What only the login has. As long as nothing is sent to the workers of a cluster, a change of the role is not, either.
 _CITUS_SETTINGS = """
 select format('set local %s = %L', split_part(setting, '=', 1), split_part(setting, '=', 2))
@@ -94,9 +95,7 @@ async def _prove(begin: Begin, start: tuple[str, str, str]) -> Proof:
             async with begin() as transaction:
                 if start[0] != API:
                     await transaction.execute(f"set local role {API}")
-                accepted = {
-                    tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")
-                }
+                accepted = {tuple(row) for row in await transaction.fetch(_ACCEPTED)}
                 await prover.run(transaction)
                 raise _DoneError
     found = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]

@@ -8,7 +8,6 @@ each role that app_api can become.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import asyncpg
 
@@ -75,7 +74,7 @@ class Prover:
         # Something waits for a lock only where a hole lets it reach a row, or TRUNCATE is permitted.
         await self._transaction.execute(f"{OWN_NAMES_ONLY}; set local lock_timeout = '1s'")
         [[counts]] = await self._transaction.fetch("select current_setting('track_counts')")
-        self._trial = Trial(partial(nullcontext, self._transaction), counts=counts == "on")
+        self._trial = Trial(lambda: nullcontext(transaction), counts=counts == "on")
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles
         if any(table.is_distributed for table in tables):

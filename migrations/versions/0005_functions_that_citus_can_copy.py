@@ -3,7 +3,7 @@
 A body that PostgreSQL has parsed depends on the tables that it reads, and their policies depend on the function: Citus
 copies no objects that depend on each other in a circle. A body that is a string depends on nothing. A statement that
 writes several tables, or that inserts what it selects, is refused under row-level security: PL/pgSQL runs them one by
-one.
+one. A trigger of a table that each node has a copy of fires on each node, and can write to that node's copies only.
 """
 
 from alembic import op
@@ -69,7 +69,7 @@ as $$
 declare
     invitation record;
 begin
-    execute format('set local app.invitation = %L', encode(accept_invitation.token_hash, 'hex'));
+    execute format('set local app.invitation = %L', coalesce(encode(accept_invitation.token_hash, 'hex'), ''));
     update app.invitations as i set accepted_at = now(), accepted_by = app.current_user_id()
     where i.token_hash = accept_invitation.token_hash and i.accepted_at is null and i.expires_at > now()
     returning i.workspace_id, i.role into invitation;
@@ -78,6 +78,86 @@ begin
         values (invitation.workspace_id, app.current_user_id(), invitation.role);
     end if;
     return invitation.workspace_id;
+end
+$$""")
+
+    replace_triggers()
+
+
+def replace_triggers() -> None:
+    """Let the triggers of members and invitations write where they fire."""
+    op.execute("""
+create function app.on_this_node(relation regclass) returns text
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+    name text;
+begin
+    if to_regclass('pg_catalog.pg_dist_shard') is not null then
+        execute 'select format(''%I.%I'', n.nspname, c.relname || ''_'' || s.shardid)
+            from pg_catalog.pg_dist_shard as s
+            join pg_catalog.pg_class as c on c.oid = s.logicalrelid
+            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            where s.logicalrelid = $1' into name using relation;
+    end if;
+    return coalesce(name, relation::text);
+end
+$$""")
+    op.execute("revoke execute on function app.on_this_node(regclass) from public")
+    op.execute("grant execute on function app.on_this_node(regclass) to app_api")
+    op.execute("""
+comment on function app.on_this_node(regclass) is
+    'The name of a table; on a Citus cluster, that of the copy which this node has of a reference table. A trigger fires
+on each node, and writes there.'""")
+    op.execute("""
+create or replace function app.keep_an_owner() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    found_workspaces bigint;
+begin
+    -- Changed, not only locked: of two owners who leave at the same time, the second waits here and then sees that the
+    -- first has left, or fails to serialize.
+    execute format('update %s set name = name where workspace_id = $1', app.on_this_node('app.workspaces'))
+        using old.workspace_id;
+    get diagnostics found_workspaces = row_count;
+    if found_workspaces = 0 and not row_security_active('app.workspaces') then
+        return old; -- nothing hides it: the workspace itself is being deleted
+    end if;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from old.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    if not exists (
+        select from app.members
+        where workspace_id = old.workspace_id and role = 'owner' and user_id <> old.user_id
+    ) then
+        raise check_violation using
+            message = 'a workspace has at least one owner: constraint "members_keep_an_owner"', table = 'members',
+            schema = 'app', constraint = 'members_keep_an_owner';
+    end if;
+    -- Who was an owner must not come back by an invitation of their own.
+    execute format('delete from %s where workspace_id = $1 and user_id = $2 and accepted_at is null',
+        app.on_this_node('app.invitations')) using old.workspace_id, old.user_id;
+    return coalesce(new, old);
+end
+$$""")
+    op.execute("""
+create or replace function app.keep_invitations_of_owners() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
+    execute format('update %s set name = name where workspace_id = $1', app.on_this_node('app.workspaces'))
+        using new.workspace_id;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from new.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    return null;
 end
 $$""")
 
@@ -155,3 +235,49 @@ begin atomic
     )
     select a.workspace_id from accepted as a;
 end""")
+    op.execute("""
+create or replace function app.keep_an_owner() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- Changed, not only locked: of two owners who leave at the same time, the second waits here and then sees that the
+    -- first has left, or fails to serialize.
+    update app.workspaces set name = name where workspace_id = old.workspace_id;
+    if not found and not row_security_active('app.workspaces') then
+        return old; -- nothing hides it: the workspace itself is being deleted
+    end if;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from old.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    if not exists (
+        select from app.members
+        where workspace_id = old.workspace_id and role = 'owner' and user_id <> old.user_id
+    ) then
+        raise check_violation using
+            message = 'a workspace has at least one owner', table = 'members', schema = 'app',
+            constraint = 'members_keep_an_owner';
+    end if;
+    -- Who was an owner must not come back by an invitation of their own.
+    delete from app.invitations
+    where workspace_id = old.workspace_id and user_id = old.user_id and accepted_at is null;
+    return coalesce(new, old);
+end
+$$""")
+    op.execute("""
+create or replace function app.keep_invitations_of_owners() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- The same change as in app.keep_an_owner(): one of the two waits for the other, and sees what it did.
+    update app.workspaces set name = name where workspace_id = new.workspace_id;
+    if row_security_active('app.workspaces')
+            and app.current_workspace_id('owner') is distinct from new.workspace_id then
+        raise serialization_failure using message = 'the caller has ceased to be an owner';
+    end if;
+    return null;
+end
+$$""")
+    op.execute("drop function app.on_this_node(regclass)")

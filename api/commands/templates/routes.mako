@@ -89,8 +89,8 @@ with changed as (
         ${line}
 % endfor
     where t.${tenant} = $1 and t.id = $2
-        and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-        and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+        and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+        and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
     returning t.*
 )
 select to_json(c.*)::text, to_json(c.updated_at)::text from changed as c
@@ -116,8 +116,8 @@ async def delete_${singular}(
     delete = """
         delete from app.${plural} as t
         where t.${tenant} = $1 and t.id = $2
-            and ($3::text[] is null or to_json(t.updated_at)::text = any ($3))
-            and ($4::text[] is null or to_json(t.updated_at)::text <> all ($4))
+            and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+            and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
         returning t.id
     """
     return await rows.delete(db, ${SINGULAR}, delete, [${singular}_id], if_match, if_none_match)

@@ -190,6 +190,16 @@ select * from (values
         'unexpected:setting citus.allow_nested_distributed_execution of role app_api',
         'ed0aa05d51c9ca03',
         'The policies of what a workspace has read app.members on the node where the rows are, and every node has a copy of it.'
+    ),
+    (
+        'unexpected:right execute on routine lock_shard_metadata(integer,bigint[]) to app_api',
+        '834a7d8a4414632b',
+        'Citus calls it on behalf of a role that queries a distributed table.'
+    ),
+    (
+        'unexpected:right execute on routine lock_shard_resources(integer,bigint[]) to app_api',
+        'da639157a5722ae5',
+        'Citus calls it on behalf of a role that queries a distributed table.'
     )
 ) as entry
 where exists (select from pg_extension where extname = 'citus');

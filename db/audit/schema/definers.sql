@@ -102,15 +102,16 @@ as $$
             where p.prosqlbody is null and oid >= 16384
                 and strpos(p.prosrc, format('%s.%s(', pronamespace::regnamespace, proname)) > 0
         ) as next
+    ), texts as materialized ( -- else they are searched for in every function of the database first
+        select p.prosrc from called join pg_proc as p on p.oid = called.oid and p.prosqlbody is null
     ), used (oid) as (
         select d.refobjid from called
         join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = called.oid
             and d.refclassid = 'pg_class'::regclass
         union
-        select c.oid from called
-        join pg_proc as p on p.oid = called.oid and p.prosqlbody is null
+        select c.oid from texts
         join pg_class as c on c.oid >= 16384 and c.relkind in ('r', 'p', 'v')
-            and strpos(p.prosrc, format('%s.%s', c.relnamespace::regnamespace, c.relname)) > 0
+            and strpos(texts.prosrc, format('%s.%s', c.relnamespace::regnamespace, c.relname)) > 0
     )
     select array(select oid from used)
     where not exists (select from used join pg_class as c using (oid) where c.relkind = 'v')

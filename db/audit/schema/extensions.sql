@@ -15,7 +15,7 @@ select
         join pg_proc as p on p.oid = d.objid
         where d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
             and d.classid = 'pg_proc'::regclass and has_function_privilege('app_api', p.oid, 'execute')
-            and p.proname not in ('assign_distributed_transaction_id', 'read_intermediate_result',
+            and p.proname not in ('assign_distributed_transaction_id', 'lock_shard_metadata', 'lock_shard_resources', 'read_intermediate_result',
                 'read_intermediate_results', 'relation_is_a_known_shard')
     ) as harmless
 from pg_extension as e;
