@@ -200,6 +200,16 @@ select * from (values
         'unexpected:right execute on routine lock_shard_resources(integer,bigint[]) to app_api',
         'da639157a5722ae5',
         'Citus calls it on behalf of a role that queries a distributed table.'
+    ),
+    (
+        'unexpected:setting lc_messages of role app_api',
+        '89f24a33e6990109',
+        'The coordinator passes on only the message of a worker''s error, in which the API then finds the constraint.'
+    ),
+    (
+        'unexpected:setting lc_messages of role app_owner',
+        '89f24a33e6990109',
+        'The coordinator passes on only the message of a worker''s error, in which the API then finds the constraint.'
     )
 ) as entry
 where exists (select from pg_extension where extname = 'citus');
