@@ -10,9 +10,10 @@ from click.core import ParameterSource
 
 from api.commands.options import line_to_paste
 from db.audit import Finding, NotInstalledError, find, report
-from db.audit.accept import FILE, FILE_ON_CITUS, ON_CITUS, accept
+from db.audit.accept import FILE, FILE_ON_CITUS, accept
 from db.audit.attempts import Attempt
 from db.audit.prove import prove, prove_as_api
+from db.citus import ON_CITUS
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.embedded import Cluster, EmbeddedPostgresError
 from db.libpq.url import InvalidUrlError

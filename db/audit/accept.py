@@ -10,9 +10,6 @@ from db.audit import Finding
 
 FILE = Path(__file__).parent / "schema/accepted.sql"
 FILE_ON_CITUS = FILE.with_name("accepted_on_citus.sql")
-ON_CITUS = "select exists (select from pg_catalog.pg_extension where extname = 'citus')"
-"""Whether a database is one of a cluster."""
-
 _ENTRY = re.compile(r"    \(\n        '((?:[^']|'')*)',\n(?:        .*\n)+?    \)")
 
 
