@@ -5,6 +5,7 @@
 
 import asyncio
 import gc
+import math
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         statement_cache_size=cache_size,
         seconds=CONNECT_TIMEOUT,
     )
+    pause_after = settings.health_checks_pause_after or math.inf
     constraints = {k: v for each in RESOURCES for k, v in each.constraints.items()}
 
     @asynccontextmanager
@@ -80,8 +82,10 @@ def create_app(settings: Settings) -> FastAPI:
                 idle_lifetime=settings.database_pool_idle_lifetime,
                 max_lifetime=settings.database_pool_max_lifetime,
             ) as pool,
-            Availability(connect_for_checks, pool, tolerance=settings.database_unavailable_after) as database,
-            Readiness(connect_for_checks, pool, database) as readiness,
+            Availability(
+                connect_for_checks, pool, tolerance=settings.database_unavailable_after, pause_after=pause_after
+            ) as database,
+            Readiness(connect_for_checks, pool, database, pause_after=pause_after) as readiness,
             aclosing(Verifier(settings)) as tokens,
         ):
             await asyncio.gather(database.first_check(), readiness.first_check())

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     database_unavailable_after: int = Field(default=3, ge=2, le=60)
     """Seconds without a response of the database until `/health` is 503; 2 to 60. Default: 3."""
 
+    health_checks_pause_after: int | None = Field(default=None, ge=2)
+    """Seconds without a request until the database is left alone, so that a service can suspend it. Default: none."""
+
     jwt_secret: SecretStr | None = None
     """Secret that verifies HS256 tokens; at least 32 bytes. Required unless JWT_JWKS_URL is set."""
 

@@ -48,9 +48,7 @@ async def holds_prepared_statements(connection: Connection) -> bool:
 
     Of a pooler that keeps no track, this is false in session mode too: the two modes look the same.
     """
-    # A pooler makes up the number by which it cancels for a client. This is no prepared statement, so it always works.
-    same_process = f"select where pg_catalog.pg_backend_pid() operator(pg_catalog.=) {connection.get_server_pid()}"
-    if await connection.execute(same_process) == "SELECT 1":
+    if await leads_to_postgresql(connection):
         return True
     await connection.execute("begin")  # one server connection until the end
     statement = await connection.prepare(_HAS_SAME_NAME, name=_NAME)
@@ -58,3 +56,16 @@ async def holds_prepared_statements(connection: Connection) -> bool:
     # A pooler that keeps track gives a name of its own, and knows what to do with this one.
     await connection.execute(f"deallocate {_NAME}; rollback" if has_same_name else "rollback")
     return not has_same_name
+
+
+async def leads_to_postgresql(connection: Connection) -> bool:
+    """Return whether there is no pooler in between: one makes up the number by which it cancels for a client."""
+    return await runs_on(connection, connection.get_server_pid())
+
+
+async def runs_on(connection: Connection, process: int, comment: str = "") -> bool:
+    """Return whether PostgreSQL serves the next transaction on `connection` by this process."""
+    # This is no prepared statement, so it always works.
+    same = f"select where pg_catalog.pg_backend_pid() operator(pg_catalog.=) {process} /* {comment} */"
+    status: str = await connection.execute(same)
+    return status == "SELECT 1"

@@ -46,8 +46,8 @@ alter role app_migrator set search_path = '';
 alter role app_api set search_path = '';
 alter role app_auditor set search_path = '';
 
--- PostgreSQL renders the timestamps in the API's responses, in the session's time zone. The API asks for UTC when it
--- connects, but a pooler or a managed service's proxy may drop startup parameters.
+-- PostgreSQL renders timestamps in the session's time zone. The API's transactions set it, too; whoever else logs in as
+-- app_api sees what it returns.
 alter role app_api set timezone = 'UTC';
 
 -- From inside a query nobody can become another caller: an expression that was smuggled into a statement of the API can

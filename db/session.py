@@ -2,7 +2,7 @@
 
 Each call of a `Session` is one transaction, sent at once if that can be (`db.pipeline`):
 
-    begin read only; set local …      one simple-protocol message: search_path, app.user_id, app.workspace_id
+    begin read only; set local …      one simple-protocol message: search_path, timezone, app.user_id, app.workspace_id
     the query                         its plan is cached on the connection
     commit                            back before the caller gets the result
 
@@ -42,6 +42,11 @@ RETRYABLE = (
 )
 
 
+# PostgreSQL renders the timestamps of responses, and of ETags, in the session's time zone. The API asks for UTC when it
+# connects, and db/roles.sql sets it; a proxy may drop the one, and anybody with the right may change the other.
+_IN_UTC = "set local timezone = 'UTC'"
+
+
 def is_user_id(value: object) -> TypeGuard[str]:
     """Return whether `value` can name a user: 1 to 255 characters, no control characters, not "." or ".."."""
     return isinstance(value, str) and _USER_ID.fullmatch(value) is not None
@@ -66,7 +71,7 @@ def begin_statement(user_id: str, *, read_only: bool, workspace_id: UUID | None 
     context = caller_statement(user_id)
     if workspace_id:
         context += f"; {setting_statement('app.workspace_id', str(workspace_id))}"
-    return f"{begin}; {OWN_NAMES_ONLY}; {context}"
+    return f"{begin}; {OWN_NAMES_ONLY}; {_IN_UTC}; {context}"
 
 
 def caller_statement(user_id: str) -> str:

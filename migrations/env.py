@@ -8,6 +8,7 @@ Whatever arrives at the newest revision installs the audit of this version.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import TypeVar, cast
 
 import asyncpg
@@ -25,7 +26,7 @@ from db.citus import ON_WORKER, is_worker
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.libpq.url import InvalidUrlError
 from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
-from migrations import drift, new_revision, preamble
+from migrations import drift, new_revision, preamble, session
 
 Result = TypeVar("Result")
 
@@ -127,7 +128,7 @@ def migrate(connection: Connection) -> None:
 
 async def online() -> None:
     """Migrate the database of MIGRATION_DATABASE_URL. Raises CommandError when it cannot be reached."""
-    # A direct connection, by a login that is a member of app_owner: the settings above outlive a transaction.
+    # A session of its own, by a login that is a member of app_owner: what the preamble sets outlives a transaction.
     try:
         url = url_from_environment("MIGRATION_DATABASE_URL", "DATABASE_URL")
     except InvalidUrlError as error:
@@ -135,11 +136,16 @@ async def online() -> None:
     if url is None:
         raise CommandError("MIGRATION_DATABASE_URL is not set (nor DATABASE_URL): nothing to migrate")
 
+    open_another = partial(connect, url, application_name="partywall migrations")
+
     async def open_connection() -> asyncpg.Connection:
         try:
-            connection = await connect(url, application_name="partywall migrations")
-        except DatabaseUnavailableError as error:
+            connection = await open_another()
+            is_own = await session.is_own(connection, open_another)
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
             raise CommandError(f"cannot connect to MIGRATION_DATABASE_URL or else DATABASE_URL: {error}") from error
+        if not is_own:
+            raise CommandError(session.NOT_OWN)
         await connection.execute(preamble.OWN_NAMES_ONLY)  # SQLAlchemy's first statements come before the preamble
         return connection
 

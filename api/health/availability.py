@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from typing import Self
 
 from asyncpg import Connection
@@ -24,8 +25,11 @@ READ_ONLY = "show transaction_read_only"
 class Availability:
     """What the database said when it was last asked."""
 
-    def __init__(self, connect: Connect, pool: Pool, *, tolerance: float) -> None:
-        """Check by `connect` and `pool`. The database is unavailable after `tolerance` seconds without a response."""
+    def __init__(self, connect: Connect, pool: Pool, *, tolerance: float, pause_after: float = math.inf) -> None:
+        """Check by `connect` and `pool`. The database is unavailable after `tolerance` seconds without a response.
+
+        Without a call for `pause_after` seconds it is not checked, and counts as available.
+        """
         self.read_only = False
         self.revision: str | None = None  # of the schema; None if there is none that the API may read
         self._pool = pool
@@ -41,6 +45,7 @@ class Availability:
             interval=lambda: CHECK_INTERVAL,
             timeout=tolerance,
             on_failure=self._tell_failure,
+            pause_after=lambda: pause_after,
         )
 
     async def __aenter__(self) -> Self:
@@ -63,9 +68,20 @@ class Availability:
         return self._loop.time() - max(responses) if responses else None
 
     @property
+    def is_paused(self) -> bool:
+        """Whether nobody calls, so that the database is not checked."""
+        return self._watch.is_paused
+
+    @property
     def is_available(self) -> bool:
-        """Whether the database has responded within the tolerance."""
-        return self.age is not None and self.age <= self._tolerance
+        """Whether the database has responded within the tolerance; a pause does not count."""
+        if self.age is None:
+            return False
+        return self.is_paused or min(self.age, self._loop.time() - self._watch.asking_since) <= self._tolerance
+
+    def call(self) -> None:
+        """Go on checking: somebody needs the database."""
+        self._watch.call()
 
     def reconnect(self) -> None:
         """Check on a new connection from now on."""

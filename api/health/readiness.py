@@ -5,6 +5,7 @@ fail by themselves meanwhile.
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -30,6 +31,7 @@ NOT_READY_INTERVAL = 1.0  # the same while not ready
 CHECK_TIMEOUT = 10.0  # seconds until a check is dropped: as many as app_api has for a statement
 START_TIMEOUT = 10.0  # seconds that a start waits for the first check
 REQUEST_TIMEOUT = 1.0  # seconds that a request waits for a check: for the first one, or for one that it asked for
+RESUME_TIMEOUT = 10.0  # the same after a pause: a service that has suspended the database has to start it
 
 NOT_CHECKED = ["The first check of the database is still under way."]
 
@@ -56,8 +58,11 @@ UNAVAILABLE_OR_BUSY = (
 class Readiness:
     """Whether tenants are served: `reasons` says why not, and is empty while the API is ready."""
 
-    def __init__(self, connect: Connect, pool: Pool, database: Availability) -> None:
-        """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more."""
+    def __init__(self, connect: Connect, pool: Pool, database: Availability, *, pause_after: float = math.inf) -> None:
+        """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more.
+
+        Pause, and close the pool's connections, when there was no request for `pause_after` seconds.
+        """
         self.reasons = NOT_CHECKED
         self._audited: str | None = None  # the state of the catalogs in which the audit found no error
         self._pool = pool
@@ -68,6 +73,8 @@ class Readiness:
             self._check,
             interval=lambda: NOT_READY_INTERVAL if self.reasons else READY_INTERVAL,
             timeout=CHECK_TIMEOUT,
+            # Not ready, it does not pause: no request may ever come, because /health says that none is served.
+            pause_after=lambda: math.inf if self.reasons else pause_after,
         )
 
     async def __aenter__(self) -> Self:
@@ -84,10 +91,17 @@ class Readiness:
         await self._watch.ask_now(START_TIMEOUT)
 
     async def require(self) -> None:
-        """Return if the API is ready. Raises NotReadyError, or DatabaseUnavailableError before the first check."""
+        """Return if the API is ready. Raises NotReadyError, or DatabaseUnavailableError before the first check.
+
+        After a pause it waits for a check: what was found before may not hold any more.
+        """
+        self._database.call()
+        self._watch.call()
+        if self._watch.is_stale:
+            await self._watch.catch_up(RESUME_TIMEOUT)
         if self.reasons is NOT_CHECKED:
             await self._watch.ask_now(REQUEST_TIMEOUT)
-        if self.reasons is NOT_CHECKED:
+        if self.reasons is NOT_CHECKED or self._watch.is_stale:
             raise DatabaseUnavailableError("the readiness check could not run yet")
         if self.reasons:
             raise NotReadyError("Not ready: the database failed the readiness check. /health says why.")
@@ -108,6 +122,7 @@ class Readiness:
             if reasons != self.reasons:
                 log.warning("not ready", extra={"reasons": reasons})
             self.reasons = reasons
+            self._database.call()  # as long as this is checked, so is that
             # Role settings apply to new sessions only, so reconnect: here, and for every request from now on.
             await connection.close()
         elif self.reasons:

@@ -21,8 +21,9 @@ NOT_READY = "Not ready: the database failed the readiness check"
 class DatabaseHealth(BaseModel):
     """The state of the database."""
 
-    database: Literal["ok", "read only"] = Field(
-        description="`read only` on a standby, and while the database refuses writes: reads are served."
+    database: Literal["ok", "read only", "idle"] = Field(
+        description="`read only` on a standby, and while the database refuses writes: reads are served. `idle` while"
+        " nobody calls and HEALTH_CHECKS_PAUSE_AFTER is set: the next request checks it first."
     )
     checked_seconds_ago: float = Field(description="Seconds since the database last responded.", examples=[0.4])
 
@@ -66,7 +67,8 @@ async def read_database_health(request: Request) -> Response:
 
 def _database(request: Request) -> dict[str, object]:
     database = request.state["database"]
-    return {"database": "read only" if database.read_only else "ok", "checked_seconds_ago": round(database.age, 1)}
+    state = "idle" if database.is_paused else "read only" if database.read_only else "ok"
+    return {"database": state, "checked_seconds_ago": round(database.age, 1)}
 
 
 def _unavailable(request: Request) -> Response:

@@ -1,6 +1,7 @@
 """Asking the database a question again and again, apart from the requests."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Self
@@ -14,12 +15,14 @@ Connect = Callable[[], Awaitable[Connection]]
 
 NOBODY = ""  # no id of a user, so none waits because of it
 RETRY_INTERVAL = 0.5  # seconds until a question that was not answered is asked again
+STOPPED_AFTER = 30.0  # seconds by which an attempt is only late in a process that was stopped, as a platform may do
 
 
 class Watch:
     """Asks the database one question again and again, on a connection of its own, so that a busy pool is no outage.
 
-    Where PostgreSQL has no place for that connection, one of the pool's is used.
+    Where PostgreSQL has no place for that connection, one of the pool's is used. While nobody calls it can pause,
+    without a connection, so that a service can suspend the database.
     """
 
     def __init__(
@@ -31,13 +34,24 @@ class Watch:
         interval: Callable[[], float],
         timeout: float,
         on_failure: Callable[[DatabaseUnavailableError], None] = lambda _: None,
+        pause_after: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """Ask every `interval()` seconds. A question that takes longer than `timeout` seconds ends its connection."""
+        """Ask every `interval()` seconds. A question that takes longer than `timeout` seconds ends its connection.
+
+        Pause when there was no `call` for `pause_after()` seconds, if the last question was answered.
+        """
         self._pool = pool
         self._question = question
         self._interval = interval
         self._timeout = timeout
         self._on_failure = on_failure
+        self._pause_after = pause_after
+        self._loop = asyncio.get_running_loop()
+        self._called_at = self._loop.time()
+        self._tried_at = self._called_at
+        self.asking_since = self._called_at  # without a pause
+        self.is_paused = False
+        self.is_stale = False  # nothing was answered since the last pause
         self._connect = connect
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
@@ -61,6 +75,21 @@ class Watch:
             async with asyncio.timeout(seconds):
                 await self._asked.wait()
 
+    def call(self) -> None:
+        """Go on asking, or ask again now if it pauses, or the whole process did: somebody needs the database."""
+        now = self._called_at = self._loop.time()
+        if self.is_paused or now - self._tried_at > self._interval() + STOPPED_AFTER:
+            self.is_paused, self.is_stale = False, True
+            self._tried_at = self.asking_since = now
+            self._wake.set()
+
+    async def catch_up(self, seconds: float) -> None:
+        """Return when a question was answered after a pause, or `seconds` after its end: then it still `is_stale`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self.asking_since + seconds):
+                while self.is_stale:
+                    await self._asked.wait()
+
     def reconnect(self) -> None:
         """Ask on a new connection from now on: settings of roles and databases apply to new sessions only."""
         if self._connection:
@@ -68,18 +97,33 @@ class Watch:
 
     async def _watch(self) -> None:
         while True:
-            try:
-                await self._ask()
-                pause = self._interval()
-            except DatabaseUnavailableError as error:
-                self._on_failure(error)
-                pause = RETRY_INTERVAL
+            answered = await self._try_to_ask()
+            self._tried_at = self._loop.time()
             self._asked.set()
             self._asked = asyncio.Event()
             self._wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._interval() if answered else RETRY_INTERVAL):
                     await self._wake.wait()
+            if answered and self._loop.time() - self._called_at >= self._pause_after():
+                await self._pause()
+
+    async def _try_to_ask(self) -> bool:
+        try:
+            await self._ask()
+        except DatabaseUnavailableError as error:
+            self._on_failure(error)
+            return False
+        self.is_stale = False
+        return True
+
+    async def _pause(self) -> None:
+        """Wait for a call, without any connection."""
+        self.is_paused = self.is_stale = True
+        self.reconnect()
+        self._pool.expire()
+        self._wake.clear()
+        await self._wake.wait()
 
     async def _ask(self) -> None:
         reused = self._connection is not None and not self._connection.is_closed()

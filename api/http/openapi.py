@@ -64,7 +64,7 @@ class Problem(BaseModel):
 class HealthProblem(Problem):
     """Why requests are not served."""
 
-    database: Literal["ok", "read only", "unavailable"] = Field(description="Whether the database responds.")
+    database: Literal["ok", "read only", "idle", "unavailable"] = Field(description="Whether the database responds.")
     checked_seconds_ago: float | None = Field(
         description="Seconds since the database last responded; null if it has not yet.", examples=[4.2]
     )

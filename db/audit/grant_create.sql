@@ -1,5 +1,6 @@
 -- Whoever may create objects in a schema can create a function or an operator there that another role's search_path
--- finds before the intended one. In schemas that app_api uses, and in the product's own, only app_owner may.
+-- finds before the intended one. In schemas that app_api uses, and in the product's own, only app_owner may, and whoever
+-- may become it: before PostgreSQL 16 that is whoever may create roles.
 select distinct
     'grant_create' as name,
     'warning' as level,
@@ -15,6 +16,7 @@ where privilege = 'create' and (
     kind in ('schema', 'database') and reaches_api
     or kind = 'schema' and not r.rolsuper and r.rolname <> 'pg_database_owner'
         and not exists (select from pg_roles where rolname = 'app_owner' and pg_has_role(r.oid, oid, 'member'))
+        and not (r.rolcreaterole and current_setting('server_version_num')::int < 160000)
         and (audit.is_ours(n.nspowner, n.oid)
             or exists (select from audit.api_roles where has_schema_privilege(role, n.oid, 'usage')))
 );

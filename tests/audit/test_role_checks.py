@@ -114,10 +114,13 @@ TWINS: Twins = {
         Bad(f"alter database {DATABASE} owner to app_auditor", f"database {DATABASE}"),
         Bad(f"alter database {DATABASE} owner to readers; grant readers to app_api", f"database {DATABASE}",
             also="role_membership", advice=True),
+        Bad(f"alter database {DATABASE} owner to readers; create role deployer login createrole in role readers;"
+            "create role intern login in role readers", f"database {DATABASE}", advice=True),
         Good(f"alter database {DATABASE} owner to app_owner"),
         Good(f"alter database {DATABASE} owner to app_migrator"),
         Good(f"alter database {DATABASE} owner to readers; grant app_owner to readers"),
         Good(f"alter database {DATABASE} owner to readers; alter role readers createrole"),
+        Good(f"alter database {DATABASE} owner to readers; create role deployer login createrole in role readers"),
         Good(f"alter database {DATABASE} owner to app_api", also="role_owns"),
     ],
     "setting_on_role": [

@@ -48,6 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for file, text in {"passfile": PASSFILE, "open_passfile": PASSFILE, "services": SERVICES}.items():
             (server.directory / file).write_text(filled(text, server))
         (server.directory / "passfile").chmod(0o600)
+        (server.directory / "project:region:instance").symlink_to(server.sockets)
         yield server
 
 
@@ -128,6 +129,7 @@ WORK: tuple[tuple[str, Environment, Mapping[str, object]], ...] = (
     ("postgresql://app_api:<PW>@/partywall?host=<SOCKETS>&port=<PORT>", {}, BY_SOCKET),
     ("postgresql://app_api:<PW>@<ENCODED_SOCKETS>:<PORT>/partywall", {}, BY_SOCKET),
     ("postgresql:///partywall?host=<SOCKETS>&port=<PORT>&user=app_api&password=<PW>", {}, BY_SOCKET),
+    ("postgresql://app_api:<PW>@/partywall?host=<DIR>/project:region:instance&port=<PORT>", {}, BY_SOCKET),
     ("postgresql://app_api:<PW>@[::1]:<PORT>/partywall", {}, {"by": "::1"}),
     ("postgresql://app_api:<PW>@/partywall?host=::1&port=<PORT>", {}, {"by": "::1"}),
     ("host=127.0.0.1 port=<PORT> user = app_api password='<QUOTED>' dbname=partywall", {}, {}),
@@ -233,6 +235,35 @@ def test_a_url_connects(
 
     assert {name: answered[name] for name in expected} == expected
     assert answered["zone"] == "UTC"
+
+
+# As consoles show them, with the role and the database of docs/scaling.md; and the host, the port, the user.
+POOLED, DIRECT = "ep-a-1-pooler.us-east-2.aws.neon.tech", "ep-a-1.us-east-2.aws.neon.tech"
+SUPABASE = "aws-0-eu-central-1.pooler.supabase.com"
+AZURE = "partywall.postgres.database.azure.com"
+RDS = "partywall.c9akciq32example.eu-west-1.rds.amazonaws.com"
+CONSOLES = (
+    (f"postgresql://app_api:pw@{POOLED}/neondb?sslmode=require&channel_binding=require", (POOLED, 5432, "app_api")),
+    (f"postgresql://app_api:pw@{DIRECT}/neondb?sslmode=require&options=endpoint%3Dep-a-1", (DIRECT, 5432, "app_api")),
+    (f"postgresql://app_api.abcdef:pw@{SUPABASE}:6543/postgres?pgbouncer=true", (SUPABASE, 6543, "app_api.abcdef")),
+    (f"postgres://app_api.abcdef:pw@{SUPABASE}:5432/postgres?sslmode=require", (SUPABASE, 5432, "app_api.abcdef")),
+    ("postgresql://app_api:pw@db.abcdef.supabase.co:5432/postgres", ("db.abcdef.supabase.co", 5432, "app_api")),
+    (f"host={RDS} port=5432 dbname=partywall user=app_api sslmode=verify-full", (RDS, 5432, "app_api")),
+    (
+        "postgresql://app_api:pw@%2Fcloudsql%2Fproject%3Aeurope-west1%3Ainstance/partywall",
+        ("/cloudsql/project:europe-west1:instance", 5432, "app_api"),
+    ),
+    ("postgresql://app_api:pw@10.1.2.3:6432/partywall?sslmode=require", ("10.1.2.3", 6432, "app_api")),
+    (f"host={AZURE} port=6432 dbname=partywall user=app_api password=pw sslmode=require", (AZURE, 6432, "app_api")),
+    (f"postgres://app_api:pw@{AZURE}/partywall?sslmode=require", (AZURE, 5432, "app_api")),
+)
+
+
+@pytest.mark.parametrize(("url", "expected"), CONSOLES)
+def test_a_url_of_a_service_is_read_as_its_console_shows_it(url: str, expected: tuple[str, int, str]) -> None:
+    target = read_target(url)
+    [(host, _)] = target.candidates
+    assert (host.name, host.port, target.user) == expected
 
 
 ESCAPED = PASSWORD.replace("\\", r"\\").replace(":", r"\:")

@@ -35,6 +35,7 @@ class Wire(socketserver.ThreadingTCPServer):
         self._withholds_ends = False
         self._refuses_several = False
         self._remaining: int | None = None
+        self._dropped: bytes | None = None
         self.replace()
 
     def open(self) -> None:
@@ -80,6 +81,10 @@ class Wire(socketserver.ThreadingTCPServer):
         """Break connections on which a client sends more than one message at once, as a simple proxy may."""
         self._refuses_several = True
 
+    def drop(self, parameter: str) -> None:
+        """Leave this parameter out of what clients ask for when they connect, as the proxy of a service may."""
+        self._dropped = parameter.encode()
+
     def cut_after(self, number: int | None) -> None:
         """Break the connection on which the server says so many bytes more, after them; None: do not."""
         self._remaining = number
@@ -117,7 +122,7 @@ class Wire(socketserver.ThreadingTCPServer):
         network = self._networks[-1]
         if self._start_tls:
             request = self._start_tls(request)
-        with closing(request), closing(self._connect()) as server, suppress(OSError):
+        with closing(request), closing(self._connect(request)) as server, suppress(OSError):
             other = {request: server, server: request}
             last = server
             while True:
@@ -142,13 +147,27 @@ class Wire(socketserver.ThreadingTCPServer):
                         self._remaining = None
                         return
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, client: socket.socket) -> socket.socket:
+        server = self._server()
+        if self._dropped is not None:
+            server.sendall(_without(self._dropped, client.recv(65536)))
+        return server
+
+    def _server(self) -> socket.socket:
         [host], [port] = self._upstream["host"], self._upstream["port"]
         if not host.startswith("/"):
             return socket.create_connection((host, int(port)))
         server = socket.socket(socket.AF_UNIX)
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
+
+
+def _without(parameter: bytes, startup: bytes) -> bytes:
+    """Return a startup message (a length, a version, names and values) without a parameter."""
+    words = startup[8:-2].split(b"\0")
+    pairs = [(name, value) for name, value in zip(words[::2], words[1::2], strict=True) if name.lower() != parameter]
+    body = startup[4:8] + b"".join(name + b"\0" + value + b"\0" for name, value in pairs) + b"\0"
+    return (len(body) + 4).to_bytes(4, "big") + body
 
 
 def _drain(client: socket.socket) -> None:
