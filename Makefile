@@ -10,8 +10,8 @@ BIN := .venv/bin
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
 
-dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PORT=, DATA_DIR=
-	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR)
+dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PORT=, DATA_DIR=, REPLICA=1
+	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR) $(if $(REPLICA),--replica)
 
 # A reason is cut off where the line ends, and a terminal's 80 columns is what a pipe is taken for.
 test: .venv/installed ## The whole suite; FAST=1 skips what takes long; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL

@@ -8,7 +8,7 @@ import gc
 import math
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import cache, partial
 from typing import TypedDict
 
@@ -20,7 +20,9 @@ from api.admin import serving_admin
 from api.auth.tokens import Verifier
 from api.health.availability import Availability
 from api.health.readiness import Readiness
+from api.health.replica import Replica
 from api.health.routes import HEALTH
+from api.http.bookmark import AddBookmark
 from api.http.cors import Cors
 from api.http.docs_page import serve_docs
 from api.http.middleware import CatchErrors, HeadAsGet, LimitBody, NormalizePath
@@ -51,6 +53,7 @@ class State(TypedDict):
     pool: Pool
     database: Availability
     readiness: Readiness
+    replica: Replica | None  # checked in the background from now on: it holds up no start
     tokens: Verifier
     attempts: Attempts  # to accept an invitation
     invitation_lifetime: int  # in seconds
@@ -60,32 +63,44 @@ class State(TypedDict):
 def create_app(settings: Settings) -> FastAPI:
     """Return the API. It starts whatever its database is like, and says at /health what is wrong."""
     url = settings.database_url.get_secret_value()
-    cache_size = settings.database_statement_cache_size
+    replica_url = settings.database_replica_url.get_secret_value() if settings.database_replica_url else None
     connect_for_checks = partial(
         connect,
-        url,
         application_name="partywall health",
-        statement_cache_size=cache_size,
+        statement_cache_size=settings.database_statement_cache_size,
         seconds=CONNECT_TIMEOUT,
     )
     pause_after = settings.health_checks_pause_after or math.inf
+    pool_of = partial(
+        Pool,
+        size=settings.database_pool_size,
+        statement_cache_size=settings.database_statement_cache_size,
+        pipelining=settings.database_pipelining,
+        idle_lifetime=settings.database_pool_idle_lifetime,
+        max_lifetime=settings.database_pool_max_lifetime,
+    )
     constraints = {k: v for each in RESOURCES for k, v in each.constraints.items()}
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        connect_to_primary = partial(connect_for_checks, url)
         async with (
-            Pool(
-                url,
-                size=settings.database_pool_size,
-                statement_cache_size=cache_size,
-                pipelining=settings.database_pipelining,
-                idle_lifetime=settings.database_pool_idle_lifetime,
-                max_lifetime=settings.database_pool_max_lifetime,
-            ) as pool,
+            pool_of(url) as pool,
             Availability(
-                connect_for_checks, pool, tolerance=settings.database_unavailable_after, pause_after=pause_after
+                connect_to_primary, pool, tolerance=settings.database_unavailable_after, pause_after=pause_after
             ) as database,
-            Readiness(connect_for_checks, pool, database, pause_after=pause_after) as readiness,
+            Readiness(connect_to_primary, pool, database, pause_after=pause_after) as readiness,
+            Replica(
+                partial(connect_for_checks, replica_url),
+                pool_of(replica_url),
+                connect_to_primary,
+                pool,
+                database,
+                max_lag=settings.replica_max_lag,
+                pause_after=pause_after,
+            )
+            if replica_url
+            else nullcontext() as replica,
             aclosing(Verifier(settings)) as tokens,
         ):
             await asyncio.gather(database.first_check(), readiness.first_check())
@@ -94,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
                 pool=pool,
                 database=database,
                 readiness=readiness,
+                replica=replica,
                 tokens=tokens,
                 attempts=Attempts(),
                 invitation_lifetime=settings.invitation_lifetime,
@@ -122,6 +138,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     # The last one added is the outermost.
     app.add_middleware(CatchErrors, constraints=constraints)
+    if replica_url:
+        app.add_middleware(AddBookmark)
     app.add_middleware(LimitBody)
     app.add_middleware(HeadAsGet)
     app.add_middleware(NormalizePath)

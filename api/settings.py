@@ -35,8 +35,14 @@ class Settings(BaseSettings):
     database_url: SecretStr
     """URL by which the API logs in, as libpq reads it: `postgresql://app_api@host/database`. Required."""
 
+    database_replica_url: SecretStr | None = None
+    """URL of a streaming standby, as whom DATABASE_URL is: reads run there while it can be used. Default: none."""
+
+    replica_max_lag: float = Field(default=5, ge=1, le=3600)
+    """Seconds that the replica may be behind; else reads run on the primary. 1 to 3600. Default: 5."""
+
     database_pool_size: int = Field(default=10, ge=1)
-    """Maximum number of database connections per worker that serve requests; one user gets half. Default: 10."""
+    """Maximum number of connections per worker and database that serve requests; one user gets half. Default: 10."""
 
     database_pool_idle_lifetime: float = Field(default=300, gt=0)
     """Seconds after which an idle database connection is closed. Default: 300."""
@@ -109,9 +115,11 @@ class Settings(BaseSettings):
             raise ValueError("is in quotes: remove them")
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
-    def _leads_to_a_database(cls, value: SecretStr) -> SecretStr:
+    def _leads_to_a_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
         read_target(value.get_secret_value())
         return SecretStr(plain_url(value.get_secret_value()))
 

@@ -63,6 +63,23 @@ def plot(results: Part, directory: Path) -> None:
             _memory(results["memory"], directory / "memory.svg")
 
 
+def plot_replica(results: Part, file: Path) -> None:
+    """Write the plot of `benchmarks.replica`: requests per second, and stale reads."""
+    labels = {"primary": "without a replica", "replica": "with one"}
+    ways = {"nothing": "nothing", "bookmark": "the bookmark", "remote_apply": "remote_apply"}
+    stale = results["stale"]
+    with mpl.rc_context(STYLE), _panels(file, [2, 3], 2, WIDTH) as [above, [below, unused]]:
+        for scenario, axes in zip(READS, above, strict=True):
+            contenders = results["throughput"][scenario]["contenders"]
+            _bar_chart(axes, {label: contenders[name]["requests_per_second"] for name, label in labels.items()})
+            axes.set_title(f"{TITLES[scenario]}, requests/s, all on one machine")
+        above[0].set_yticks(range(2), [*labels.values()])
+        _bar_chart(below, {label: dict.fromkeys(("median", "min", "max"), stale[way]) for way, label in ways.items()})
+        below.set_yticks(range(3), [*ways.values()])
+        below.set_title(f"stale reads right after a write, of {stale['reads']}")
+        unused.set_visible(False)
+
+
 def _bars(scenarios: Part, file: Path) -> None:
     """One column per scenario that all were measured in; below, the yardsticks, which have a scale of their own."""
     columns = [scenario for scenario in TITLES if scenario in scenarios]

@@ -187,12 +187,12 @@ def _fill(admin: psycopg.Connection, table: str, rows: Rows) -> None:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage(options: Sequence[str] = SERVER) -> Iterator[Stage]:
     """Start a PostgreSQL with the roles and a migrated, empty database to copy; remove all of it at the end."""
     with TemporaryDirectory(prefix="partywall-bench-") as directory:
         cluster = Cluster(Path(directory))
         cluster.create()
-        cluster.start(*SERVER)
+        cluster.start(*options)
         try:
             cluster.prepare()
             made = Stage(Path(directory), cluster, secrets.token_urlsafe(48))

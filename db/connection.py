@@ -17,6 +17,8 @@ class Connection(asyncpg.Connection):
 
     pipeline: Pipeline | None = None  # if transactions can be sent at once
     caches_statements = False  # else no statement can be sent together with its begin and commit
+    is_direct = False  # it leads to one server, and not to a pooler
+    replayed = 0  # up to where that server, a standby, is known to have replayed the write-ahead log
 
     def is_idle(self) -> bool:
         """Return whether no transaction is open, and no response to come."""
@@ -31,6 +33,11 @@ class Connection(asyncpg.Connection):
         if self.pipeline is not None and self.pipeline.is_used:
             return self.pipeline.awaits_begin
         return not self.is_in_transaction()
+
+    def remember_replayed(self, lsn: int) -> None:
+        """Remember what a transaction has found out."""
+        if self.is_direct:
+            self.replayed = max(self.replayed, lsn)
 
 
 class Loop:

@@ -14,7 +14,8 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -86,11 +87,26 @@ class Cluster:
 
     def create(self) -> None:
         """Create the cluster. An interrupted attempt leaves nothing that a later one trips over."""
+        with self._new_data() as data:
+            self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", data=data)
+
+    def copy(self, primary: str) -> None:
+        """Create the cluster as a streaming standby of the one at `primary`, a superuser's URL."""
+        with self._new_data() as data:
+            options = ("--write-recovery-conf", "--checkpoint=fast", f"--pgdata={data}")
+            self._run("pg_basebackup", f"--dbname={primary}", *options, data=data)
+
+    def remove(self) -> None:
+        """Delete the cluster, which does not run."""
+        shutil.rmtree(self._data)
+
+    @contextmanager
+    def _new_data(self) -> Iterator[Path]:
         self._directory.mkdir(parents=True, exist_ok=True)
         unfinished = self._data.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         _private_directory(unfinished)
-        self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", data=unfinished)
+        yield unfinished
         unfinished.rename(self._data)
 
     def start(self, *options: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -18,6 +19,8 @@ from db.connection import Connection
 from db.turns import Turns
 
 log = logging.getLogger("partywall.pool")
+
+Check = Callable[[Connection], Awaitable[None]]
 
 # Seconds.
 ACQUIRE_TIMEOUT = 5.0  # until a caller gives up waiting for a connection to be released
@@ -71,6 +74,9 @@ class Pool:
         self.size = size
         self.responded_at: float | None = None  # when the server has last ended a transaction, by the loop's clock
         self._checkout_timeout = checkout_timeout
+        self.connect_timeout = CONNECT_TIMEOUT
+        self.begin_timeout = BEGIN_TIMEOUT
+        self.check: Check | None = None  # a new connection is used if this raises nothing
         self._idle_lifetime = idle_lifetime
         self._max_lifetime = max_lifetime
         self._connect = partial(
@@ -161,6 +167,10 @@ class Pool:
         while self._idle:
             self._idle.pop().connection.terminate()
 
+    def end_waits(self) -> None:
+        """Raise DatabaseUnavailableError in all who wait for a connection."""
+        self._turns.end_waits()
+
     def distrust(self, connection: Connection) -> None:
         """Expire the connections as old as this checked out one, of whose server they say the same."""
         self._distrust(self._checked_out[connection])
@@ -182,7 +192,10 @@ class Pool:
 
     async def _open(self, deadline: float) -> _Member:
         generation = self._generation  # of now: it may expire while it is being opened
-        connection = await self._connect(seconds=min(CONNECT_TIMEOUT, deadline - self._loop.time()))
+        seconds = min(self.connect_timeout, deadline - self._loop.time())
+        connection = await self._connect(seconds=seconds)
+        if self.check:
+            await _require(self.check, connection)
         lifetime = self._max_lifetime * (1 - JITTER * random.random())  # noqa: S311 - no secret
         return _Member(connection, generation, self._loop.time() + lifetime)
 
@@ -217,7 +230,8 @@ class Pool:
             member.since = now
         else:
             member.has_begun = member.has_begun or not member.connection.awaits_begin()
-        return now > (member.deadline if member.has_begun else min(member.deadline, member.since + BEGIN_TIMEOUT))
+        begins_by = member.since + self.begin_timeout
+        return now > (member.deadline if member.has_begun else min(member.deadline, begins_by))
 
     def _hang_up(self, member: _Member) -> None:
         """Close a connection that does not respond. After a failover, none of its age will."""
@@ -229,3 +243,15 @@ class Pool:
     def _close(self, connection: Connection) -> None:
         self._closing.discard(connection)
         connection.terminate()
+
+
+async def _require(check: Check, connection: Connection) -> None:
+    """Return if the check of a new connection raises nothing. Raises DatabaseUnavailableError."""
+    try:
+        async with asyncio.timeout(BEGIN_TIMEOUT):
+            await check(connection)
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, Exception):
+            raise
+        raise DatabaseUnavailableError(str(error) or type(error).__name__) from error

@@ -23,6 +23,8 @@ from db.connect import OWN_NAMES_ONLY, DatabaseReadOnlyError, DatabaseUnavailabl
 from db.connection import BROKEN, Connection
 from db.pipeline import query
 from db.pool import Pool
+from db.replica import Target, has_replayed
+from db.turns import AllInUseError
 
 # 1 to 255 characters, no control characters, nothing that UTF-8 cannot encode (a lone surrogate). The constraints, such
 # as tasks_user_id_valid, have the same rule. Neither "." nor "..", which only this refuses: clients resolve them in a
@@ -39,6 +41,17 @@ RETRYABLE = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     *NOT_PREPARED,
+)
+
+# What a standby may say and the primary may not: it is unavailable, has not replayed enough, or not the schema either;
+# what it replays conflicts with the read.
+NOT_ON_REPLICA = (
+    *RETRYABLE,
+    DatabaseUnavailableError,
+    asyncpg.DivisionByZeroError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.InvalidSchemaNameError,
 )
 
 
@@ -97,7 +110,7 @@ class Transaction:
     It begins with its first statement. It cannot be used after the block: by then another user may have the connection.
     """
 
-    __slots__ = ("_begin", "_connection", "_deadline", "_is_single", "_pool", "_read_only", "_user_id")
+    __slots__ = ("_begin", "_connection", "_deadline", "_is_single", "_lsn", "_pool", "_read_only", "_user_id")
 
     def __init__(
         self,
@@ -108,10 +121,11 @@ class Transaction:
         read_only: bool,
         is_single: bool = False,
         deadline: float | None = None,
+        lsn: int = 0,
     ) -> None:
         """Check a connection of `pool` out for the user when it is entered, and run `begin`.
 
-        A single statement is committed with it, if that can be.
+        A single statement is committed with it, if that can be. With an `lsn` it fails unless that is replayed.
         """
         self._pool = pool
         self._user_id = user_id
@@ -119,6 +133,7 @@ class Transaction:
         self._read_only = read_only
         self._is_single = is_single
         self._deadline = deadline
+        self._lsn = lsn
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -186,12 +201,13 @@ class Transaction:
         whether that has been done.
         """
         pipeline = connection.pipeline
+        begin = self._begin if connection.replayed >= self._lsn else f"{self._begin}; {has_replayed(self._lsn)}"
         if pipeline and (self._read_only or self._pool.was_used_lately(connection)):
-            pipeline.start(query(self._begin), commits=self._is_single)
+            pipeline.start(query(begin), commits=self._is_single)
             self._connection = connection
             return
         try:
-            await connection.execute(self._begin)
+            await connection.execute(begin)
         except BaseException as error:
             if not isinstance(error, Exception) or not is_lost(error, connection):
                 await self._end(connection, error)
@@ -216,6 +232,7 @@ class Transaction:
                 if is_open:
                     await _commit(connection)
                 clean = True
+                connection.remember_replayed(self._lsn)
             elif isinstance(error, Exception) and not is_lost(error, connection):
                 with suppress(*BROKEN):
                     if is_open:
@@ -259,13 +276,26 @@ class Session:
     What asyncpg raises for a value that it cannot decode (a year before 1) may come after the commit.
     """
 
-    def __init__(self, pool: Pool, user_id: str, *, read_only: bool, workspace_id: UUID | None = None) -> None:
-        """Bind to `user_id`, and to a workspace. Raises ValueError for what is not a user id."""
+    def __init__(
+        self,
+        pool: Pool,
+        user_id: str,
+        *,
+        read_only: bool,
+        workspace_id: UUID | None = None,
+        replica: Target | None = None,
+    ) -> None:
+        """Bind to `user_id`, and to a workspace. Raises ValueError for what is not a user id.
+
+        Single statements run on the `replica`, and on `pool` if it fails them.
+        """
         self.user_id = user_id
         self.workspace_id = workspace_id
+        self.used_replica = False  # so far for all statements, if there was any
         self._pool = pool
         self._read_only = read_only
         self._begin = begin_statement(user_id, read_only=read_only, workspace_id=workspace_id)
+        self._replica = replica
 
     @property
     def tenant(self) -> str | UUID:
@@ -290,18 +320,33 @@ class Session:
 
     async def _run(self, work: Work[Result], *, is_single: bool) -> Result:
         """Do the work in one transaction; if it failed for a reason that may be gone, once more."""
-        transaction = partial(
-            Transaction,
-            self._pool,
+        run = partial(self._run_once, work, is_single, self._pool.deadline())  # the deadline of all tries
+        if self._replica and is_single:
+            try:
+                result = await run(self._replica.pool, self._replica.lsn)
+            except AllInUseError:  # the primary has enough to do
+                raise
+            except NOT_ON_REPLICA as error:
+                if isinstance(error, DatabaseUnavailableError):
+                    self._replica.on_failure()
+                self._replica, self.used_replica = None, False
+            else:
+                self.used_replica = True
+                return result
+        try:
+            return await run(self._pool)
+        except RETRYABLE:
+            return await run(self._pool)
+
+    async def _run_once(self, work: Work[Result], is_single: bool, deadline: float, pool: Pool, lsn: int = 0) -> Result:  # noqa: FBT001 - of `_run`
+        transaction = Transaction(
+            pool,
             self.user_id,
             self._begin,
             read_only=self._read_only,
             is_single=is_single,
-            deadline=self._pool.deadline(),  # of both
+            deadline=deadline,
+            lsn=lsn,
         )
-        try:
-            async with transaction() as first:
-                return await work(first)
-        except RETRYABLE:
-            async with transaction() as second:
-                return await work(second)
+        async with transaction:
+            return await work(transaction)

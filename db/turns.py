@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from itertools import chain
 
 from db.connect import DatabaseUnavailableError
 
@@ -69,6 +70,13 @@ class Turns:
                 if not turn.done():
                     turn.set_exception(self._why_late(user))
         self._waiting = {user: queue for user, queue in self._waiting.items() if queue}
+
+    def end_waits(self) -> None:
+        """Raise DatabaseUnavailableError in all who wait."""
+        for turn, _ in chain.from_iterable(self._waiting.values()):
+            if not turn.done():
+                turn.set_exception(DatabaseUnavailableError("the requests before this one have failed"))
+        self._waiting = {}
 
     def _hand_out(self) -> None:
         while self._free and (user := self._next()) is not None:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 
+from api.http.bookmark import read_bookmark
 from api.http.problems import MissingTokenError, UnauthorizedError
 from db.session import Session
 
@@ -24,10 +25,9 @@ class Authenticate(HTTPBearer):
     async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
         """Return the caller's session: read-only for requests that may not change anything.
 
-        Raises what `_authenticate` raises.
+        Raises what `_authenticate` and `_session` raise.
         """
-        user_id = await _authenticate(request)
-        return Session(request.state["pool"], user_id, read_only=request.method in SAFE_METHODS)
+        return _session(request, await _authenticate(request))
 
 
 CallerSession = Annotated[Session, Depends(Authenticate())]
@@ -39,15 +39,14 @@ class AuthenticateInWorkspace(Authenticate):
     async def __call__(self, request: Request) -> Session:  # type: ignore[override]  # FastAPI takes any result
         """Return the caller's session in the workspace; whether they are a member, its statements find out.
 
-        Raises what `_authenticate` raises, and RequestValidationError for what is not a UUID.
+        Raises what `_authenticate` and `_session` raise, and RequestValidationError for what is not a UUID.
         """
         user_id = await _authenticate(request)
         try:
             workspace_id = _UUID.validate_python(request.path_params["workspace_id"])
         except ValidationError as error:
             raise RequestValidationError([{**each, "loc": _PLACE} for each in error.errors()]) from None
-        read_only = request.method in SAFE_METHODS
-        return Session(request.state["pool"], user_id, read_only=read_only, workspace_id=workspace_id)
+        return _session(request, user_id, workspace_id)
 
 
 async def _authenticate(request: Request) -> str:
@@ -67,6 +66,21 @@ async def _authenticate(request: Request) -> str:
     user_id: str = await state["tokens"].user_id(token)
     await state["readiness"].require()
     return user_id
+
+
+def _session(request: Request, user_id: str, workspace_id: UUID | None = None) -> Session:
+    """Return a session, for a read on the replica if there is one that may be used.
+
+    Raises RequestValidationError for a bookmark that is malformed.
+    """
+    state, read_only = request.state, request.method in SAFE_METHODS
+    bookmark = read_bookmark(request.scope["headers"]) if read_only else None
+    replica = state["replica"] if read_only else None
+    target = replica and replica.target(bookmark)
+    session = Session(state["pool"], user_id, read_only=read_only, workspace_id=workspace_id, replica=target)
+    if replica:
+        state["read"] = session  # the log says where
+    return session
 
 
 _UUID = TypeAdapter(UUID)

@@ -5,8 +5,8 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -22,19 +22,23 @@ from api.http.server import UseProtocol
 from api.main import create_app
 from api.observability.logs import configure_text_logging
 from api.settings import load_settings
-from db.connect import connect
+from db.connect import DatabaseUnavailableError, connect
+from db.connection import Connection
 from db.embedded import Cluster, EmbeddedPostgresError
+from db.replica import read_identity
 from db.revision import ForeignSchemaError, Schema, read_migrations, read_schema, require_ours
 from migrations import alembic
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; kill; the terminal is closed
+FOLLOWS_WITHIN = 5.0  # seconds until a standby that gets nothing from its primary is made anew
 SHUTDOWN_SECONDS = 2  # for the requests under way: a person waits
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free one.")
+@click.option("--replica", is_flag=True, help="Start a standby, too, and read from it.")
 @data_dir_option
-def dev(port: int, data_dir: Path) -> None:
+def dev(port: int, data_dir: Path, *, replica: bool) -> None:
     """Start PostgreSQL, migrate it, and serve the API on 127.0.0.1 until Ctrl-C. A change of the code reloads the API.
 
     With DATABASE_URL set (in the environment or .env) that database is used, and no PostgreSQL is started.
@@ -45,6 +49,8 @@ def dev(port: int, data_dir: Path) -> None:
     environment = dev_environment(data_dir)
     try:
         if "DATABASE_URL" in environment:
+            if replica:
+                raise click.UsageError("--replica is for the PostgreSQL that this starts: set DATABASE_REPLICA_URL")
             say("DATABASE_URL is set: using that database, starting none")
             with listening(port, data_dir) as listener:
                 serve(environment, listener, data_dir)
@@ -56,7 +62,10 @@ def dev(port: int, data_dir: Path) -> None:
         }
         with locked(data_dir), listening(port, data_dir) as listener, running(cluster):
             require_our_schema(cluster, data_dir)
-            serve(environment | urls, listener, data_dir)
+            with ExitStack() as stack:
+                if replica:
+                    urls["DATABASE_REPLICA_URL"] = stack.enter_context(following(cluster, data_dir)).url("app_api")
+                serve(environment | urls, listener, data_dir)
     except KeyboardInterrupt:
         pass
     except EmbeddedPostgresError as error:
@@ -197,12 +206,55 @@ def running(cluster: Cluster) -> Iterator[None]:
                 cluster.stop()
 
 
-def start(cluster: Cluster) -> None:
+@contextmanager
+def following(primary: Cluster, data_dir: Path) -> Iterator[Cluster]:
+    """Run a standby of the cluster, made if it is new or cannot follow any more; stop it at the end."""
+    standby = Cluster(data_dir / "replica")
+    try:
+        if standby.exists and not _follows(standby, primary):
+            say("the replica cannot follow any more: making it anew")
+            if standby.is_running:
+                standby.stop()
+            standby.remove()
+        if not standby.exists:
+            say("copying the cluster (once)")
+            standby.copy(primary.url("postgres"))
+            start(standby, "the replica")
+        yield standby
+    finally:
+        with uninterrupted():
+            if standby.is_running:
+                say("stopping the replica")
+                standby.stop()
+
+
+def _follows(standby: Cluster, primary: Cluster) -> bool:
+    """Start the standby. Return whether the primary sends it what it needs."""
+    try:
+        start(standby, "the replica")
+        return asyncio.run(_is_streaming(primary.url("postgres", "postgres"), standby.url("postgres", "postgres")))
+    except (EmbeddedPostgresError, DatabaseUnavailableError):
+        return False
+
+
+async def _is_streaming(primary: str, standby: str) -> bool:
+    """Return whether the standby gets from the primary what it needs."""
+    async with _connected(primary) as to_primary, _connected(standby) as to_standby:
+        if await read_identity(to_primary) != await read_identity(to_standby):
+            return False
+        for _ in range(int(FOLLOWS_WITHIN / 0.1)):
+            if await to_primary.fetchval("select exists (select from pg_stat_replication where state = 'streaming')"):
+                return True
+            await asyncio.sleep(0.1)
+    return False
+
+
+def start(cluster: Cluster, name: str = "PostgreSQL") -> None:
     """Start the cluster, if it does not run."""
     if cluster.is_running:
-        say("PostgreSQL still runs from a start that was killed: using it")
+        say(f"{name} still runs from a start that was killed: using it")
         return
-    say("starting PostgreSQL")
+    say(f"starting {name}")
     with uninterrupted():  # or there could be a server whose start was never seen
         cluster.start()
 
@@ -227,8 +279,14 @@ def require_our_schema(cluster: Cluster, data_dir: Path) -> None:
 
 
 async def _read_schema(url: str) -> Schema:
+    async with _connected(url) as connection:
+        return await read_schema(connection)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
     connection = await connect(url, application_name="partywall dev")
     try:
-        return await read_schema(connection)
+        yield connection
     finally:
         await connection.close()

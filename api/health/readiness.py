@@ -8,11 +8,10 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Protocol, Self
 
 import asyncpg
 
-from api.health.availability import Availability
 from api.health.watch import Connect, Watch
 from api.http.problems import NotReadyError
 from db.audit import EDITED
@@ -55,18 +54,38 @@ UNAVAILABLE_OR_BUSY = (
 )
 
 
+class Checked(Protocol):
+    """What else is asked about a database."""
+
+    def call(self) -> None:
+        """Go on asking, or ask again if it pauses."""
+
+    def reconnect(self) -> None:
+        """Ask on a new connection from now on."""
+
+
 class Readiness:
     """Whether tenants are served: `reasons` says why not, and is empty while the API is ready."""
 
-    def __init__(self, connect: Connect, pool: Pool, database: Availability, *, pause_after: float = math.inf) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        pool: Pool,
+        database: Checked,
+        *,
+        pause_after: float = math.inf,
+        log: logging.Logger = log,
+    ) -> None:
         """Check the database of `connect` for `pool`. Without a cache of statements a check costs much more.
 
-        Pause, and close the pool's connections, when there was no request for `pause_after` seconds.
+        Pause, and close the pool's connections, when there was no request for `pause_after` seconds. `database` is told
+        when anything has changed that the check is about.
         """
         self.reasons = NOT_CHECKED
         self._audited: str | None = None  # the state of the catalogs in which the audit found no error
         self._pool = pool
         self._database = database
+        self._log = log
         self._watch = Watch(
             connect,
             pool,
@@ -96,7 +115,7 @@ class Readiness:
         After a pause it waits for a check: what was found before may not hold any more.
         """
         self._database.call()
-        self._watch.call()
+        self.call()
         if self._watch.is_stale:
             await self._watch.catch_up(RESUME_TIMEOUT)
         if self.reasons is NOT_CHECKED:
@@ -105,6 +124,15 @@ class Readiness:
             raise DatabaseUnavailableError("the readiness check could not run yet")
         if self.reasons:
             raise NotReadyError("Not ready: the database failed the readiness check. /health says why.")
+
+    def call(self) -> None:
+        """Go on checking, or check again if it pauses."""
+        self._watch.call()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nothing was found since the last pause."""
+        return self._watch.is_stale
 
     async def require_again(self) -> None:
         """Check now, because something that was there is not, and do what `require` does."""
@@ -120,7 +148,7 @@ class Readiness:
         self._audited = None if reasons else state
         if reasons:
             if reasons != self.reasons:
-                log.warning("not ready", extra={"reasons": reasons})
+                self._log.warning("not ready", extra={"reasons": reasons})
             self.reasons = reasons
             self._database.call()  # as long as this is checked, so is that
             # Role settings apply to new sessions only, so reconnect: here, and for every request from now on.
@@ -128,7 +156,7 @@ class Readiness:
         elif self.reasons:
             self._pool.expire()
             if self.reasons is not NOT_CHECKED:
-                log.warning("ready again")
+                self._log.warning("ready again")
             self.reasons = reasons
 
 

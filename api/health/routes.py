@@ -35,19 +35,39 @@ class Health(DatabaseHealth):
     revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
 
 
+class HealthWithReplica(BaseModel):
+    """The state of the API, where DATABASE_REPLICA_URL is set."""
+
+    status: Literal["ok"]
+    database: Literal["ok", "read only", "unavailable", "idle"] = Field(
+        description="`read only` or `unavailable`: reads are served, writes are not."
+    )
+    checked_seconds_ago: float = Field(description="Seconds since the database last responded.", examples=[0.4])
+    revision: str = Field(description="The revision of the database's schema.", examples=["0001"])
+    replica: str = Field(
+        description="`ok` while it serves reads; else `not used`, and why if reasons are shown here.",
+        examples=["ok", "not used: it is behind the primary by more than 5 s (REPLICA_MAX_LAG)"],
+    )
+
+
 class Liveness(BaseModel):
     """The state of the process."""
 
     status: Literal["ok"]
 
 
-@router.get("", response_model=Health, responses=success(200, "Requests are served.") | UNHEALTHY)
+EXAMPLE = {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"}
+OK = success(200, "Requests are served.")
+OK[200]["content"] = {"application/json": {"schema": {"examples": [EXAMPLE]}}}  # of the two models
+
+
+@router.get("", response_model=Health | HealthWithReplica, responses=OK | UNHEALTHY)
 async def read_health(request: Request) -> Response:
     """Tell whether requests are served, and which revision the schema has."""
-    database = request.state["database"]
-    if not database.is_available:
+    database, replica = request.state["database"], request.state["replica"]
+    if not database.is_available and not (replica and not replica.reason):
         return _unavailable(request)
-    state = _database(request)
+    state = _database(request) | _replica(request)
     reasons = request.state["readiness"].reasons or ([] if database.revision else [NOT_MIGRATED])
     if not reasons:
         return json_response({"status": "ok", **state, "revision": database.revision})
@@ -67,13 +87,24 @@ async def read_database_health(request: Request) -> Response:
 
 def _database(request: Request) -> dict[str, object]:
     database = request.state["database"]
-    state = "idle" if database.is_paused else "read only" if database.read_only else "ok"
-    return {"database": state, "checked_seconds_ago": round(database.age, 1)}
+    state = "read only" if database.read_only else "ok"
+    if database.is_paused:
+        state = "idle"
+    elif not database.is_available:
+        state = "unavailable"
+    return {"database": state, "checked_seconds_ago": database.age and round(database.age, 1)}
+
+
+def _replica(request: Request) -> dict[str, object]:
+    replica = request.state["replica"]
+    if not replica:
+        return {}
+    reason = f": {replica.reason}" if request.state["shows_reasons"] else ""
+    return {"replica": f"not used{reason}" if replica.reason else "ok"}
 
 
 def _unavailable(request: Request) -> Response:
-    age = request.state["database"].age
-    return _problem(request, DATABASE_UNAVAILABLE, database="unavailable", checked_seconds_ago=age and round(age, 1))
+    return _problem(request, DATABASE_UNAVAILABLE, **_database(request), **_replica(request))
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:
@@ -92,7 +123,8 @@ HEALTH = Resource(
     description="For load balancers and people. They need no token.",
     routers=(router,),
     examples={
-        "Health": {"status": "ok", "database": "ok", "checked_seconds_ago": 0.4, "revision": "0001"},
+        "Health": EXAMPLE,
+        "HealthWithReplica": EXAMPLE | {"replica": "ok"},
         "DatabaseHealth": {"database": "ok", "checked_seconds_ago": 0.4},
         "Liveness": {"status": "ok"},
     },

@@ -70,7 +70,7 @@ class Watch:
 
     async def ask_now(self, seconds: float) -> None:
         """Do not wait for the interval. Return when the question was answered or has failed, or after `seconds`."""
-        self._wake.set()
+        self.wake()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._asked.wait()
@@ -81,7 +81,7 @@ class Watch:
         if self.is_paused or now - self._tried_at > self._interval() + STOPPED_AFTER:
             self.is_paused, self.is_stale = False, True
             self._tried_at = self.asking_since = now
-            self._wake.set()
+            self.wake()
 
     async def catch_up(self, seconds: float) -> None:
         """Return when a question was answered after a pause, or `seconds` after its end: then it still `is_stale`."""
@@ -89,6 +89,10 @@ class Watch:
             async with asyncio.timeout_at(self.asking_since + seconds):
                 while self.is_stale:
                     await self._asked.wait()
+
+    def wake(self) -> None:
+        """Do not wait for the interval."""
+        self._wake.set()
 
     def reconnect(self) -> None:
         """Ask on a new connection from now on: settings of roles and databases apply to new sessions only."""

@@ -130,6 +130,7 @@ ERRORS: Mapping[str, str] = {
     "invalid_idempotency_key": (
         "Must be a string in quotes, or without spaces and quotes, of 1 to 255 characters of ASCII."
     ),
+    "invalid_bookmark": "Must be the Partywall-Bookmark of an earlier response.",
     "idempotency_key_reused": "Was sent with another request before.",
     "invalid": "{reason}",
 }

@@ -12,10 +12,11 @@ from api.http.problems import problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = (
-    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
+    *("Partywall-Bookmark", "X-Request-ID"),
     *("baggage", "sentry-trace", "traceparent", "tracestate"),  # a page whose requests are traced sends them with each
 )
-EXPOSED = ("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID")
+EXPOSED = ("ETag", "Idempotency-Replayed", "Link", "Location", "Partywall-Bookmark", "Retry-After", "X-Request-ID")
 
 
 class Cors(CORSMiddleware):

@@ -10,6 +10,7 @@ from api.http.codes import BY_STATUS, field_error
 from api.http.problems import title
 
 ETAG = '"2026-11-21T08:30:00.123456+00:00"'
+BOOKMARK = "1763713800123456"
 REQUEST_ID = "5f0c2a9e-8d5c-4a31-9a3c-0c9a4d9a7f10"
 WORKSPACE_ID = "0198c0de-0000-7000-8000-00000000000a"
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from api.http import examples
+from api.http import bookmark, examples
 from api.http.access import Role
 from api.http.codes import ERRORS, PROBLEMS
 from api.http.fields import absent
@@ -72,6 +72,7 @@ class HealthProblem(Problem):
         default_factory=str, description="Of the schema; null if it has none.", examples=["0001"]
     )
     reasons: list[str] = Field(default_factory=list, description="Why the API is not ready.")
+    replica: str = Field(default_factory=str, description="Whether the replica is used, where there is one.")
 
 
 HEADERS: dict[str, dict[str, Any]] = {
@@ -92,6 +93,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "The path of the new row.",
         "required": True,
         "schema": {"type": "string", "examples": [f"/tasks/{examples.REQUEST_ID}"]},
+    },
+    bookmark.NAME: {
+        "description": "Present where reads are served by a replica: a read that sends it sees this write.",
+        "schema": {"type": "string", "pattern": bookmark.PATTERN, "examples": [examples.BOOKMARK]},
     },
     "Retry-After": {
         "description": "After how many seconds to try again.",
@@ -133,6 +138,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "format": "uuid", "examples": [examples.WORKSPACE_ID]},
     },
 }
+# Of the routes that read rows.
+BOOKMARK = {
+    "name": bookmark.NAME,
+    "in": "header",
+    "description": "Of an earlier write: the response shows it, and all that was written before.",
+    "schema": {"type": "string", "pattern": bookmark.PATTERN, "examples": [examples.BOOKMARK]},
+}
 
 
 def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
@@ -149,8 +161,8 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
             "tags": [{"name": each.name, "description": each.description} for each in resources],
         }
         for url, path in document["paths"].items():
-            for operation in path.values():
-                _complete_operation(operation)
+            for method, operation in path.items():
+                _complete_operation(method, operation)
             path["parameters"] = [
                 reference("parameters", name) for name in PARAMETERS if name == "X-Request-ID" or f"{{{name}}}" in url
             ]
@@ -170,12 +182,18 @@ def complete_document(app: FastAPI, resources: Sequence[Resource]) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _complete_operation(operation: dict[str, Any]) -> None:
+def _complete_operation(method: str, operation: dict[str, Any]) -> None:
     # A sentence, where FastAPI has the name of the function.
     operation["summary"] = re.split(r"\.(?:\s|$)", operation["description"], maxsplit=1)[0]
     operation.setdefault("security", [])  # of an open route; else it would be up to the reader
     before = {str(status): response for status, response in problems(*examples.BEFORE_ROUTES).items()}
     operation["responses"] = dict(sorted((operation["responses"] | before).items()))
+    if operation["security"] and method == "get":
+        operation["parameters"] = [*operation.get("parameters", []), BOOKMARK]
+    elif operation["security"]:
+        for status, response in operation["responses"].items():
+            if status < "300":
+                response["headers"] |= header_references(bookmark.NAME)
 
 
 def _problems(resources: Sequence[Resource]) -> Iterable[tuple[int, examples.Problems]]:

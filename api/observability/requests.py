@@ -44,8 +44,8 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            cause = scope["state"].get("cause")
-            record(request_id, method, _template(scope), status, time.perf_counter() - started, cause=cause)
+            more = {"cause": scope["state"].get("cause"), "database": _database(scope)}
+            record(request_id, method, _template(scope), status, time.perf_counter() - started, **more)
 
 
 def new_request_id() -> str:
@@ -61,8 +61,12 @@ def record(
     seconds: float,
     *,
     cause: str | None = None,
+    database: str | None = None,
 ) -> None:
-    """Count a request, and write its line; `cause` is why what we depend on made it fail."""
+    """Count a request, and write its line.
+
+    `cause` is why what we depend on made it fail; `database` is which one has served a read, where there are two.
+    """
     metrics.count(method, route, status, seconds)
     line = {
         "request_id": request_id,
@@ -71,7 +75,15 @@ def record(
         "status": status,
         "duration_ms": round(seconds * 1000, 3),
     }
+    if database:
+        line["database"] = database
     logs.write_access(line | {"cause": cause} if cause else line)
+
+
+def _database(scope: Scope) -> str | None:
+    if "read" not in scope["state"]:
+        return None
+    return "replica" if scope["state"]["read"].used_replica else "primary"
 
 
 def _template(scope: Scope) -> str | None:

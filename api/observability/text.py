@@ -41,5 +41,6 @@ class AccessFormatter(logging.Formatter):
         colour = RED if status >= 500 else YELLOW if status >= 400 else None  # noqa: PLR2004 - RFC 9110, 15
         line = f"{request['status']} {request['method']} {request['route'] or '-'}"
         cause = f" {request['cause']}" if "cause" in request else ""
-        details = _coloured(f" {request['duration_ms']} ms {request['request_id']}", GREY)
+        database = f" {request['database']}" if "database" in request else ""
+        details = _coloured(f"{database} {request['duration_ms']} ms {request['request_id']}", GREY)
         return f"{self.formatTime(record, '%H:%M:%S')} {_coloured(line + cause, colour)}{details}"

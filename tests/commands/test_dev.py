@@ -120,6 +120,45 @@ def test_the_printed_call_adds_a_task_that_only_alice_sees(start: Start, tmp_pat
     assert httpx2.get(dev.url, headers=bearer(token.stdout.strip())).json()["items"] == []
 
 
+def test_a_replica_serves_reads_after_a_restart_too_and_is_made_anew_if_it_cannot_follow(
+    start: Start, tmp_path: Path
+) -> None:
+    with_replica = (*COMMAND, "--replica")
+
+    def read_where(dev: Dev) -> str:
+        httpx2.get(dev.url, headers=dev.headers)
+        return dev.read_until("200 GET /tasks").split()[4]
+
+    def wait_for_replica(dev: Dev) -> None:
+        while read_where(dev) != "replica":
+            time.sleep(0.1)
+
+    dev = start(command=with_replica)
+    assert "copying the cluster" in dev.output
+    assert dev.call_as_printed().status_code == 201
+    wait_for_replica(dev)
+    assert dev.end(signal.SIGTERM) == 0
+    assert not Cluster(tmp_path / ".data").is_running
+    assert not Cluster(tmp_path / ".data/replica").is_running
+
+    dev = start(command=with_replica)
+    assert "copying" not in dev.output
+    wait_for_replica(dev)
+    dev.end(signal.SIGINT)
+
+    shutil.rmtree(tmp_path / ".data/postgres")
+    dev = start(command=with_replica)
+    assert "the replica cannot follow any more: making it anew" in dev.output
+    wait_for_replica(dev)
+    assert httpx2.get(dev.url, headers=dev.headers).json()["items"] == []
+
+
+def test_a_replica_of_a_given_database_is_not_started(tmp_path: Path, url: Url) -> None:
+    response = partywall("dev", "--replica", cwd=tmp_path, DATABASE_URL=url("app_api"))
+    assert response.returncode == 2
+    assert "set DATABASE_REPLICA_URL" in response.stderr
+
+
 def test_psql_opens_the_database_as_each_role(start: Start, tmp_path: Path) -> None:
     dev = start()
     dev.call_as_printed()

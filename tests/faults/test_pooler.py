@@ -14,12 +14,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from api.http.bookmark import NAME
 from api.settings import Settings
 from db.embedded import _private_directory, _unprivileged
-from tests.support.database import PASSWORD, Url, alembic, url_of
-from tests.support.faults import assert_no_internal_error, requests, under_load
+from tests.support.connections import AT_ONCE
+from tests.support.database import PASSWORD, Url, alembic, url_of, url_to
+from tests.support.faults import assert_no_internal_error, replica_of, requests, under_load
 from tests.support.health import HEALTHY, wait_for_status
-from tests.support.servers import caller, calling, serving
+from tests.support.servers import AccessLog, caller, calling, serving
 from tests.support.tokens import JWT_SECRET, bearer, make_token
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -36,18 +38,21 @@ Bouncer = Callable[..., str]
 
 @pytest.fixture
 def bouncer(admin: psycopg.Connection) -> Iterator[Bouncer]:
-    """Return a function that starts PgBouncer in a mode and returns the URL by which a role logs in through it."""
+    """Return a function that starts PgBouncer in a mode and returns the URL by which a role logs in through it.
+
+    It leads to the server of this test's database, or to another host.
+    """
     assert PGBOUNCER
     info = admin.info
     with ExitStack() as stack:
 
-        def start(mode: str, role: str = "app_api") -> str:
+        def start(mode: str, role: str = "app_api", host: str = info.host) -> str:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="partywall-")))
             sockets = directory / "sockets"
             _private_directory(sockets)
             (directory / "users").write_text(f'"{role}" "{PASSWORD}"\n')
             (directory / "ini").write_text(
-                f"[databases]\n{info.dbname} = host={info.host} port={info.port}\n"
+                f"[databases]\n{info.dbname} = host={host} port={info.port}\n"
                 f"[pgbouncer]\nunix_socket_dir = {sockets}\nlisten_port = 6432\nauth_type = scram-sha-256\n"
                 f"auth_file = {directory / 'users'}\npool_mode = {mode}\ndefault_pool_size = {SERVERS[mode]}\n"
             )
@@ -150,3 +155,26 @@ def test_migrations_through_a_pooler_without_transactions_are_refused_in_a_sente
     assert run.returncode == 255
     [sentence] = run.stderr.splitlines()
     assert "transaction blocks not allowed in statement pooling mode" in sentence
+
+
+@pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="that server may not be one that can be copied")
+@pytest.mark.parametrize("way", [AT_ONCE], indirect=True)
+def test_a_replica_behind_a_pooler_serves_reads_and_no_bookmark_is_missed(
+    bouncer: Bouncer, url: Url, admin: psycopg.Connection, access_log: AccessLog
+) -> None:
+    with replica_of(url_to(admin, "postgres")) as standby:
+        settings = Settings(
+            _env_file=None,
+            database_url=url("app_api"),
+            database_replica_url=bouncer("transaction", host=str(standby.socket_directory)),
+            jwt_secret=JWT_SECRET,
+        )
+        with serving(settings) as address, caller(address, "alice") as client:
+            eventually(lambda: client.get("/health").json()["replica"] == "ok")
+            access_log()
+            for number in range(20):
+                written = client.post("/tasks", json={"text": "x"})
+                time.sleep(number % 5 * 0.1)
+                page = client.get("/tasks", headers={NAME: written.headers[NAME]})
+                assert len(page.json()["items"]) == number + 1
+            assert {line.get("database") for line in access_log()} >= {"replica"}

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from api.settings import Settings
 from db.embedded import Cluster
-from tests.support.database import Url, url_of
+from tests.support.database import Url, url_of, url_to
 from tests.support.faults import replica_of
 from tests.support.health import wait_for_status
 from tests.support.servers import caller, serving
@@ -73,7 +73,7 @@ def standby(admin: psycopg.Connection) -> Iterator[Cluster]:
     """A standby that streams from the server of this test's database."""
     if "TEST_DATABASE_URL" in os.environ:
         pytest.skip("the server of TEST_DATABASE_URL may not be one that can be copied")
-    with replica_of(admin.info.host, admin.info.user) as standby:
+    with replica_of(url_to(admin, "postgres")) as standby:
         yield standby
 
 

@@ -357,7 +357,7 @@ def names(header: str) -> set[str]:
     return {name.strip().lower() for name in header.split(",")}
 
 
-EXPOSED = {"etag", "idempotency-replayed", "link", "location", "retry-after", "x-request-id"}
+EXPOSED = {"etag", "idempotency-replayed", "link", "location", "partywall-bookmark", "retry-after", "x-request-id"}
 
 
 def test_pages_of_a_configured_origin_may_read_responses_and_errors(alice: httpx2.Client) -> None:

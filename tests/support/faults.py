@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,28 +11,22 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 
-from db.embedded import Cluster, _private_directory, _unprivileged, binary
-from tests.support.database import PASSWORD
+from db.embedded import Cluster
 from tests.support.waiting import eventually
 
 Requests = Callable[[httpx2.Client], list[httpx2.Response]]
 
 
 @contextlib.contextmanager
-def replica_of(host: str, user: str) -> Iterator[Cluster]:
-    """Give a streaming standby of the server whose socket is in `host`."""
+def replica_of(primary: str) -> Iterator[Cluster]:
+    """Give a streaming standby of the server at `primary`, a superuser's URL."""
     with TemporaryDirectory(prefix="partywall-") as directory:
         standby = Cluster(Path(directory))
-        data = Path(directory) / "postgres"
-        _private_directory(data)
-        command = [binary("pg_basebackup"), f"--host={host}", f"--username={user}", f"--pgdata={data}"]
-        command += ["--write-recovery-conf", "--checkpoint=fast"]
-        subprocess.run(
-            _unprivileged(command), check=True, capture_output=True, env=os.environ | {"PGPASSWORD": PASSWORD}
-        )
+        standby.copy(primary)
         standby.start("fsync=off", "max_connections=200")
         yield standby
-        standby.stop()
+        if standby.is_running:
+            standby.stop()
 
 
 @contextlib.contextmanager

@@ -17,14 +17,20 @@ export class ApiError extends Error {
   }
 }
 
+const BOOKMARK = "Partywall-Bookmark";
+let bookmark = 0; // of the last write: a read that sends it sees that write, whichever database serves it
+
 async function fetchAsUser(request: Request): Promise<Response> {
   const send = (token: string) => {
     const copy = request.clone(); // a body can be sent once only
     copy.headers.set("Authorization", `Bearer ${token}`);
+    if (bookmark && request.method === "GET") copy.headers.set(BOOKMARK, String(bookmark));
     return fetch(copy);
   };
-  const response = await send(await getToken());
-  return response.status === 401 ? send(await getToken({ renew: true })) : response;
+  let response = await send(await getToken());
+  if (response.status === 401) response = await send(await getToken({ renew: true }));
+  bookmark = Math.max(bookmark, Number(response.headers.get(BOOKMARK)));
+  return response;
 }
 
 export const api = createClient<paths>({ baseUrl: process.env.NEXT_PUBLIC_API_URL!, fetch: fetchAsUser });
