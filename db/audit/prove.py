@@ -87,14 +87,20 @@ async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
 
 async def _prove(begin: Begin, start: tuple[str, str, str]) -> Proof:
     user = str(uuid4())
-    async with committed(begin, user) as (places, findings):
+
+    @asynccontextmanager
+    async def begin_as_api() -> AsyncIterator[Transaction]:
+        async with begin() as transaction:
+            if start[0] != API:
+                await transaction.execute(f"set local role {API}")
+            yield transaction
+
+    async with committed(begin_as_api, user) as (places, findings):
         prover = Prover(user, places)
         _record_start(prover, *start)
-        await prover.try_functions(begin)
+        await prover.try_functions(begin_as_api)
         with suppress(_DoneError):
-            async with begin() as transaction:
-                if start[0] != API:
-                    await transaction.execute(f"set local role {API}")
+            async with begin_as_api() as transaction:
                 accepted = {tuple(row) for row in await transaction.fetch(_ACCEPTED)}
                 await prover.run(transaction)
                 raise _DoneError

@@ -3,7 +3,7 @@
 -- With the rights of app_owner, because it asks each node, and app_api cannot: it may execute no such function.
 create or replace function audit.nodes() returns table (node text, object text, difference text)
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- The definition of each object, as text; of a table also that of each of its shards on the node.
