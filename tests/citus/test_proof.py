@@ -70,7 +70,7 @@ HOLES = {
     ),
     "whoever asks becomes a member": (
         """create policy wide on app.members for insert to app_api with check (true);
-        grant insert (workspace_id, user_id, role) on app.members to app_api; grant select on app.members to app_api""",
+        grant insert on app.members to app_api""",
         {"insert oneself", "insert somebody else"},
     ),
 }
@@ -219,10 +219,8 @@ def test_what_a_killed_proof_leaves_is_seen_by_nobody_and_removed_by_its_name(
 # ---- what is not the same on all nodes ---------------------------------------------------------------
 
 
-def test_a_policy_that_was_changed_on_one_shard_is_found(
-    cluster: Cluster, admin: psycopg.Connection, alice: httpx2.Client
-) -> None:
-    add(alice)
+def test_a_policy_that_was_changed_on_one_shard_is_found(cluster: Cluster, admin: psycopg.Connection) -> None:
+    admin.execute("insert into app.tasks (user_id, text) values ('alice', 'real')")
     node, shard = shard_of(cluster, admin, "app.tasks", "alice")
     run_there(cluster, node, f"alter policy tasks_belong_to_their_user on {shard} using (true)")
 
@@ -244,11 +242,10 @@ def changes_of_a_worker(shard: str) -> list[tuple[str, str, str]]:
         (f"create policy wide on {shard} for select using (true)", f"drop policy wide on {shard}", tasks),
         (f"grant truncate on {shard} to app_api", f"revoke truncate on {shard} from app_api", tasks),
         (f"grant update (id) on {shard} to app_api", f"revoke update (id) on {shard} from app_api", tasks),
-        (f"alter table {shard} owner to app_api", f"alter table {shard} owner to app_owner", tasks),
         (
             "grant truncate on app.members to app_api",
             "revoke truncate on app.members from app_api",
-            "table app.members",
+            members,
         ),
         (
             f"alter {function} owner to postgres",
@@ -277,7 +274,7 @@ def test_what_is_changed_on_a_worker_only_is_found(cluster: Cluster, admin: psyc
         run_there(cluster, node, change)
         found = [(each.level, each.object) for each in findings_of(cluster)]
         run_there(cluster, node, undo)
-        missed += [change] * (found != [("error", object_)])
+        missed += [(change, found)] * (found != [("error", object_)])
     assert missed == []
     assert findings_of(cluster) == []
 
