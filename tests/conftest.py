@@ -16,6 +16,7 @@ from pytest_postgresql import factories
 from api.settings import Settings
 from db.connection import Connection
 from db.embedded import Cluster
+from tests.support.audits import remember_audits
 from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
 from tests.support.servers import AccessLog, caller, serving
@@ -45,6 +46,14 @@ def _environment() -> None:
     """Nothing that is set on this machine decides what is tested."""
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _audits() -> Iterator[None]:
+    """The audit that the app runs when it starts is run once for each state of the catalogs."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        remember_audits(monkeypatch)
+        yield
 
 
 ROOM = 2**31  # bytes that the databases of one PostgreSQL never need
