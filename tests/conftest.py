@@ -19,7 +19,7 @@ from db.embedded import Cluster
 from tests.support.audits import remember_audits
 from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
-from tests.support.servers import AccessLog, caller, serving
+from tests.support.servers import NO_TLS, AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
 
@@ -134,7 +134,7 @@ def base_url(settings: Settings, statements: str) -> Iterator[str]:
 @pytest.fixture
 def anonymous(base_url: str) -> Iterator[httpx2.Client]:
     """Return a client without a token."""
-    with httpx2.Client(base_url=base_url) as client:
+    with httpx2.Client(base_url=base_url, verify=NO_TLS) as client:
         yield client
 
 
