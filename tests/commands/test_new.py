@@ -42,11 +42,8 @@ def copy_to(tree: Path) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Return a copy of this checkout, with what mypy knows of it already."""
-    tree = copy_to(tmp_path / "tree")
-    if (known := ROOT / ".mypy_cache").exists():
-        shutil.copytree(known, tree / known.name)
-    return tree
+    """Return a copy of this checkout."""
+    return copy_to(tmp_path / "tree")
 
 
 @pytest.fixture(scope="module")
