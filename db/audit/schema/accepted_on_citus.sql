@@ -194,7 +194,7 @@ select * from (values
     (
         'unexpected:right execute on routine lock_shard_metadata(integer,bigint[]) to app_api',
         '834a7d8a4414632b',
-        'Citus calls it on behalf of a role that writes a distributed table. It locks only shards of tables that this role may write, which it can lock by writing.'
+        'Citus calls it on behalf of a role that writes a distributed table. It locks only shards of tables that this role owns, and app_api owns none.'
     ),
     (
         'unexpected:right execute on routine lock_shard_resources(integer,bigint[]) to app_api',
