@@ -23,8 +23,7 @@ from db.audit.prove import Proof, prove, prove_as_api
 from db.audit.workspaces import NAME
 from db.citus import ON_WORKER
 from db.refusals import constraint_of, is_refused_by_policy
-from tests.citus.conftest import Cluster
-from tests.support.citus import connected
+from tests.support.citus import Cluster, connected
 from tests.support.database import alembic
 from tests.support.servers import calling
 from tests.support.tasks import add
