@@ -19,6 +19,7 @@ alter role app_owner set citus.propagate_set_commands = 'local';
 alter role app_api set citus.allow_nested_distributed_execution = on;
 -- The coordinator passes on only the message of a worker's error, in which the API then finds the constraint.
 alter role app_api set lc_messages = 'C';
+alter role app_owner set lc_messages = 'C';
 
 -- ---- rights -------------------------------------------------------------------------------------
 -- On each node for itself: Citus copies no rights on functions and languages of PostgreSQL or of its own.

@@ -123,9 +123,8 @@ async def connect(
         async with asyncio.timeout(seconds):
             for _ in range(TRIES if pipelining else 0):
                 connection = await open_caching(url, open_with, cache_size)
-                if await works(connection):
+                if await _can_pipeline(connection):
                     return connection
-                connection.terminate()
             connection = await open_caching(url, open_with, cache_size)
             connection.pipeline = None
             if pipelining:
@@ -133,6 +132,17 @@ async def connect(
             return connection
     except Exception as error:  # asyncpg raises anything when it meets what is not PostgreSQL
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+
+
+async def _can_pipeline(connection: Connection) -> bool:
+    """Return whether the connection has a pipeline that works; else it is closed, also if nobody waits any more."""
+    can = False
+    try:
+        can = await works(connection)
+    finally:
+        if not can:
+            connection.terminate()
+    return can
 
 
 def _tell_once(url: str) -> None:

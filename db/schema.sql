@@ -44,11 +44,16 @@ member.';
 
 CREATE FUNCTION app.create_workspace(called text) RETURNS TABLE(id uuid, name text, role text, created_at timestamp with time zone, updated_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'app', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    new_id uuid := uuidv7();
+    new_id uuid;
 begin
+    if to_regprocedure('pg_catalog.uuidv7()') is null then -- before PostgreSQL 18
+        new_id := uuidv7();
+    else
+        new_id := pg_catalog.uuidv7();
+    end if;
     insert into app.workspaces (workspace_id, name) values (new_id, called);
     insert into app.members (workspace_id, user_id, role) values (new_id, app.current_user_id(), 'owner');
     return query select new_id, called, 'owner', now(), now();

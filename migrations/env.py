@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from db import audit, schema
+from db.citus import ON_WORKER, is_worker
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.libpq.url import InvalidUrlError
 from db.revision import BrokenChainError, ForeignSchemaError, read_migrations, read_schema, record, require_ours
@@ -102,6 +103,8 @@ def migrate(connection: Connection) -> None:
     # The prose of the schema stands once, in `comment on`; the metadata does not repeat it.
     connection.dialect.supports_comments = False
     try:
+        if run(connection, is_worker):
+            raise CommandError(f"{ON_WORKER} Nothing was done.")
         configure(connection.exec_driver_sql, connection=connection)
         if not context.get_context().purge:  # `alembic stamp --purge` overrules what the database says
             require_ours(run(connection, read_schema), ours)

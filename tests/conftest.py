@@ -17,9 +17,10 @@ from api.settings import Settings
 from db.connection import Connection
 from db.embedded import Cluster
 from tests.support import citus
+from tests.support.audits import remember_audits
 from tests.support.connections import AT_ONCE, STEP_BY_STEP
 from tests.support.database import AS_POSTGRES, Url, WrongServerError, given_server, prepare, set_up, url_to
-from tests.support.servers import AccessLog, caller, serving
+from tests.support.servers import NO_TLS, AccessLog, caller, serving
 from tests.support.statements import STATEMENTS, WITHOUT_TENANT, record_statements, without_a_tenant
 from tests.support.tokens import JWT_SECRET
 
@@ -46,6 +47,14 @@ def _environment() -> None:
     """Nothing that is set on this machine decides what is tested."""
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _audits() -> Iterator[None]:
+    """The audit that the app runs when it starts is run once for each state of the catalogs."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        remember_audits(monkeypatch)
+        yield
 
 
 ROOM = 2**31  # bytes that the databases of one PostgreSQL never need
@@ -127,7 +136,7 @@ def base_url(settings: Settings, statements: str) -> Iterator[str]:
 @pytest.fixture
 def anonymous(base_url: str) -> Iterator[httpx2.Client]:
     """Return a client without a token."""
-    with httpx2.Client(base_url=base_url) as client:
+    with httpx2.Client(base_url=base_url, verify=NO_TLS) as client:
         yield client
 
 

@@ -10,9 +10,10 @@ from click.core import ParameterSource
 
 from api.commands.options import line_to_paste
 from db.audit import Finding, NotInstalledError, find, report
-from db.audit.accept import FILE, accept
+from db.audit.accept import FILE, FILE_ON_CITUS, accept
 from db.audit.attempts import Attempt
 from db.audit.prove import prove, prove_as_api
+from db.citus import ON_CITUS
 from db.connect import DatabaseUnavailableError, connect, url_from_environment
 from db.embedded import Cluster, EmbeddedPostgresError
 from db.libpq.url import InvalidUrlError
@@ -60,7 +61,7 @@ def audit(
     given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
     try:
         url = None if given else url_from_environment("DATABASE_URL", "MIGRATION_DATABASE_URL")
-        findings, attempts = asyncio.run(_run(url or _development_url(data_dir), proving=proving))
+        findings, attempts, file = asyncio.run(_run(url or _development_url(data_dir), proving=proving))
     except (
         InvalidUrlError,
         DatabaseUnavailableError,
@@ -72,24 +73,24 @@ def audit(
     ) as error:
         raise CannotAuditError(f"cannot audit: {str(error) or type(error).__name__}") from error
     if keys:
-        _accept(findings, keys, reason)
+        _accept(findings, keys, reason, file)
         return
     click.echo(FORMATS[format_](findings, attempts))
     failing = LEVELS[: LEVELS.index(fail_on) + 1]
     context.exit(any(finding.level in failing for finding in findings))
 
 
-def _accept(findings: Sequence[Finding], keys: Sequence[str], reason: str) -> None:
+def _accept(findings: Sequence[Finding], keys: Sequence[str], reason: str, file: Path) -> None:
     by_key = {finding.key: finding for finding in findings}
     if unknown := [key for key in keys if key not in by_key]:
         there = "\n  ".join(by_key) or "none"
         raise CannotAuditError(f"cannot accept {', '.join(unknown)}: not a finding. The findings are:\n  {there}")
     try:
         for key in keys:
-            accept(by_key[key], reason)
+            accept(by_key[key], reason, file)
     except OSError as error:
         raise CannotAuditError(f"cannot accept: {error}") from error
-    click.echo(f"accepted in {FILE}: commit it; alembic upgrade head installs it")
+    click.echo(f"accepted in {file}: commit it; alembic upgrade head installs it")
 
 
 def _development_url(data_dir: Path) -> str:
@@ -102,14 +103,16 @@ def _development_url(data_dir: Path) -> str:
     return cluster.url("app_api")
 
 
-async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt]]:
+async def _run(url: str, *, proving: bool) -> tuple[list[Finding], list[Attempt], Path]:
+    """Return the findings, the attempts, and the file in which findings of this database are accepted."""
     connection = await connect(url, application_name="partywall audit")
     try:
         findings = await find(connection)
+        file = FILE_ON_CITUS if await connection.fetchval(ON_CITUS) else FILE
         if not proving:
-            return findings, []
+            return findings, [], file
         as_api = await connection.fetchval("select session_user") == "app_api"
         proof = await (prove_as_api(url) if as_api else prove(connection))
-        return [*findings, *proof.findings], [*proof.attempts, *proof.matrix]
+        return [*findings, *proof.findings], [*proof.attempts, *proof.matrix], file
     finally:
         await connection.close()

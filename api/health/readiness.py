@@ -16,6 +16,7 @@ from api.health.watch import Connect, Watch
 from api.http.problems import NotReadyError
 from db.audit import EDITED
 from db.audit.state import AS_INSTALLED, is_edited, state_of_catalogs
+from db.citus import ON_WORKER, is_worker
 from db.connect import UNAVAILABLE, DatabaseUnavailableError
 from db.pool import Pool
 from db.revision import read_migrations, read_schema, why_not_served
@@ -162,6 +163,9 @@ class Readiness:
 
 async def find_reasons(connection: asyncpg.Connection) -> list[str]:
     """Return why the API may not serve by the login of this connection: what is wrong, and what to do."""
+    async with _transaction(connection):
+        if await is_worker(connection):
+            return [ON_WORKER]
     return [*await _fast_reasons(connection), *await _errors(connection)]
 
 

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from api.http import examples
 from api.http.access import Role, require
 from api.http.codes import field_error
-from api.http.problems import INVALID, InvalidInputError, constraint_of, is_refused_by_policy
+from api.http.problems import INVALID, InvalidInputError
 from api.http.responses import json_response
+from db.refusals import constraint_of, is_refused_by_policy
 from db.session import Session, Transaction
 
 # The workspace was deleted while this waited; on a Citus cluster, whoever is no member names no shard.

@@ -21,7 +21,6 @@ anything else                   500: the log has the cause, the caller the reque
 """
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
@@ -40,6 +39,7 @@ from api.http.unavailable import unavailability
 from api.http.validation import translate
 from api.observability.logs import cause_of
 from db.connect import DatabaseUnavailableError
+from db.refusals import constraint_of, is_refused_by_policy
 from db.turns import TooManyRequestsError
 
 log = logging.getLogger("partywall.errors")
@@ -274,23 +274,6 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
     status, detail = known
     request.state["cause"] = state  # a message may repeat what the caller sent
     return problem(request, status, detail)
-
-
-_CONSTRAINT = re.compile(r'constraint "(.+?)"')
-
-
-def constraint_of(error: asyncpg.PostgresError) -> str:
-    """Return the name of the constraint that is violated, or an empty string.
-
-    Of an error on a worker, a Citus cluster passes on the message only, and the constraint of a shard has its number.
-    """
-    named = _CONSTRAINT.search(str(error)) if error.sqlstate and error.sqlstate[:2] == "23" else None
-    return re.sub(r"_\d{6,}$", "", error.constraint_name or (named[1] if named else ""))
-
-
-def is_refused_by_policy(error: asyncpg.PostgresError) -> bool:
-    """Return whether a policy refuses a new row, which is the caller's fault: a missing grant, also 42501, is ours."""
-    return error.sqlstate == "42501" and error.server_source_function == "ExecWithCheckOptions"
 
 
 def _internal_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import asyncpg
 
 from db.audit.state import AS_INSTALLED, is_edited, is_installed, record
+from db.citus import ON_WORKER, is_worker
 
 _HERE = Path(__file__).parent
 _BEFORE_FINDINGS = (
@@ -31,6 +32,7 @@ _BEFORE_FINDINGS = (
     "examples",
     "member_rights",
     "extensions",
+    "nodes",
     "surface",
 )
 
@@ -104,6 +106,14 @@ def fingerprint_of(detail: str) -> str:
     return hashlib.sha256(detail.encode()).hexdigest()[:16]
 
 
+def of_node(node: str, object_: str, difference: str) -> Finding:
+    """Return the finding that something differs on a node of a Citus cluster: a row of audit.nodes()."""
+    detail = f"On {node} it {difference}."
+    level = "error" if object_ != "node" else "warning"
+    remediation = "-- See select * from audit.nodes(); make it there what it is on the coordinator."
+    return Finding("changed", level, object_, detail, remediation, f"changed:{node} {object_}", fingerprint_of(detail))
+
+
 class NotInstalledError(Exception):
     """Schema `audit` is missing or of another version. The message says what to do."""
 
@@ -115,14 +125,21 @@ def installation() -> str:
 
 
 async def find(connection: asyncpg.Connection) -> list[Finding]:
-    """Return the rows of audit.findings, errors first. Raises NotInstalledError, or what asyncpg raises."""
+    """Return the rows of audit.findings, errors first, and what differs on other nodes of a cluster.
+
+    Raises NotInstalledError, or what asyncpg raises.
+    """
     async with connection.transaction(readonly=True):
         await connection.execute(AS_INSTALLED)
         if not await is_installed(connection, _description(_script())):
-            raise NotInstalledError("schema audit is missing or of another version: run alembic upgrade head")
+            not_installed = "schema audit is missing or of another version: run alembic upgrade head"
+            raise NotInstalledError(ON_WORKER if await is_worker(connection) else not_installed)
         rows = await connection.fetch("select * from audit.findings")
         edited = [EDITED] if await is_edited(connection) else []
-    return [*edited, *[Finding(*row) for row in rows]]
+        nodes = [of_node(*row) for row in await connection.fetch("select * from audit.nodes()")]
+        accepted = {tuple(row) for row in await connection.fetch("select key, fingerprint from audit.accepted")}
+    nodes = [each for each in nodes if (each.key, each.fingerprint) not in accepted]
+    return [*edited, *nodes, *[Finding(*row) for row in rows]]
 
 
 def _script() -> str:

@@ -1,4 +1,7 @@
-"""How a finding is accepted: by a line in schema/accepted.sql, which is reviewed and committed like code."""
+"""How a finding is accepted: by a line in schema/accepted.sql, which is reviewed and committed like code.
+
+On a Citus cluster it is a line in schema/accepted_on_citus.sql, and accepted on clusters only.
+"""
 
 import re
 from pathlib import Path
@@ -6,10 +9,11 @@ from pathlib import Path
 from db.audit import Finding
 
 FILE = Path(__file__).parent / "schema/accepted.sql"
+FILE_ON_CITUS = FILE.with_name("accepted_on_citus.sql")
 _ENTRY = re.compile(r"    \(\n        '((?:[^']|'')*)',\n(?:        .*\n)+?    \)")
 
 
-def accept(finding: Finding, reason: str, file: Path = FILE) -> None:
+def accept(finding: Finding, reason: str, file: Path) -> None:
     """Write that `finding` is accepted for `reason`, as it is now, in the place of what was accepted under its key.
 
     Raises OSError when the file cannot be written.

@@ -11,7 +11,7 @@ import asyncpg
 
 from db.audit.attempts import NO_CALLER, Try, blind_delete_of_two, blind_move, blind_writes
 from db.audit.rows import Column, Rows, Table, literal
-from db.audit.workspaces import RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
+from db.audit.workspaces import NAME, RELATIONS, ROLES, Caller, Workspaces, any_hash, invite
 
 Tries = Callable[[Caller], Sequence[Try | str]]
 """What a caller tries; nothing if the attempt makes no sense for that caller."""
@@ -111,10 +111,9 @@ class OnTable:
     def _changing(self) -> Iterator[Case]:
         name, tenant, reads = self._table.name, str(self._table.tenant_column), least(self._rights.reads)
         updates, deletes = reads & least(self._rights.updates), reads & least(self._rights.deletes)
-        column = (self._table.names("can_update") or [tenant])[0]
         moved = f"update {name} set {tenant} = {literal(self._places.there)} where {self._here}"
         merged = f"merge into {name} using (select) as s on {self._here} when matched then delete"
-        yield self._case("update", updates, f"update {name} set {column} = {column} where {self._here}")
+        yield self._case("update", updates, self._table.update(self._here))
         yield self._case("move to another workspace", NOBODY, moved)
         yield self._case("move without a condition", NOBODY, self._moving)
         yield self._case("delete", deletes, f"delete from {name} where {self._here}")
@@ -200,20 +199,20 @@ def on_invitations(places: Workspaces) -> Iterator[Case]:
     expired = invite("owner", any_hash(), "now()")
     yield case("select the hash", NOBODY, f"select token_hash from app.invitations where {here}")
     yield case("insert one that has expired", NOBODY, expired, (asyncpg.CheckViolationError,))
+
+
+def on_functions(places: Workspaces) -> Iterator[Case]:
+    """Yield what is tried with functions."""
     accept = partial(_of_all, "app.accept_invitation(bytea)", refusals=(asyncpg.UniqueViolationError,))
     yield accept("accept an open invitation", _NOT_JOINED, _found(f"app.accept_invitation({places.opened.token_hash})"))
     yield accept("accept one again", NOBODY, _found(f"app.accept_invitation({places.used.token_hash})"))
     yield accept("accept a revoked one", NOBODY, _found(f"app.accept_invitation({places.revoked.token_hash})"))
     yield accept("accept a made-up one", NOBODY, _found(f"app.accept_invitation({any_hash()})"))
-
-
-def on_functions(places: Workspaces) -> Iterator[Case]:
-    """Yield what is tried with the functions that policies and lists call."""
     for role in ROLES:
         query = f"select where app.current_workspace_id({literal(role)}) = {literal(places.here)}"
         yield _of_all("app.current_workspace_id(text)", f"act as {role}", least(role), query)
     yield _of_all("app.current_memberships()", "select others' memberships", NOBODY, _others_memberships)
-    created = "select from app.create_workspace('partywall audit --prove')"
+    created = f"select from app.create_workspace({literal(NAME)})"
     yield _of_all("app.create_workspace(text)", "create a workspace", _CALLERS, created)
 
 

@@ -24,6 +24,12 @@ select audit.name(t."table") as name, quote_ident(t.tenant_column) as tenant_col
         join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = any (p.partattrs)
         where p.partrelid = t."table" and a.attname = t.tenant_column and p.partstrat = 'l'
     ) as lists_tenants,
+    exists (
+        select from pg_depend as d
+        where d.classid = 'pg_class'::regclass and d.objid = t."table" and d.deptype = 'n'
+            and d.refclassid = 'pg_extension'::regclass
+            and d.refobjid = (select oid from pg_extension where extname = 'citus')
+    ) as is_distributed,
     (
         with recursive leaves (oid) as (
             select t."table"::oid

@@ -28,9 +28,15 @@ cross join lateral (
         from audit.contexts as c
         where p.prosqlbody is null and position(split_part(c.signature, '(', 1) in p.prosrc) > 0
         union all
+        select audit.routine(f.oid)
+        from pg_proc as f
+        where p.prosqlbody is null and f.oid >= 16384 and f.provolatile <> 'i'
+            and position(format('%s.%I(', f.pronamespace::regnamespace, f.proname) in p.prosrc) > 0
+        union all
         select audit.name(t."table")
         from audit.tables as t
         where p.prosqlbody::text ~ format(':relid %s\M', t."table"::oid)
+            or p.prosqlbody is null and position(audit.name(t."table") in p.prosrc) > 0
     ) as of (what)
 ) as d
 -- PostgreSQL calls every aggregate IMMUTABLE, and evaluates none beforehand.

@@ -1,7 +1,11 @@
-"""The proof: what the audit reads in the catalogs is tried, in one transaction that is always rolled back."""
+"""The proof: what the audit reads in the catalogs is tried, in one transaction that is always rolled back.
+
+On a Citus cluster the workspaces that it needs are committed before, and deleted at the end: `db.audit.committed`.
+"""
 
 import math
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -9,8 +13,10 @@ import asyncpg
 
 from db.audit import Finding
 from db.audit.attempts import Attempt
+from db.audit.committed import committed
 from db.audit.prover import Prover
-from db.audit.seeds import Transaction
+from db.audit.seeds import API, Transaction
+from db.audit.trial import Begin
 from db.connect import OWN_NAMES_ONLY
 from db.pool import Pool
 from db.session import Session
@@ -18,6 +24,13 @@ from db.session import Session
 # What a session has before anybody sets anything, a search_path for the names in here among them.
 _START = "select current_user, pg_catalog.current_setting('row_security')"
 _CALLERS = "select pg_catalog.current_setting(setting, true) from audit.tenants"
+_ACCEPTED = "select key, fingerprint from audit.accepted"
+# What only the login has. As long as nothing is sent to the workers of a cluster, a change of the role is not, either.
+_CITUS_SETTINGS = """
+select format('set local %s = %L', split_part(setting, '=', 1), split_part(setting, '=', 2))
+from pg_db_role_setting cross join unnest(setconfig) as setting
+where setrole = 'app_api'::regrole and setdatabase = 0 and setting like 'citus.%'
+"""
 
 
 class Proof(NamedTuple):
@@ -29,7 +42,7 @@ class Proof(NamedTuple):
 
 
 class _DoneError(Exception):
-    """Leaves the block of a session's transaction, which rolls it back."""
+    """Leaves the block of a transaction, which rolls it back."""
 
 
 async def prove(connection: asyncpg.Connection) -> Proof:
@@ -37,13 +50,18 @@ async def prove(connection: asyncpg.Connection) -> Proof:
 
     `connection` is that of a login that may become app_api. Raises what asyncpg raises.
     """
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(f"{OWN_NAMES_ONLY}; set local role app_api")
-        return await _proof(connection, await _start(connection))
-    finally:
-        await transaction.rollback()
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[Transaction]:
+        async with connection.transaction():
+            await connection.execute(f"{OWN_NAMES_ONLY}; set local role {API}")
+            for (statement,) in await connection.fetch(_CITUS_SETTINGS):
+                await connection.execute(statement)
+            yield connection
+
+    async with begin():
+        start = await _start(connection)
+    return await _prove(begin, start)
 
 
 async def prove_as_api(url: str) -> Proof:
@@ -55,11 +73,7 @@ async def prove_as_api(url: str) -> Proof:
         connection = await pool.acquire("prove")
         start = await _start(connection)
         pool.release(connection, clean=True)
-        with suppress(_DoneError):
-            async with Session(pool, str(uuid4()), read_only=False).transaction() as transaction:
-                proof = await _proof(transaction, start)
-                raise _DoneError
-        return proof
+        return await _prove(Session(pool, str(uuid4()), read_only=False).transaction, start)
 
 
 async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
@@ -71,16 +85,32 @@ async def _start(connection: asyncpg.Connection) -> tuple[str, str, str]:
     return role, row_security, ", ".join(dict.fromkeys(caller for (caller,) in callers if caller))
 
 
-async def _proof(transaction: Transaction, start: tuple[str, str, str]) -> Proof:
-    prover = Prover(transaction)
-    role, row_security, caller = start
+async def _prove(begin: Begin, start: tuple[str, str, str]) -> Proof:
+    user = str(uuid4())
+
+    @asynccontextmanager
+    async def begin_as_api() -> AsyncIterator[Transaction]:
+        async with begin() as transaction:
+            if start[0] != API:
+                await transaction.execute(f"set local role {API}")
+            yield transaction
+
+    async with committed(begin_as_api, user) as (places, findings):
+        prover = Prover(user, places)
+        _record_start(prover, *start)
+        await prover.try_functions(begin_as_api)
+        with suppress(_DoneError):
+            async with begin_as_api() as transaction:
+                accepted = {tuple(row) for row in await transaction.fetch(_ACCEPTED)}
+                await prover.run(transaction)
+                raise _DoneError
+    found = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]
+    return Proof(prover.attempts, [*found, *findings], prover.matrix)
+
+
+def _record_start(prover: Prover, role: str, row_security: str, caller: str) -> None:
     outcome = f"the caller is {caller}" if caller else "no caller is set"
     prover.record("session", "start with a caller", outcome, blocked=not caller)
-    prover.record("session", "start as another role", f"the role is {role}", blocked=role == "app_api")
+    prover.record("session", "start as another role", f"the role is {role}", blocked=role == API)
     outcome = f"row_security is {row_security}"
     prover.record("session", "start without policies", outcome, blocked=row_security == "on")
-    await transaction.execute("set local role app_api")
-    accepted = {tuple(row) for row in await transaction.fetch("select key, fingerprint from audit.accepted")}
-    await prover.run()
-    findings = [each for each in prover.findings if (each.key, each.fingerprint) not in accepted]
-    return Proof(prover.attempts, findings, prover.matrix)

@@ -7,19 +7,21 @@ each role that app_api can become.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 
 import asyncpg
 
 from db.audit import Finding, fingerprint_of
 from db.audit.attempts import NO_CALLER, Attempt, Outcome, Try, failure, on_any_row, on_rows, with_new_rows
-from db.audit.cases import Rights
+from db.audit.cases import Rights, on_functions
 from db.audit.catalog import TABLES, tables_of
-from db.audit.matrix import RIGHTS, Matrix
+from db.audit.matrix import RIGHTS, Actors, on_tables
 from db.audit.rows import Table
-from db.audit.seeds import Seeds, Transaction, acting
-from db.audit.trial import Trial
-from db.audit.workspaces import SETTING, Workspaces, make
+from db.audit.seeds import API, Seeds, Transaction, acting
+from db.audit.trial import Begin, Trial
+from db.audit.workspaces import SETTING, Workspaces, make, run_in
 from db.connect import OWN_NAMES_ONLY
+from db.refusals import constraint_of
 
 # app_api first, then who else it can be. Since PostgreSQL 16 not every member may SET ROLE.
 _ROLES = """
@@ -29,6 +31,8 @@ where pg_has_role('app_api', role,
 order by role::text <> 'app_api', role::text
 """
 _KINDS = 'select "column", setting from audit.contexts'
+# After statements that ran on all shards at the same time it would refuse others in the same transaction.
+_ON_CITUS = "set local citus.multi_shard_modify_mode = 'sequential'"
 _PROVEN = ("prove", "error", "Not blocked")
 _REFUSED = ("prove", "warning", "Blocked, and should be allowed")
 _UNTRIED = ("prove_untried", "warning", "Could not be tried")
@@ -38,29 +42,47 @@ _DECLARED = f"{_REMEDIATION} what members should be able to do is declared in db
 Outcomes = dict[str, Outcome]
 """By attempt."""
 
+Places = Workspaces | asyncpg.PostgresError | None
+"""The workspaces, or why there are none; None: they are still to be made."""
+
 
 class Prover:
     """Makes the attempts and keeps what came of them."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        """Use `transaction`, which its owner rolls back."""
-        self._transaction = transaction
+    def __init__(self, user: str, places: Places = None) -> None:
+        """Let `user` act for every tenant that is not a user. `places` are the workspaces of `user`, if they exist."""
+        self._user = user
+        self._places = places
         self.attempts: list[Attempt] = []
         self.matrix: list[Attempt] = []
         self.findings: list[Finding] = []
 
-    async def run(self) -> None:
-        """Try everything on every table. Raises what asyncpg raises."""
+    async def try_functions(self, begin: Begin) -> None:
+        """Try the functions in workspaces that exist, each time in a transaction of its own: before all others.
+
+        On Citus a function that is SECURITY DEFINER has connections of its own to the workers, and would wait there
+        for the transaction that calls it.
+        """
+        if isinstance(self._places, Workspaces):
+            actors = Actors(Trial(begin, counts=False), API, self._places, [])
+            for case in on_functions(self._places):
+                self._record_row(await actors.row(case, None))
+
+    async def run(self, transaction: Transaction) -> None:
+        """Try everything else in a transaction of app_api, which its owner rolls back. Raises what asyncpg raises."""
+        self._transaction = transaction
         # Something waits for a lock only where a hole lets it reach a row, or TRUNCATE is permitted.
         await self._transaction.execute(f"{OWN_NAMES_ONLY}; set local lock_timeout = '1s'")
         [[counts]] = await self._transaction.fetch("select current_setting('track_counts')")
-        self._trial = Trial(self._transaction, counts=counts == "on")
+        self._trial = Trial(lambda: nullcontext(transaction), counts=counts == "on")
         roles = [(name, await self._tables(oid)) for oid, name in await self._transaction.fetch(_ROLES)]
         [(api, tables), *others] = roles
+        if any(table.is_distributed for table in tables):
+            await self._transaction.execute(_ON_CITUS)
         self._kinds = await self._transaction.fetch(_KINDS)
-        self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds])
+        self._seeds = Seeds(self._transaction, tables, [setting for _, setting in self._kinds], self._user)
         declared = {name: Rights(*rights) for name, *rights in await self._transaction.fetch(RIGHTS)}
-        places = await self._workspaces(tables, api)
+        places = await self._workspaces(tables)
         await self._insert_rows(tables, api)
         outcomes = {table.name: await self._attack(table, api) for table in tables}
         for table in tables:
@@ -68,9 +90,12 @@ class Prover:
         for role, theirs in others:
             await self._try_again(role, theirs, outcomes)
         if places:
-            matrix = Matrix(self._trial, self._seeds, places, declared, api)
-            async for row in matrix.rows([table for table in tables if table.setting == SETTING]):
+            actors = Actors(self._trial, api, places, [setting for _, setting in self._kinds])
+            of_workspaces = [table for table in tables if table.setting == SETTING]
+            async for row in on_tables(actors, self._seeds, of_workspaces, declared):
                 self._record_row(row)
+            for case in () if self._places else on_functions(places):
+                self._record_row(await actors.row(case, None))
 
     def record(self, table: str, attempt: str, outcome: str, *, blocked: bool | None) -> None:
         """Keep an attempt, and a finding unless it was blocked."""
@@ -84,27 +109,35 @@ class Prover:
         remediation = _DECLARED if row else _REMEDIATION
         self.findings.append(Finding(name, level, table, detail, remediation, key, fingerprint_of(detail)))
 
-    async def _workspaces(self, tables: Sequence[Table], role: str) -> Workspaces | None:
-        """Make the workspaces, if any table has rows of one."""
-        if not any(table.setting == SETTING for table in tables):
+    async def _workspaces(self, tables: Sequence[Table]) -> Workspaces | None:
+        """Return the workspaces, if any table has rows of one; make them if they do not exist."""
+        of_workspaces = [table for table in tables if table.setting == SETTING]
+        if not of_workspaces:
             return None
-        try:
-            async with acting(self._transaction, role, self._seeds.session(NO_CALLER), keep=True):
-                places = await make(self._transaction, role, self._seeds)
-        except asyncpg.PostgresError as error:
-            [table, *_] = [table for table in tables if table.setting == SETTING]
-            self._has_no_row(table, f"no workspace could be made: {error.args[0]}", _REMEDIATION)
+        places = self._places or await self._make()
+        if isinstance(places, asyncpg.PostgresError):
+            self._has_no_row(of_workspaces[0], f"no workspace could be made: {places.args[0]}", _REMEDIATION)
             return None
         self._seeds.real[SETTING] = places.tenants
         return places
+
+    async def _make(self) -> Workspaces | asyncpg.PostgresError:
+        try:
+            async with acting(self._transaction, API, self._seeds.session(NO_CALLER), keep=True):
+                return await make(run_in(self._transaction), self._user)
+        except asyncpg.PostgresError as error:
+            return error
 
     async def _tables(self, role: str) -> list[Table]:
         return tables_of(await self._transaction.fetch(TABLES, role))
 
     async def _insert_rows(self, tables: Sequence[Table], role: str) -> None:
         """Insert what can be inserted, and find what should have been possible."""
+        # A new row in a table that each node of a cluster has keeps others from changing any, until it is rolled back.
+        made = [each for each in tables if each.takes_rows and each.is_distributed and each.setting in self._seeds.real]
+        await self._seeds.learn(made, role)
         for table in tables:
-            if table.tenant_column and not table.takes_rows:
+            if table.tenant_column and (not table.takes_rows or table in made):
                 await self._seeds.find(table, role)
             if table.tenant_column is None:
                 await self._seeds.read(table, role)
@@ -112,13 +145,14 @@ class Prover:
                     accept = f"-- If all tenants may read it, accept tenant_column_missing:{table.name}."
                     columns = " or ".join(column for column, _ in self._kinds)
                     self._has_no_row(table, f"it has no column {columns}", accept)
-        failures = await self._seeds.insert([table for table in tables if table.takes_rows], role)
+        wanted = [table for table in tables if table.takes_rows and table.name not in self._seeds.tenants]
+        failures = await self._seeds.insert(wanted, role)
         for table, error in failures.items():
             if key := self._seeds.collisions.get(table.name):
                 outcome = f"{key} is unique across tenants"
                 self.record(table.name, "learn that another tenant has a value", outcome, blocked=False)
             elif not (table.lists_tenants and _is_for_no_partition(error)):
-                self._has_no_row(table, error.args[0], table.example_wanted(error.column_name, error.constraint_name))
+                self._has_no_row(table, error.args[0], table.example_wanted(error.column_name, constraint_of(error)))
 
     async def _attack(self, table: Table, role: str) -> Outcomes:
         """Return the worst outcome of each attempt."""
@@ -142,7 +176,7 @@ class Prover:
                 yield each
         tenants = tenants or await self._seeds.fitting(table, role)
         without_rows = await self._seeds.without_rows(table, role, tenants)
-        for each in on_any_row(table, await self._seeds.constant(table, role), without_rows):
+        for each in on_any_row(table, await self._seeds.constant(table, role), without_rows, tenants.one):
             yield each
 
     async def _outcome(self, table: Table, each: Try, role: str) -> Outcome:
@@ -152,7 +186,7 @@ class Prover:
         try:
             status = await self._trial.run(role, self._seeds.context(table, each.caller), each)
         except asyncpg.PostgresError as error:
-            return failure(each, error)
+            return failure(table, each, error)
         return Outcome(status, status.endswith(" 0"))
 
     async def _try_again(self, role: str, tables: Sequence[Table], outcomes: dict[str, Outcomes]) -> None:
@@ -195,4 +229,4 @@ class Prover:
 
 
 def _is_for_no_partition(error: asyncpg.PostgresError) -> bool:
-    return isinstance(error, asyncpg.CheckViolationError) and not error.constraint_name
+    return isinstance(error, asyncpg.CheckViolationError) and not constraint_of(error)

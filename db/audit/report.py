@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from db.audit import CHECKS, Finding
-from db.audit.attempts import Attempt
+from db.audit.attempts import REFUSED_BY_CITUS, Attempt
 from db.audit.workspaces import RELATIONS
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -13,6 +13,7 @@ _VERDICTS = {True: "ok", False: "FAILED", None: "?"}
 # Findings of --prove, which have no file of their own.
 _PROOF = {
     "prove": "A statement affected a row that it must not reach (error), or not one that it should (warning).",
+    "prove_left": "A workspace that --prove made on a Citus cluster and could not delete.",
     "prove_seed": "A tenant table into which --prove could not insert a row.",
     "prove_untried": "A statement that --prove could not try.",
 }
@@ -59,13 +60,16 @@ def _matrix(cells: Sequence[Attempt]) -> str:
         ("TABLE", "ATTEMPT", *(name[-1] for name in names)),
     ]
     table = [(*line, *(row.get(relation, "-") for relation in RELATIONS)) for line, row in lines.items()]
-    return "\n\n".join((_table([*heads, *table]), _table([*RELATIONS.items()]), _LEGEND))
+    refused = f" refused: {REFUSED_BY_CITUS}." if any("refused" in line for line in table) else ""
+    return "\n\n".join((_table([*heads, *table]), _table([*RELATIONS.items()]), _LEGEND + refused))
 
 
 def _cell(attempt: Attempt) -> str:
     """Return what came of an attempt, and mark it if that is not expected."""
     if attempt.blocked is None:
         return "?"
+    if attempt.outcome.startswith(REFUSED_BY_CITUS):
+        return "refused"
     outcome = "blocked" if attempt.blocked else "allowed"
     return outcome if attempt.is_as_expected else f"{outcome.upper()}!"
 

@@ -58,6 +58,8 @@ class Table:
     can_insert: bool
     can_delete: bool
     lists_tenants: bool
+    is_distributed: bool
+    """Whether its rows are on the workers of a Citus cluster, or on every node of one."""
     leaves: list[int] | None
     columns: list[Column]
     checks: dict[str, list[str]]
@@ -81,6 +83,17 @@ class Table:
         """The columns for which a new row needs a value that is guessed."""
         return [each for each in self.columns if each.required and each.can_insert and each.key not in self.example]
 
+    @property
+    def to_update(self) -> list[Column]:
+        """The columns that may be updated, or the first one that an UPDATE can name.
+
+        Not the tenant where Citus distributes the rows by it: there it is updated for nobody.
+        """
+        named = [each for each in self.columns if each.can_name]
+        if self.is_distributed:
+            named = [each for each in named if each.name != self.tenant_column] or named
+        return [each for each in named if each.can_update] or named[:1]
+
     def names(self, privilege: str) -> list[str]:
         """Return the columns that have `privilege`: can_select, can_insert or can_update."""
         return [column.name for column in self.columns if getattr(column, privilege)]
@@ -92,6 +105,11 @@ class Table:
         types = {column.name: column.type for column in self.columns}
         values = ", ".join(f"${place}::text::{types[name]}" for place, name in enumerate(row, 1))
         return f"insert into {self.name} ({', '.join(row)}) values ({values})"
+
+    def update(self, condition: str) -> str:
+        """Return a statement that updates the rows of a condition, and changes no value."""
+        column = next((each.name for each in self.to_update), self.tenant_column)
+        return f"update {self.name} set {column} = {column} where {condition}"
 
     def sample(self, rows: Rows, tenant: str) -> Row:
         """Return a new row: values for columns without a default, references to the rows of `tenant`."""

@@ -11,7 +11,10 @@ import asyncpg
 
 from db.audit.attempts import NO_CALLER, NO_TENANT
 from db.audit.rows import USER, Column, Row, Table, literal
+from db.refusals import constraint_of
 from db.session import setting_statement
+
+API = "app_api"
 
 Failures = Mapping[Table, asyncpg.PostgresError]
 Context = Mapping[str, str]
@@ -30,14 +33,20 @@ class Transaction(Protocol):
 
 @asynccontextmanager
 async def acting(transaction: Transaction, role: str, context: Context, *, keep: bool = False) -> AsyncIterator[None]:
-    """Run the block as `role` in this context. What it did is rolled back, unless it succeeds and is to be kept."""
-    settings = "; ".join(setting_statement(setting, value) for setting, value in context.items())
-    await transaction.execute(f"savepoint attempt; {settings}; set local role {role}")
+    """Run the block as `role` in this context. What it did is rolled back, unless it succeeds and is to be kept.
+
+    `transaction` is one of app_api.
+    """
+    settings = [setting_statement(setting, value) for setting, value in context.items()]
+    if role != API:
+        settings.append(f"set local role {role}")  # a coordinator sends it to the workers, for every login it has there
+    await transaction.execute("savepoint attempt")
     end = "rollback to savepoint attempt; release savepoint attempt"
     try:
+        await transaction.execute("; ".join(settings))
         yield
         if keep:
-            end = "release savepoint attempt"
+            end = "release savepoint attempt" + f"; set local role {API}" * (role != API)
     finally:
         await transaction.execute(end)
 
@@ -53,12 +62,12 @@ class Tenants(NamedTuple):
 class Seeds:
     """The tenants, and their rows."""
 
-    def __init__(self, transaction: Transaction, tables: Iterable[Table], settings: Iterable[str]) -> None:
+    def __init__(self, transaction: Transaction, tables: Iterable[Table], settings: Iterable[str], user: str) -> None:
         """Make up the tenants; nothing is inserted yet. `settings` are those of audit.tenants."""
         self._transaction = transaction
         self._nobody = dict.fromkeys([USER, *settings], NO_CALLER)
         self._forms = _tenants(tables)
-        self.user = str(uuid4())
+        self.user = user
         """Acts for every tenant that is not a user."""
         self.real: dict[str, Tenants] = {}
         """Tenants that must exist, and do, by their setting: `user` belongs to all three."""
@@ -97,6 +106,13 @@ class Seeds:
             pending = [*failures]
         return failures
 
+    async def learn(self, tables: Iterable[Table], role: str) -> None:
+        """Find values that the columns of rows may have: by inserting rows, which are taken back."""
+        rows, tenants = {**self.rows}, {**self.tenants}
+        async with acting(self._transaction, role, self._nobody):
+            await self.insert(tables, role)
+        self.rows, self.tenants = rows, tenants
+
     async def read(self, table: Table, role: str) -> None:
         """Take a row of a table without tenants as one that everybody's rows may reference."""
         readable, found = table.names("can_select"), []
@@ -123,7 +139,7 @@ class Seeds:
             self.rows |= rows
             self.tenants[table.name] = form
             for column in table.columns:
-                column.sample = rows[table.name, form.one].get(column.name)
+                column.sample = rows[table.name, form.one].get(column.name, column.sample)
 
     async def without_rows(self, table: Table, role: str, tenants: Tenants) -> str:
         """Return a tenant that has no row in a table: the third one, unless something gives each tenant rows."""
@@ -147,8 +163,8 @@ class Seeds:
 
     async def constant(self, table: Table, role: str) -> Column | None:
         """Return a column to update with its sample: one that may be updated, if there is one."""
-        for column in table.columns:
-            if column.can_update and (column.sample is not None or await self.guess(column, role)):
+        for column in table.to_update:
+            if column.sample is not None or not column.can_update or await self.guess(column, role):
                 return column
         return next((column for column in table.columns if column.can_name), None)
 
@@ -186,7 +202,7 @@ class Seeds:
                         rows[table.name, tenant] = await self._insert(table, role, tenant)
             except asyncpg.PostgresError as error:
                 if rows and isinstance(error, asyncpg.UniqueViolationError):
-                    self.collisions[table.name] = error.constraint_name or ""
+                    self.collisions[table.name] = constraint_of(error)
                 errors.append(error)
             else:
                 self.rows |= rows
@@ -201,12 +217,14 @@ class Seeds:
         readable = table.names("can_select")
         while True:
             row = table.sample(self.rows, tenant)
-            statement = f"{table.insert(row)} returning {_texts(readable) or 'null'}"
+            # Citus has no function in RETURNING, and some casts are functions.
+            new = f"{table.insert(row)} returning {', '.join(readable) or 'null as nothing'}"
+            statement = f"with new as ({new}) select {_texts(readable) or 'null'} from new"
             try:
                 async with acting(self._transaction, role, self.context(table, tenant), keep=True):
                     [values] = await self._transaction.fetch(statement, *row.values())
             except asyncpg.CheckViolationError as error:
-                if not await self._guess_again(table, role, error.constraint_name or ""):
+                if not await self._guess_again(table, role, constraint_of(error)):
                     raise
             else:
                 return dict(zip(readable, values, strict=False))

@@ -8,9 +8,11 @@ import asyncpg
 
 from db.connect import OWN_NAMES_ONLY
 
-# What decides how PostgreSQL writes a definition, and jit: to compile the findings takes longer than to run them.
+# What decides how PostgreSQL writes a definition, and jit: to compile the findings takes longer than to run them. On a
+# Citus cluster it hides the shards, which are tables too; anywhere else it means nothing.
 AS_INSTALLED = (
-    f"{OWN_NAMES_ONLY}; set local intervalstyle = postgres; set local quote_all_identifiers = off;"
+    f"{OWN_NAMES_ONLY}; set local citus.override_table_visibility = on;"
+    " set local intervalstyle = postgres; set local quote_all_identifiers = off;"
     " set local standard_conforming_strings = on; set local jit = off"
 )
 

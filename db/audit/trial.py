@@ -1,6 +1,7 @@
 """How `--prove` runs a statement and takes it back."""
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 
 import asyncpg
 
@@ -8,13 +9,19 @@ from db.audit.attempts import Outcome, Try
 from db.audit.rows import Table
 from db.audit.seeds import Context, Transaction, acting
 
+_BOUNDED = "set local statement_timeout = '2s'"  # what takes longer changes rows: it is cancelled, and not blocked
+
+
+Begin = Callable[[], AbstractAsyncContextManager[Transaction]]
+"""Begins a transaction of app_api, which is committed at the end of the block."""
+
 
 class Trial:
-    """Runs statements in one transaction. Each is rolled back."""
+    """Runs statements. Each is rolled back."""
 
-    def __init__(self, transaction: Transaction, *, counts: bool) -> None:
-        """Use `transaction`. `counts`: whether PostgreSQL counts the rows that it changes."""
-        self._transaction = transaction
+    def __init__(self, begin: Begin, *, counts: bool) -> None:
+        """Use what `begin` returns for a statement. `counts`: whether PostgreSQL counts the rows that it changes."""
+        self._begin = begin
         self._counts = counts
 
     def is_unbounded(self, table: Table | None, each: Try) -> Outcome | None:
@@ -27,13 +34,22 @@ class Trial:
 
     async def run(self, role: str, context: Context, each: Try) -> str:
         """Return the status of a statement, such as "DELETE 1". Raises what asyncpg raises."""
-        async with acting(self._transaction, role, context):
-            values = [*each.values.values()]
-            if each.first:
-                with suppress(asyncpg.PostgresError):
-                    async with acting(self._transaction, role, context, keep=True):
-                        await self._transaction.execute(each.first)
-            if each.counters:
-                [[before]] = await self._transaction.fetch(f"select {each.counters}::text")
-                values.append(before)
-            return await self._transaction.execute(each.statement, *values)
+        async with self._begin() as transaction, acting(transaction, role, context):
+            if not each.first:
+                return await _execute(transaction, each)
+            with suppress(asyncpg.PostgresError):
+                async with acting(transaction, role, context, keep=True):
+                    await transaction.execute(each.first)
+            # In a savepoint of its own: after an error Citus rolls back to the last one that was set, and no further.
+            async with acting(transaction, role, context):
+                return await _execute(transaction, each)
+
+
+async def _execute(transaction: Transaction, each: Try) -> str:
+    values = [*each.values.values()]
+    if each.counters:
+        [[before]] = await transaction.fetch(f"select {each.counters}::text")
+        values.append(before)
+    elif each.is_blind:
+        await transaction.execute(_BOUNDED)
+    return await transaction.execute(each.statement, *values)

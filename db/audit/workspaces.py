@@ -9,8 +9,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from db.audit.attempts import NO_CALLER
-from db.audit.rows import literal
-from db.audit.seeds import Seeds, Tenants, Transaction, acting
+from db.audit.rows import USER, literal
+from db.audit.seeds import API, Tenants, Transaction, acting
 
 SETTING = "app.workspace_id"
 """What a session sets to act in one; see audit.tenants."""
@@ -74,32 +74,41 @@ class Workspaces(NamedTuple):
 Run = Callable[[str, str, str], Awaitable[str]]
 """Runs a query as a user who acts in a workspace, and returns its value."""
 
+NAME = "partywall audit --prove"
+CREATE = f"select id::text from app.create_workspace({literal(NAME)})"
+"""Creates a workspace of the user, and returns its id."""
 
-async def make(transaction: Transaction, role: str, seeds: Seeds) -> Workspaces:
-    """Make workspaces that belong to the user of `seeds`, and people in each relation. Raises what asyncpg raises."""
+
+def run_in(transaction: Transaction) -> Run:
+    """Return what runs a query in an open transaction of app_api."""
 
     async def run(user: str, workspace: str, query: str) -> str:
-        async with acting(transaction, role, seeds.session(user, {SETTING: workspace}), keep=True):
+        async with acting(transaction, API, {USER: user, SETTING: workspace}, keep=True):
             [[value]] = await transaction.fetch(query)
         return str(value)
 
-    create = "select id::text from app.create_workspace('partywall audit --prove')"
-    here, there, empty = [await run(seeds.user, NO_CALLER, create) for _ in range(3)]
-    await run(str(uuid4()), NO_CALLER, create)  # of nobody who tries anything
+    return run
+
+
+async def make(run: Run, me: str) -> Workspaces:
+    """Make workspaces that belong to the user `me`, and people in each relation. Raises what asyncpg raises."""
+    here, there, empty = [await run(me, NO_CALLER, CREATE) for _ in range(3)]
+    await run(str(uuid4()), NO_CALLER, CREATE)  # of nobody who tries anything
     members = {str(uuid4()): roles for roles in _memberships(here, there)}
     a_viewer, an_owner, *others = members
     for user, roles in members.items():
         for workspace, role_there in roles.items():
-            await _join(run, user, await _invite(run, seeds.user, workspace, role_there))
-    members[seeds.user] = dict.fromkeys((here, there, empty), "owner")
-    opened, used, revoked = [await _invite(run, seeds.user, here, "owner") for _ in range(3)]
+            await _join(run, user, await _invite(run, me, workspace, role_there))
+    members[me] = dict.fromkeys((here, there, empty), "owner")
+    opened, used, revoked = [await _invite(run, me, here, "owner") for _ in range(3)]
+    await _invite(run, me, there, "owner")
     former = str(uuid4())
     await _join(run, former, used)
-    await run(seeds.user, here, _gone("app.members", f"user_id = {literal(former)}"))
-    await run(seeds.user, here, _gone("app.invitations", f"id = {literal(revoked.id)}"))
+    await run(me, here, gone("app.members", f"user_id = {literal(former)}"))
+    await run(me, here, gone("app.invitations", f"id = {literal(revoked.id)}"))
     callers = [
-        *_members(here, there, {user: members[user] for user in (*others, seeds.user)}),
-        *_others(here, empty, seeds.user, former),
+        *_members(here, there, {user: members[user] for user in (*others, me)}),
+        *_others(here, empty, me, former),
     ]
     return Workspaces(here, there, empty, members, callers, a_viewer, an_owner, opened, used, revoked)
 
@@ -131,7 +140,8 @@ async def _join(run: Run, user: str, invitation: Invitation) -> None:
     await run(user, NO_CALLER, f"select app.accept_invitation({invitation.token_hash})::text")
 
 
-def _gone(table: str, condition: str) -> str:
+def gone(table: str, condition: str) -> str:
+    """Return the query that deletes rows, and returns how many."""
     deletion = f"delete from {table} where {condition} returning 1"
     return f"with gone as ({deletion}) select count(*)::text from gone"
 

@@ -48,16 +48,20 @@ as $$
     where m.user_id = app.current_user_id() and m.workspace_id = coalesce(app.requested_workspace_id(), m.workspace_id)
 $$""")
     describe_memberships()
-    # `uuidv7()`: the server's own, or app.uuidv7().
     op.execute("""
 create or replace function app.create_workspace(called text)
 returns table (id uuid, name text, role text, created_at timestamptz, updated_at timestamptz)
 language plpgsql volatile security definer
-set search_path = pg_catalog, app, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-    new_id uuid := uuidv7();
+    new_id uuid;
 begin
+    if to_regprocedure('pg_catalog.uuidv7()') is null then -- before PostgreSQL 18
+        new_id := app.uuidv7();
+    else
+        new_id := pg_catalog.uuidv7();
+    end if;
     insert into app.workspaces (workspace_id, name) values (new_id, called);
     insert into app.members (workspace_id, user_id, role) values (new_id, app.current_user_id(), 'owner');
     return query select new_id, called, 'owner', now(), now();

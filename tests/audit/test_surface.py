@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.audit import Finding
+from db.audit import Finding, state
 from db.audit.state import AS_INSTALLED
 from tests.support.twins import ERROR, PARTITIONED, SURFACE, WARNING, Bad, run
 
@@ -365,6 +365,12 @@ def surface(connection: psycopg.Connection) -> set[Finding]:
     return {Finding(*row) for row in rows if row[0] in SURFACE}
 
 
+def catalogs(connection: psycopg.Connection) -> str:
+    """Return the state by which the readiness check sees whether it has to audit again."""
+    [found] = connection.execute(vars(state)["_STATE"], prepare=False).fetchone() or [""]
+    return str(found)
+
+
 def worst(findings: set[Finding]) -> str | None:
     """Return the worst level of findings."""
     return min((found.level for found in findings), default=None)
@@ -374,8 +380,10 @@ def worst(findings: set[Finding]) -> str | None:
 def test_what_no_release_made_is_found_and_removed_by_what_the_finding_says(
     scratch: psycopg.Connection, level: str, name: str
 ) -> None:
-    before = surface(scratch)
+    before, unchanged = surface(scratch), catalogs(scratch)
+    assert unchanged == catalogs(scratch)
     run(scratch, HOLES[level][name])
+    assert catalogs(scratch) != unchanged
     new = surface(scratch) - before
     assert worst(new) == level
     for found in sorted(new):

@@ -307,6 +307,12 @@ def findings(dba: psycopg.Connection) -> list[Finding]:
     return [Finding(*row) for row in dba.execute("select * from audit.findings")]
 
 
+def test_on_one_node_nothing_is_accepted_for_a_cluster_and_no_other_node_differs(dba: psycopg.Connection) -> None:
+    assert dba.execute("table audit.accepted_on_citus").fetchall() == []
+    dba.execute("set role app_api")
+    assert dba.execute("select * from audit.nodes()").fetchall() == []
+
+
 def test_an_accepted_finding_is_not_reported_and_has_its_reason(dba: psycopg.Connection) -> None:
     dba.execute("alter table app.tasks no force row level security")
     found = findings(dba)

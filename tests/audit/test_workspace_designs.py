@@ -76,7 +76,7 @@ TWINS: Twins = {
     "definer_function_bypasses_rls": [
         Bad(EVERY_MEMBERSHIP.format(owner="postgres"), "app.memberships()", ERROR),
         Bad(EVERY_MEMBERSHIP.format(owner="app_owner")
-            + "create policy p on app.members for select to app_owner using (true)", "app.memberships()", ERROR,
+            + "create policy p on app.workspace_tasks for select to app_owner using (true)", "app.memberships()", ERROR,
             also="policy_for_other_role", times=None),
         Good(EVERY_MEMBERSHIP.format(owner="app_owner")),
     ],

@@ -123,9 +123,12 @@ def current_workspace(where: str) -> str:
 def memberships(where: str) -> str:
     """Return the SQL that replaces the list of a caller's memberships."""
     return f"""
-        create or replace function app.current_memberships() returns setof app.members
+        create or replace function app.current_memberships()
+        returns table (workspace_id uuid, user_id text, role text, updated_at timestamptz)
         language sql stable security definer set search_path = ''
-        begin atomic select m.* from app.members as m where {where}; end;
+        begin atomic
+            select m.workspace_id, m.user_id, m.role, m.updated_at from app.members as m where {where};
+        end;
     """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from api.settings import Settings
 from db.session import Transaction
-from tests.citus.conftest import Cluster
+from tests.support.citus import Cluster
 from tests.support.routes import COLLECTIONS, NEEDS_TOKEN, call, create, populate
 from tests.support.servers import caller, serving
 from tests.support.tasks import add, page

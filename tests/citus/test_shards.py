@@ -8,8 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.citus.conftest import Cluster
-from tests.support.citus import CITUS_SQL, register, run_on
+from tests.support.citus import CITUS_SQL, Cluster, register, run_on
 from tests.support.tasks import add
 from tests.support.workspaces import InWorkspace, create_workspace
 

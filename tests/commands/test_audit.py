@@ -157,7 +157,7 @@ def test_code_scanning_gets_sarif(url: Url) -> None:
     assert document["version"] == "2.1.0"
     [run] = document["runs"]
     rules = {rule["id"]: rule["fullDescription"]["text"] for rule in run["tool"]["driver"]["rules"]}
-    assert rules.keys() == {*CHECKS, "prove", "prove_seed", "prove_untried"}
+    assert rules.keys() == {*CHECKS, "prove", "prove_left", "prove_seed", "prove_untried"}
     assert all(rules.values())
     assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
         ("changed", "error"),

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from db.connect import DatabaseUnavailableError, connect
-from db.connection import Connection, Loop
+from db.connection import Connection, Loop, works
 from db.pipeline import Pipeline, query
 from db.pool import Pool
 from db.session import Session
@@ -507,6 +507,24 @@ async def test_a_connection_that_is_lost_while_it_is_tried_says_nothing_of_the_n
                     connection.terminate()
                 wire.cut_after(None)
     assert not [message for message in caplog.messages if "at once" in message]
+
+
+async def test_who_gives_up_while_a_connection_is_tried_leaves_none_open(
+    url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Connection] = []
+    with closing(Wire(url("app_api"))) as wire:
+        wire.open()
+
+        async def hangs(connection: Connection) -> bool:
+            tried.append(connection)
+            wire.freeze()
+            return await works(connection)
+
+        monkeypatch.setattr("db.connect.works", hangs)
+        with pytest.raises(DatabaseUnavailableError):
+            await connect(wire.url, application_name="partywall", pipelining=True, seconds=0.5)
+        assert [connection.is_closed() for connection in tried] == [True]
 
 
 async def test_without_prepared_statements_begin_is_sent_with_the_first_message(url: Url) -> None:

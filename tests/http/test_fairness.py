@@ -35,8 +35,9 @@ def test_a_user_whose_requests_all_wait_for_a_lock_leaves_connections_to_others(
 
 
 def test_whoever_has_too_many_requests_under_way_is_told_so_and_nobody_else(
-    alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection
+    alice: httpx2.Client, bob: httpx2.Client, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("db.pool.ACQUIRE_TIMEOUT", 0.5)
     mine = alice.post("/tasks", json={"text": "Buy milk"}).headers["location"]
     lock = "select from app.tasks where user_id = 'alice' for update"
 
@@ -56,6 +57,7 @@ def test_every_route_says_so_as_documented(
     url: Url, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.pool.ACQUIRE_TIMEOUT", 0)
+    monkeypatch.setattr("db.pool.CHECK_INTERVAL", 0.02)
     alice = {**bearer(make_token("alice")), "X-Request-ID": REQUEST_ID}
 
     with calling(url("app_api")) as client, ThreadPoolExecutor(1) as threads:

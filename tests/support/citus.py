@@ -76,6 +76,27 @@ def set_up(cluster: Sequence[Node], dbname: str) -> None:
         admin.execute(CITUS_SQL.read_bytes())
 
 
+class Cluster:
+    """The nodes, with the test's database on each."""
+
+    def __init__(self, nodes: list[Node], database: str) -> None:
+        """Know the nodes: the coordinator first."""
+        self.nodes = nodes
+        self.database = database
+
+    def url(self, role: str, node: int = 0) -> str:
+        """Return the URL by which a role reaches a node: the coordinator, or a worker from 1 on."""
+        return url_of(role, {**self.nodes[node], "dbname": self.database})
+
+    def on_each(self, query: str, **options: Any) -> list[list[tuple[Any, ...]]]:
+        """Return the rows of a superuser's query on each node."""
+        found = []
+        for node in self.nodes:
+            with connected(node, self.database, **options) as connection:
+                found.append(connection.execute(query.encode()).fetchall())
+        return found
+
+
 @pytest.fixture(scope="session")
 def citus_nodes() -> list[Node]:
     """The nodes of TEST_CITUS_URL, the coordinator first, with the template on each."""

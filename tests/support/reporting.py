@@ -1,4 +1,4 @@
-"""What a run leaves out with `make test FAST=1`, and a report of failures that people can read."""
+"""What a run begins with, or leaves out with `make test FAST=1`, and a report of failures that people can read."""
 
 from collections.abc import Generator
 
@@ -12,7 +12,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="skip the tests that are marked slow")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: at the end of a run one process would wait for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     needs = {mark.args[0] for item in items for mark in item.iter_markers("slow")}
     config.stash[LEFT_OUT] = f"FAST=1 leaves out the tests that need {', '.join(sorted(needs))}"
 

@@ -7,6 +7,7 @@ import httpx2
 import psycopg
 
 from api.invitations.routes import hash_of
+from tests.support.servers import NO_TLS
 from tests.support.tokens import bearer, make_token
 
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ class InWorkspace(httpx2.Client):
 
     def __init__(self, base_url: str, user: str, workspace_id: str) -> None:
         """Call as `user`."""
-        super().__init__(base_url=base_url, headers=bearer(make_token(user)))
+        super().__init__(base_url=base_url, headers=bearer(make_token(user)), verify=NO_TLS)
         self._path = f"/workspaces/{workspace_id}"
         self._member = f'"workspace_id":"{workspace_id}",'
 

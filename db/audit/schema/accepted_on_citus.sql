@@ -89,22 +89,22 @@ select * from (values
     (
         'unexpected:right execute on routine assign_distributed_transaction_id(integer,bigint,timestamp with time zone) to app_api',
         '71fb1c14fe7b09ec',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'The coordinator calls it on each node at the start of a transaction. A session that has a transaction of the cluster cannot enter another: see read_intermediate_result().'
     ),
     (
         'unexpected:right execute on routine read_intermediate_result(text,citus_copy_format) to app_api',
         '0e8982731a769acd',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'Citus calls it on behalf of a role that queries a distributed table. It reads what transactions of the same role keep on a node while they run, of which one can be entered with assign_distributed_transaction_id(): not from a statement of the API, which the coordinator has given a transaction of its own. On a worker it could be, and nothing is served there.'
     ),
     (
         'unexpected:right execute on routine read_intermediate_results(text[],citus_copy_format) to app_api',
         'a8cf6be43f2b0d3b',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'Citus calls it on behalf of a role that queries a distributed table. It reads what transactions of the same role keep on a node while they run, of which one can be entered with assign_distributed_transaction_id(): not from a statement of the API, which the coordinator has given a transaction of its own. On a worker it could be, and nothing is served there.'
     ),
     (
         'unexpected:right execute on routine relation_is_a_known_shard(regclass) to app_api',
         '33506f1bbea9667f',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'Citus calls it on behalf of a role that reads the catalogs. It says whether a table is a shard.'
     ),
     (
         'unexpected:right insert (created_at) on table app.idempotency_keys to app_api',
@@ -194,12 +194,22 @@ select * from (values
     (
         'unexpected:right execute on routine lock_shard_metadata(integer,bigint[]) to app_api',
         '834a7d8a4414632b',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'Citus calls it on behalf of a role that writes a distributed table. It locks only shards of tables that this role owns, and app_api owns none.'
     ),
     (
         'unexpected:right execute on routine lock_shard_resources(integer,bigint[]) to app_api',
         'da639157a5722ae5',
-        'Citus calls it on behalf of a role that queries a distributed table.'
+        'Citus calls it on behalf of a role that writes a distributed table. It locks only shards of tables that this role may write, which it can lock by writing.'
+    ),
+    (
+        'unexpected:setting lc_messages of role app_api',
+        '89f24a33e6990109',
+        'The coordinator passes on only the message of a worker''s error, in which the API then finds the constraint.'
+    ),
+    (
+        'unexpected:setting lc_messages of role app_owner',
+        '89f24a33e6990109',
+        'The coordinator passes on only the message of a worker''s error, in which the API then finds the constraint.'
     )
 ) as entry
 where exists (select from pg_extension where extname = 'citus');
