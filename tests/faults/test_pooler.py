@@ -159,6 +159,7 @@ def test_migrations_through_a_pooler_without_transactions_are_refused_in_a_sente
 
 @pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="that server may not be one that can be copied")
 @pytest.mark.parametrize("way", [AT_ONCE], indirect=True)
+@pytest.mark.usefixtures("way")
 def test_a_replica_behind_a_pooler_serves_reads_and_no_bookmark_is_missed(
     bouncer: Bouncer, url: Url, admin: psycopg.Connection, access_log: AccessLog
 ) -> None:

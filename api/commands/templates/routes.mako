@@ -84,14 +84,14 @@ async def change_${singular}(
 # Null stands for a field that was not sent${"; where null is a value, a flag says whether it was" if optional else ""}.
 UPDATE = """
 with changed as (
-    update app.${plural} as t set
+update app.${plural} as t set
 % for line in assignments:
-        ${line}
+    ${line}
 % endfor
-    where t.${tenant} = $1 and t.id = $2
-        and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
-        and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
-    returning t.*
+where t.${tenant} = $1 and t.id = $2
+    and ($3::text[] is null or t.updated_at = any ($3::timestamptz[]))
+    and ($4::text[] is null or t.updated_at <> all ($4::timestamptz[]))
+returning t.*
 )
 select to_json(c.*)::text, to_json(c.updated_at)::text from changed as c
 """
