@@ -8,6 +8,7 @@ a standby that has lost its primary nor a clock that is wrong can hide one.
 from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 from operator import attrgetter
 from time import monotonic
 from typing import NamedTuple
@@ -91,6 +92,11 @@ class Positions:
         self._last = position
         self._kept.append(position)
         del self._kept[: self._first(position.asked)]
+
+    @property
+    def asked(self) -> float:
+        """When the primary was last asked for its position, by time.monotonic()."""
+        return self._last.asked if self._last else -inf
 
     def forget(self) -> None:
         """Forget them: the standby does not follow this primary."""

@@ -14,6 +14,7 @@ from api.observability.logs import cause_of
 from db.connect import DatabaseUnavailableError
 from db.connection import Connection
 from db.pool import Pool
+from db.pooler import leads_to_postgresql
 from db.replica import Identity, Positions, Target, read_identity, read_position, read_replayed
 
 log = logging.getLogger("partywall.replica")
@@ -111,8 +112,12 @@ class Replica:
 
     @property
     def _primary_responded_at(self) -> float:
-        """When, by time.monotonic(). While the primary does not respond nothing is committed, and no lag grows."""
-        return monotonic() - (self._database.age or 0)
+        """When, by time.monotonic(). While the primary does not respond nothing is committed, and no lag grows.
+
+        Between two checks it counts as responding: else a read could be older by the time between them.
+        """
+        now = monotonic()
+        return now if now - self._positions.asked < 3 * INTERVAL else now - (self._database.age or 0)
 
     def call(self) -> None:
         """Go on checking, or check again if it pauses: then no read runs there before that."""
@@ -133,9 +138,7 @@ class Replica:
 
     async def _require_same(self, connection: Connection) -> None:
         """Return if a new connection of the pool leads to the right database: a name may lead to several servers."""
-        connection.is_direct = (
-            await connection.fetchval("select pg_catalog.pg_backend_pid()") == connection.get_server_pid()
-        )
+        connection.is_direct = await leads_to_postgresql(connection)
         if self._identity and not self._identity.is_same(await read_identity(connection)):
             raise DatabaseUnavailableError(ANOTHER)
 
