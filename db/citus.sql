@@ -47,7 +47,7 @@ begin
         pg_catalog.read_intermediate_result(text, pg_catalog.citus_copy_format),
         pg_catalog.read_intermediate_results(text[], pg_catalog.citus_copy_format),
         pg_catalog.relation_is_a_known_shard(regclass)
-    to app_owner, app_migrator, app_api, app_auditor;
+    to app_api, app_auditor;
 end
 $$
 $command$) where not success;

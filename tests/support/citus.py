@@ -65,14 +65,13 @@ def set_up(cluster: Sequence[Node], dbname: str) -> None:
     run_on(cluster, "create extension citus", dbname=dbname)
     with connected(cluster[0], dbname) as admin:
         register(cluster, admin)
-        admin.execute(sql.SQL("alter database {} set citus.shard_count = {}").format(sql.Identifier(dbname), SHARDS))
         for file in (ROLES, CITUS_SQL):
             admin.execute(file.read_bytes())
         for role in ("app_api", "app_auditor", "app_migrator"):
             admin.execute(f"alter role {role} password '{PASSWORD}'".encode())
     alembic(url_of("app_migrator", {**cluster[0], "dbname": dbname}), "upgrade", "head")
     with connected(cluster[0], dbname) as admin:
-        admin.execute("set citus.shard_count = 4")
+        admin.execute(f"set citus.shard_count = {SHARDS}".encode())
         admin.execute(CITUS_SQL.read_bytes())
 
 
@@ -126,5 +125,3 @@ REASON = (
     " registered in that database"
 )
 needs_cluster = pytest.mark.skipif(not GIVEN, reason=REASON)
-
-__all__ = ["admin", "citus_nodes"]
