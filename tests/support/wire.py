@@ -123,7 +123,7 @@ class Wire(socketserver.ThreadingTCPServer):
         if self._start_tls:
             request = self._start_tls(request)
         with closing(request), closing(self._connect(request)) as server, suppress(OSError):
-            other = {request: server, server: request}
+            other = {server: request, request: server}  # its last words before what it does not take any more
             last = server
             while True:
                 readable, _, _ = select.select([*other], [], [])
