@@ -14,8 +14,8 @@ dev: .venv/installed ## PostgreSQL, migrations and the API on 127.0.0.1:8000; PO
 	@$(BIN)/partywall dev --port $(PORT) --data-dir $(DATA_DIR) $(if $(REPLICA),--replica)
 
 # A reason is cut off where the line ends, and a terminal's 80 columns is what a pipe is taken for.
-test: .venv/installed ## The whole suite; FAST=1 skips what takes long; TEST_DATABASE_URL= or PG_BIN= choose another PostgreSQL
-	@[ -t 1 ] || export COLUMNS=200; $(BIN)/pytest $(if $(FAST),--fast,--cov) -n auto --dist loadfile --no-loadscope-reorder
+test: .venv/installed ## The whole suite; FAST=1 skips what takes long, COVERAGE=1 measures; TEST_DATABASE_URL= or PG_BIN= choose a PostgreSQL
+	@[ -t 1 ] || export COLUMNS=200; $(BIN)/pytest $(if $(FAST),--fast) $(if $(COVERAGE),--cov) -n auto --dist loadfile --no-loadscope-reorder
 
 # The first revision fills an empty database: nobody waits for its locks. Alembic's log is shown when it fails only.
 REVISIONS := $(BIN)/alembic upgrade 0001:head --sql
