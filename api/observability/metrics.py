@@ -5,6 +5,7 @@ whatever a client can invent is one kind.
 """
 
 from functools import cache
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from prometheus_client import Counter, Gauge, Histogram
@@ -38,7 +39,8 @@ ready = Gauge(
 not_ready = Gauge(
     "partywall_not_ready",
     "1 while this is a reason for which no request is served: the name of an audit check, such as rls_disabled;"
-    " audit_edited, audit_unreadable, citus_worker, database_unavailable, not_checked, revision, wrong_login; else 0.",
+    " audit_edited, audit_unreadable, citus_worker, database_unavailable, not_checked, revision, wrong_login, other;"
+    " else 0.",
     ("reason",),
     multiprocess_mode="livemax",
 )
@@ -82,7 +84,18 @@ def replica_lag() -> Gauge:
     )
 
 
-ALL = (request_seconds, *of_database.METRICS, tokens, key_fetches, ready, not_ready, database_up, database_read_only)
+Metric: TypeAlias = Counter | Gauge | Histogram
+
+ALL: tuple[Metric, ...] = (
+    request_seconds,
+    *of_database.METRICS,
+    tokens,
+    key_fetches,
+    ready,
+    not_ready,
+    database_up,
+    database_read_only,
+)
 ABSENT_AT_FIRST = (keys_fetched, replica_used, replica_lag)
 
 token_cached, token_verified, token_refused = (tokens.labels(result) for result in ("cached", "verified", "refused"))

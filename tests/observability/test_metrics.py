@@ -1,14 +1,9 @@
 """What /metrics counts."""
 
 from collections import Counter
-from pathlib import Path
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
-
-from tests.support.database import Url
-from tests.support.servers import uvicorn_printing_to
-from tests.support.tokens import bearer, make_token
 
 UNKNOWN = "/tasks/01900000-0000-7000-8000-000000000000"
 
@@ -63,14 +58,3 @@ def test_made_up_paths_and_methods_add_no_labels(alice: httpx2.Client) -> None:
         ("GET", "none", "404"): 3,
         ("other", "/tasks", "405"): 3,
     }
-
-
-def test_workers_that_share_a_directory_are_counted_together(url: Url, tmp_path: Path) -> None:
-    (tmp_path / "metrics").mkdir()
-    shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
-    with uvicorn_printing_to(tmp_path / "log", url("app_api"), workers=2, **shared) as address:
-        for _ in range(20):  # each on a connection of its own, for whichever worker takes it
-            httpx2.get(f"{address}/tasks", headers=bearer(make_token("alice")))
-        with httpx2.Client(base_url=address) as scraper:
-            assert numbers(scraper)["GET", "/tasks", "200"] == 20
-    assert len([*(tmp_path / "metrics").glob("histogram_*.db")]) == 2
