@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from api.health.readiness import find_reasons
+from api.health.readiness import Reason, find_reasons
 from db.audit import find
 from db.audit.prove import prove
 from db.connect import connect
@@ -198,7 +198,7 @@ def test_the_readiness_check_cannot_be_blinded(trapped: psycopg.Connection, url:
     trapped.execute("grant usage on schema audit, migrations to app_migrator")
     trapped.commit()
 
-    async def reasons() -> list[str]:
+    async def reasons() -> list[Reason]:
         connection = await connect(url("app_migrator"), application_name="test")
         try:
             return await find_reasons(connection)
