@@ -64,6 +64,7 @@ async def _authenticate(request: Request) -> str:
         raise MissingTokenError("Send the header Authorization: Bearer <token>.")
     state = request.state
     user_id: str = await state["tokens"].user_id(token)
+    state["user_id"] = user_id
     await state["readiness"].require()
     return user_id
 
@@ -77,7 +78,14 @@ def _session(request: Request, user_id: str, workspace_id: UUID | None = None) -
     bookmark = read_bookmark(request.scope["headers"]) if read_only else None
     replica = state["replica"] if read_only else None
     target = replica and replica.target(bookmark)
-    session = Session(state["pool"], user_id, read_only=read_only, workspace_id=workspace_id, replica=target)
+    session = Session(
+        state["pool"],
+        user_id,
+        read_only=read_only,
+        workspace_id=workspace_id,
+        replica=target,
+        trace_id=state["trace_id"] if "trace_id" in state and state["database"].shows_traces else None,
+    )
     if replica:
         state["read"] = session  # the log says where
     return session
