@@ -17,8 +17,8 @@ _OF_NAMES = (
     *(AttributeError, ImportError, NameError, OSError, RecursionError, TypeError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
-# PostgreSQL's errors with a value in the message: what it cannot read, and what a function raises; from a worker of a
-# Citus cluster nothing tells the one from the other.
+# PostgreSQL's errors with a value in the message: what it cannot read, and what a function raises. Of what a worker of a
+# Citus cluster says, nothing tells whether it was raised.
 _UNREADABLE = ("22", "P0")
 _RAISING = {"exec_stmt_raise", "ReportResultError"}
 
@@ -73,12 +73,11 @@ def _traceback(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 def _message(error: BaseException) -> str:
     """Return what an error says, or nothing if that may hold a value."""
-    if isinstance(error, asyncpg.PostgresError) and _is_of_postgresql(error):
-        hidden = (error.sqlstate or "").startswith(_UNREADABLE) or error.server_source_function in _RAISING
-        return "" if hidden else str(error.args[0])
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):  # an argument of a query
-        return ""
-    return str(error)
+    if not isinstance(error, asyncpg.PostgresError):
+        return str(error)
+    unreadable = (error.sqlstate or "").startswith(_UNREADABLE)
+    composed = error.server_source_function in _RAISING or error.internal_query  # a statement of a function's
+    return "" if unreadable or composed else "".join(map(str, error.args[:1]))
 
 
 def _is_of_postgresql(error: BaseException) -> bool:
