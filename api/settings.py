@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     """Address on which ADMIN_PORT is opened; in a container `0.0.0.0`. Default: 127.0.0.1."""
 
     opentelemetry: bool = False
-    """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
+    """Whether OpenTelemetry traces requests and statements; it needs requirements-otel.txt. Default: False."""
 
     @field_validator("*", mode="before")
     @classmethod

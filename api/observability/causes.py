@@ -17,8 +17,8 @@ _OF_NAMES = (
     *(AttributeError, ImportError, NameError, OSError, RecursionError, TypeError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
-# PostgreSQL's errors with a value in the message: what it cannot read, and what a function raises. Of what a worker of a
-# Citus cluster says, nothing tells whether it was raised.
+# PostgreSQL's errors with a value in the message: what it cannot read, and what a function raises. Of the errors of a
+# worker of a Citus cluster nothing tells whether one was raised.
 _UNREADABLE = ("22", "P0")
 _RAISING = {"exec_stmt_raise", "ReportResultError"}
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability import logs, metrics
 from api.observability.traceparent import read_trace_id
+from api.observability.tracing import current_trace_id
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response: no browser guesses what it is
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe to echo in a header and a log line
@@ -22,9 +23,10 @@ class RequestLog:
     The line has the route's template, never the path, the query, a header or a body.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
+    def __init__(self, app: ASGIApp, *, is_traced: bool = False) -> None:
+        """Wrap `app`. If it `is_traced` by OpenTelemetry, the trace of a request is the one of its span."""
         self._app = app
+        self._is_traced = is_traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -33,6 +35,8 @@ class RequestLog:
             return
         request_id, trace_id = _ids(scope["headers"])
         scope.setdefault("state", {}).update(request_id=request_id)
+        if self._is_traced:
+            trace_id = current_trace_id()
         if trace_id:
             scope["state"]["trace_id"] = trace_id
         started = time.perf_counter()

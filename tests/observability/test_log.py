@@ -132,7 +132,7 @@ def _of_values() -> dict[str, Exception]:
     """Return errors whose messages hold a value."""
 
     def look_up() -> None:
-        {}[MARKER]
+        dict[str, str]()[MARKER]
 
     def validate() -> None:
         Model.model_validate({"number": MARKER})
