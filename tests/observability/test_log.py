@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from api.observability.causes import cause_of, describe
 from api.observability.logs import LOGGING, JsonFormatter
+from api.observability.text import TextFormatter
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.session import Session
@@ -150,8 +151,11 @@ def formatted(error: BaseException, message: str = "internal error") -> str:
     """Return the line of an error."""
     options = dict(LOGGING["formatters"]["json"])
     options.pop("()")
-    record = logging.LogRecord("test", logging.ERROR, __file__, 1, message, (), (type(error), error, None))
-    return JsonFormatter(options.pop("fmt"), **options).format(record)
+    return JsonFormatter(options.pop("fmt"), **options).format(record_of(error, message))
+
+
+def record_of(error: BaseException, message: str) -> logging.LogRecord:
+    return logging.LogRecord("test", logging.ERROR, __file__, 1, message, (), (type(error), error, None))
 
 
 def test_a_traceback_has_frames_and_types_and_no_values() -> None:
@@ -219,3 +223,9 @@ def test_an_argument_that_cannot_be_sent_is_not_repeated(url: Url) -> None:
     error = asyncio.run(send())
     assert MARKER in str(error)
     assert MARKER not in cause_of(error) + describe(error) + formatted(error)
+
+    for_a_person = TextFormatter().format(record_of(error, "internal error"))
+    assert "db/session.py" in for_a_person
+    assert "asyncpg/connection.py" not in for_a_person  # but for where it ends
+    assert "asyncpg/protocol/prepared_stmt.pyx" in for_a_person
+    assert for_a_person.splitlines()[-1].startswith(f"asyncpg.exceptions.DataError: {error}")
