@@ -1,7 +1,9 @@
 # One image, two commands: `alembic upgrade head`, then the API (the default).
 
 FROM python:3.13-slim AS build
-COPY requirements.txt .
+# Or requirements-otel.txt, for OPENTELEMETRY=true.
+ARG REQUIREMENTS=requirements.txt
+COPY ${REQUIREMENTS} requirements.txt
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes --only-binary :all: --requirement requirements.txt

@@ -43,9 +43,12 @@ settings: .venv/installed ## Write docs/settings.md and docs/metrics.md anew, af
 	@md=$$($(BIN)/python -m api.commands.metrics_page) && printf '%s\n' "$$md" > docs/metrics.md
 
 lock: .venv/installed ## Choose new versions of the dependencies
-	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt
-	@$(BIN)/uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-header -q \
-		-c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --upgrade --extra otel --universal --generate-hashes --no-header -q \
+		-o requirements-otel.txt
+	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q \
+		-c requirements-otel.txt -o requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --upgrade --extra otel --group dev --universal --generate-hashes --no-header -q \
+		-c requirements-otel.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile --upgrade --group bench --universal --generate-hashes --no-header -q \
 		-c requirements-dev.txt -o benchmarks/requirements.txt
 

@@ -38,6 +38,7 @@ from api.members.resource import MEMBERS
 from api.observability.logs import configure_logging
 from api.observability.metrics import serve_metrics
 from api.observability.requests import RequestLog
+from api.observability.tracing import OFF, tracing
 from api.settings import Settings, load_settings
 from api.tasks.resource import TASKS
 from api.workspace_tasks.resource import WORKSPACE_TASKS
@@ -131,7 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
         routes=[route for resource in RESOURCES for router in resource.routers for route in router.routes],
         redirect_slashes=False,
         exception_handlers=exception_handlers(constraints),
-        telemetry=None if settings.opentelemetry else {"tracing": False, "metrics": False, "logs": False},
+        telemetry=tracing() if settings.opentelemetry else OFF,
         docs_url=None,  # serve_docs has one that needs no other host
         redoc_url=None,
     )
@@ -151,7 +152,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             Cors, origins=settings.cors_origins, more_headers=settings.cors_headers, timing=settings.server_timing
         )
-    app.add_middleware(RequestLog, server_timing=settings.server_timing)
+    app.add_middleware(RequestLog, is_traced=settings.opentelemetry, server_timing=settings.server_timing)
     return app
 
 
@@ -159,14 +160,13 @@ def create_app(settings: Settings) -> FastAPI:
 def _app() -> ASGIApp:
     configure_logging()
     try:
-        settings = load_settings()
         require_directory()
+        app = UseProtocol(create_app(load_settings()))
     except SystemExit as refusal:
         sys.stderr.write(f"{refusal}\n")
         sys.stderr.flush()
         end_parent()
         raise SystemExit(STARTUP_FAILURE) from None
-    app = UseProtocol(create_app(settings))
     # With a thousand requests under way each full collection stopped all others for 100 ms, and there were several a
     # second. What lives as long as the process is not looked at again, and young objects are when there are more.
     gc.collect()

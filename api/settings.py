@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     """Whether responses have Server-Timing, by which callers learn how long each phase took. Default: False."""
 
     opentelemetry: bool = False
-    """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
+    """Whether OpenTelemetry traces requests and statements; it needs requirements-otel.txt. Default: False."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -33,6 +33,8 @@ from db.turns import AllInUseError
 # path, so that DELETE /workspaces/{workspace_id}/members/.. would delete the workspace.
 _USER_ID = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")  # a client chooses it
+
 # A pooler in between has changed, and no longer holds prepared statements. New connections find that out.
 NOT_PREPARED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
@@ -71,7 +73,9 @@ def is_user_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _USER_ID.fullmatch(value) is not None
 
 
-def begin_statement(user_id: str, *, read_only: bool, workspace_id: UUID | None = None) -> str:
+def begin_statement(
+    user_id: str, *, read_only: bool, workspace_id: UUID | None = None, trace_id: str | None = None
+) -> str:
     """Return the SQL that opens a transaction of `user_id`, who acts in `workspace_id` or in no workspace.
 
     Whether they are a member is not asked here: the policies do, in each statement.
@@ -82,7 +86,10 @@ def begin_statement(user_id: str, *, read_only: bool, workspace_id: UUID | None 
     To write it says nothing: `read write` would override default_transaction_read_only, by which a DBA freezes a
     database, and a standby refuses it before any statement does.
 
-    Raises ValueError for what is not a user id.
+    With a `trace_id`, 32 hexadecimal digits, application_name is `partywall <trace_id>` until the transaction ends:
+    there a DBA finds it, in pg_stat_activity and in the server's log.
+
+    Raises ValueError for what is not a user id, or not a trace id.
     """
     if not is_user_id(user_id):
         raise ValueError(f"not a user id: {user_id!r}")
@@ -90,6 +97,10 @@ def begin_statement(user_id: str, *, read_only: bool, workspace_id: UUID | None 
     context = caller_statement(user_id)
     if workspace_id:
         context += f"; {setting_statement('app.workspace_id', str(workspace_id))}"
+    if trace_id:
+        if not _TRACE_ID.fullmatch(trace_id):
+            raise ValueError(f"not a trace id: {trace_id!r}")
+        context += f"; {setting_statement('application_name', f'partywall {trace_id}')}"
     return f"{begin}; {OWN_NAMES_ONLY}; {_IN_UTC}; {context}"
 
 
@@ -322,6 +333,7 @@ class Session:
         workspace_id: UUID | None = None,
         replica: Target | None = None,
         timing: Timing | None = None,
+        trace_id: str | None = None,
     ) -> None:
         """Bind to `user_id`, and to a workspace. Raises ValueError for what is not a user id.
 
@@ -333,7 +345,7 @@ class Session:
         self.used_replica = False  # so far for all statements, if there was any
         self._pool = pool
         self._read_only = read_only
-        self._begin = begin_statement(user_id, read_only=read_only, workspace_id=workspace_id)
+        self._begin = begin_statement(user_id, read_only=read_only, workspace_id=workspace_id, trace_id=trace_id)
         self._replica = replica
         self._timing = timing
 

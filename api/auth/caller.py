@@ -74,6 +74,7 @@ async def _verified(request: Request) -> str:
         raise MissingTokenError("Send the header Authorization: Bearer <token>.")
     state = request.state
     user_id: str = await state["tokens"].user_id(token)
+    state["user_id"] = user_id
     await state["readiness"].require()
     return user_id
 
@@ -94,6 +95,7 @@ def _session(request: Request, user_id: str, workspace_id: UUID | None = None) -
         workspace_id=workspace_id,
         replica=target,
         timing=request.scope["state"].get("timing"),
+        trace_id=state["trace_id"] if "trace_id" in state and state["database"].shows_traces else None,
     )
     if replica:
         state["read"] = session  # the log says where

@@ -8,7 +8,8 @@ from typing import Self
 from asyncpg import Connection
 
 from api.health.watch import Connect, Watch
-from api.observability.logs import cause_of
+from api.observability.causes import cause_of
+from db.citus import HAS_CITUS_GROUPS
 from db.connect import DatabaseUnavailableError
 from db.pool import Pool
 from db.revision import read_schema
@@ -18,8 +19,11 @@ log = logging.getLogger("partywall.database")
 CHECK_INTERVAL = 1.0  # seconds between two checks
 START_TIMEOUT = 5.0  # seconds that a start waits for the first one
 
-# On a standby, and where a DBA has set default_transaction_read_only.
-READ_ONLY = "show transaction_read_only"
+# "on" on a standby, and where a DBA has set default_transaction_read_only. Citus sends each `set local` on to its
+# workers, where application_name is how it tells its own connections from others.
+READ_STATE = f"select pg_catalog.current_setting('transaction_read_only'), ({HAS_CITUS_GROUPS})"
+# Before, pg_stat_statements keeps an entry for each value that a setting is given, and would have one for each trace.
+SHOWS_TRACES_SINCE = 18
 
 
 class Availability:
@@ -31,6 +35,7 @@ class Availability:
         Without a call for `pause_after` seconds it is not checked, and counts as available.
         """
         self.read_only = False
+        self.shows_traces = False  # whether a transaction can have the id of its trace as application_name
         self.revision: str | None = None  # of the schema; None if there is none that the API may read
         self._pool = pool
         self._tolerance = tolerance
@@ -88,7 +93,9 @@ class Availability:
         self._watch.reconnect()
 
     async def _ask(self, connection: Connection) -> None:
-        self._tell_read_only(read_only=await connection.fetchval(READ_ONLY) == "on")
+        [(read_only, is_citus)] = await connection.fetch(READ_STATE)
+        self._tell_read_only(read_only=read_only == "on")
+        self.shows_traces = connection.get_server_version().major >= SHOWS_TRACES_SINCE and not is_citus
         self._tell_success()
         self.revision = str(await read_schema(connection)) or None
         if self.read_only:  # until it moves, or is allowed to write: both are seen on a new connection only

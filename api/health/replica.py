@@ -10,7 +10,7 @@ from api.health.availability import Availability
 from api.health.readiness import NOT_CHECKED as NOT_READ
 from api.health.readiness import Readiness
 from api.health.watch import RETRY_INTERVAL, Connect, Watch
-from api.observability.logs import cause_of
+from api.observability.causes import cause_of
 from api.observability.metrics import replica_lag, replica_used
 from db.connect import DatabaseUnavailableError
 from db.connection import Connection

@@ -108,7 +108,7 @@ def _unavailable(request: Request) -> Response:
 
 
 def _problem(request: Request, detail: str, **extensions: object) -> Response:
-    request.state["cause"] = detail
+    request.state["failure"] = {"cause": detail}
     return problem(request, 503, detail, headers=RETRY, extensions=extensions)
 
 

@@ -37,7 +37,7 @@ from api.http.fastapi_internals import allowed_methods
 from api.http.responses import json_response, root_path
 from api.http.unavailable import unavailability
 from api.http.validation import translate
-from api.observability.logs import cause_of
+from api.observability.causes import cause_of, describe, origin_of
 from db.connect import DatabaseUnavailableError
 from db.metrics import count_error
 from db.refusals import constraint_of, is_refused_by_policy
@@ -184,7 +184,7 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             return problem(request, 429, TOO_MANY_REQUESTS, headers=RETRY)
         case ApiError():
             if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                request.state["cause"] = cause_of(error)
+                _note(request, error, cause_of(error))
             return problem(
                 request,
                 error.status,
@@ -201,7 +201,7 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
         case HTTPException():
             return _http_error(request, error)
         case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
-            request.state["cause"] = cause_of(error)
+            _note(request, error, cause_of(error))
             count_error(error)
             return problem(request, 503, told.detail, code=told.code, headers=RETRY)
         case asyncpg.PostgresError():
@@ -263,6 +263,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _database_error(request: Request, error: asyncpg.PostgresError, constraints: Constraints) -> Response:
+    _note(request, error)
     match constraints.get(constraint_of(error)):
         case Conflict(code, detail):
             return problem(request, 409, detail, code=code)
@@ -275,14 +276,16 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
         count_error(error)
         return _internal_error(request, error)
     status, detail = known
-    request.state["cause"] = state  # a message may repeat what the caller sent
     return problem(request, status, detail)
 
 
 def _internal_error(request: Request, error: Exception) -> Response:
-    log.error("internal error", exc_info=error, extra=_request_id(request))
+    _note(request, error, cause_of(error) if origin_of(error) else describe(error))
+    ids = {name: request.state[name] for name in ("request_id", "trace_id") if name in request.state}
+    log.error("internal error", exc_info=error, extra=ids | origin_of(error))
     return problem(request, 500, "Internal error. Report the request_id.")
 
 
-def _request_id(request: Request) -> dict[str, str]:
-    return {"request_id": request.state["request_id"]}
+def _note(request: Request, error: Exception, cause: str | None = None) -> None:
+    """Have the line of the request in the log say why, and what PostgreSQL names: no value."""
+    request.state["failure"] = {"cause": cause} | origin_of(error)

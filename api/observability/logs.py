@@ -2,30 +2,30 @@
 
 import logging
 import logging.config
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.orjson import OrjsonFormatter
 
-from db.connect import sqlstate
+from api.observability.causes import traceback_of
+from api.observability.lines import write_line
 
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "json": {
-            "()": "pythonjsonlogger.orjson.OrjsonFormatter",
+            "()": "api.observability.logs.JsonFormatter",
             "fmt": "%(levelname)s %(name)s %(message)s",
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": "time",
             "reserved_attrs": [*RESERVED_ATTRS, "color_message"],  # Uvicorn's message once more, for terminals
         }
     },
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "handlers": {"stdout": {"class": "api.observability.lines.LineHandler", "formatter": "json"}},
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {
         # Uvicorn brings handlers of its own; its access line would be a second one per request.
@@ -43,7 +43,7 @@ TEXT: dict[str, dict[str, Any]] = {
         "json": {"()": "api.observability.text.TextFormatter"},
         "access": {"()": "api.observability.text.AccessFormatter"},
     },
-    "handlers": {"access": {"class": "logging.StreamHandler", "formatter": "access", "stream": "ext://sys.stdout"}},
+    "handlers": {"access": {"class": "api.observability.lines.LineHandler", "formatter": "access"}},
     "loggers": {"partywall.access": {"handlers": ["access"], "propagate": False}},
 }
 
@@ -60,25 +60,27 @@ def configure_text_logging() -> None:
     logging.config.dictConfig(LOGGING | {part: LOGGING[part] | added for part, added in TEXT.items()})
 
 
+class JsonFormatter(OrjsonFormatter):
+    """One line of JSON for each record; with an exception also its traceback, without values."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name, and its triple
+        """Return the traceback."""
+        return traceback_of(ei[1])
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what asyncio says beside an exception: the arguments of a callback, the result of a future."""
+        if "exc_info" in log_data:
+            log_data["message"] = log_data["message"].partition("\n")[0].partition("(")[0]
+        return log_data
+
+
 def write_access(request: Mapping[str, object]) -> None:
     """Write the line of a request, in the form of the others.
 
-    Not through `logging`, whose record, handlers and formatter are a tenth of a request. A line that cannot be
-    written is lost, as there: the request has its answer.
+    Not through `logging`, whose record, handlers and formatter are a tenth of a request.
     """
     if access.handlers:
         access.info("request", extra=request)
         return
     line = {"time": datetime.now(UTC), "level": "INFO", "logger": "partywall.access", "message": "request", **request}
-    with suppress(OSError, ValueError):  # a full disk; a stream that is closed
-        sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        sys.stdout.buffer.flush()
-
-
-def cause_of(error: BaseException) -> str:
-    """Return why, in one line: of an error of PostgreSQL's the SQLSTATE and the message, without its details."""
-    root = error.__cause__ or error
-    sentence = str(root).partition("\n")[0]
-    if not sentence:
-        sentence = "no response in time" if isinstance(root, TimeoutError) else type(root).__name__
-    return " ".join(filter(None, (sqlstate(error), sentence)))
+    write_line(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -3,10 +3,15 @@
 import random
 import re
 import time
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability import logs, metrics
+from api.observability.traceparent import read_trace_id
+from api.observability.tracing import current_trace_id
 from db.metrics import PHASES, Timing
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response: no browser guesses what it is
@@ -19,9 +24,13 @@ class RequestLog:
     The line has the route's template, never the path, the query, a header or a body.
     """
 
-    def __init__(self, app: ASGIApp, *, server_timing: bool = False) -> None:
-        """Wrap `app`. With `server_timing` each response says how long its phases took."""
+    def __init__(self, app: ASGIApp, *, is_traced: bool = False, server_timing: bool = False) -> None:
+        """Wrap `app`. If it `is_traced` by OpenTelemetry, the trace of a request is the one of its span.
+
+        With `server_timing` each response says how long its phases took.
+        """
         self._app = app
+        self._is_traced = is_traced
         self._server_timing = server_timing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,10 +38,14 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        proposed = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-        request_id = proposed if REQUEST_ID.fullmatch(proposed) else new_request_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        timing: Timing | None = scope["state"].setdefault("timing", {}) if self._server_timing else None
+        request_id, trace_id = _ids(scope["headers"])
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        if self._is_traced:
+            trace_id = current_trace_id()
+        if trace_id:
+            state["trace_id"] = trace_id
+        timing: Timing | None = state.setdefault("timing", {}) if self._server_timing else None
         started = time.perf_counter()
         method = scope["method"]
         status = None
@@ -49,8 +62,20 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            more = {"cause": scope["state"].get("cause"), "database": _database(scope)}
-            record(request_id, method, _template(scope), status, time.perf_counter() - started, **more)
+            seconds = time.perf_counter() - started
+            record(request_id, method, _template(scope), status, seconds, **_details(scope["state"]))
+
+
+def _ids(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str | None]:
+    """Return the id of a request, and that of the trace it is part of, if it says so once, and validly."""
+    proposed, traceparents = None, []
+    for name, value in headers:
+        if name == b"x-request-id" and proposed is None:
+            proposed = value.decode("latin-1")
+        elif name == b"traceparent":
+            traceparents.append(value)
+    request_id = proposed if proposed and REQUEST_ID.fullmatch(proposed) else new_request_id()
+    return request_id, read_trace_id(traceparents[0]) if len(traceparents) == 1 else None
 
 
 def _server_timing(timing: Timing, started: float) -> bytes:
@@ -67,36 +92,35 @@ def new_request_id() -> str:
 
 
 def record(
-    request_id: str,
-    method: str | None,
-    route: str | None,
-    status: int | None,
-    seconds: float,
-    *,
-    cause: str | None = None,
-    database: str | None = None,
+    request_id: str, method: str | None, route: str | None, status: int | None, seconds: float, **details: object
 ) -> None:
-    """Count a request, and write its line.
-
-    `cause` is why what we depend on made it fail; `database` is which one has served a read, where there are two.
-    """
+    """Count a request, and write its line, with the `details` that are not None."""
     metrics.count(method, route, status, seconds)
-    line = {
+    line: dict[str, object] = {
         "request_id": request_id,
         "method": method,
         "route": route,
         "status": status,
         "duration_ms": round(seconds * 1000, 3),
     }
-    if database:
-        line["database"] = database
-    logs.write_access(line | {"cause": cause} if cause else line)
+    line.update((name, value) for name, value in details.items() if value is not None)
+    logs.write_access(line)
 
 
-def _database(scope: Scope) -> str | None:
-    if "read" not in scope["state"]:
-        return None
-    return "replica" if scope["state"]["read"].used_replica else "primary"
+def _details(state: Mapping[str, Any]) -> dict[str, object]:
+    """Return what else is known of a request: who called, in which trace, where it was read, and why it failed."""
+    user_id = state.get("user_id")
+    return {
+        "user": user_id and hashed(user_id),
+        "trace_id": state.get("trace_id"),
+        "database": ("replica" if state["read"].used_replica else "primary") if "read" in state else None,
+        **state.get("failure", {}),
+    }
+
+
+def hashed(user_id: str) -> str:
+    """Return what stands for a user in the log: the first 64 bits of the SHA-256 of the id, in hexadecimal digits."""
+    return sha256(user_id.encode()).hexdigest()[:16]
 
 
 def _template(scope: Scope) -> str | None:

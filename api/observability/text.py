@@ -3,12 +3,15 @@
 import logging
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 
 RED, YELLOW, GREY = 31, 33, 90
 COLOURS = {"ERROR": RED, "CRITICAL": RED, "WARNING": YELLOW}
+HERE = tuple(f"{Path(__file__).parents[2] / package}{os.sep}" for package in ("api", "db"))
 NOT_SHOWN = {*RESERVED_ATTRS, "color_message", "asctime", "message"}
 
 
@@ -30,6 +33,20 @@ class TextFormatter(logging.Formatter):
         line = _coloured(super().formatMessage(record), COLOURS.get(record.levelname))
         return "\n".join([line, *more])
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name, and its triple
+        """Return the traceback: of what is called only the code that is here, and where it ends."""
+        found = traceback.TracebackException.from_exception(ei[1])
+        each: traceback.TracebackException | None = found
+        while each:
+            each.stack = traceback.StackSummary.from_list(_frames_here(each.stack))
+            each = each.__cause__ or each.__context__
+        *before, last = "".join(found.format()).rstrip().split("\n")
+        return "\n".join([*before, _coloured(last, RED)])
+
+
+def _frames_here(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    return [frame for frame in stack if frame.filename.startswith(HERE) or frame is stack[-1]]
+
 
 class AccessFormatter(logging.Formatter):
     """One line for a request: the status first, the id last."""
@@ -42,5 +59,6 @@ class AccessFormatter(logging.Formatter):
         line = f"{request['status']} {request['method']} {request['route'] or '-'}"
         cause = f" {request['cause']}" if "cause" in request else ""
         database = f" {request['database']}" if "database" in request else ""
-        details = _coloured(f"{database} {request['duration_ms']} ms {request['request_id']}", GREY)
+        ids = " ".join(f"{name}={request[name]}" for name in ("user", "trace_id") if name in request)
+        details = _coloured(f"{database} {request['duration_ms']} ms {request['request_id']} {ids}".rstrip(), GREY)
         return f"{self.formatTime(record, '%H:%M:%S')} {_coloured(line + cause, colour)}{details}"

@@ -1,5 +1,6 @@
 """PgBouncer in front of the database: found out when a connection is opened, whatever it can do."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from psycopg import sql
 from api.http.bookmark import NAME
 from api.settings import Settings
 from db.embedded import _private_directory, _unprivileged
+from db.pool import Pool
+from db.session import Session
 from tests.support.connections import AT_ONCE
 from tests.support.database import PASSWORD, Url, alembic, url_of, url_to
 from tests.support.faults import assert_no_internal_error, replica_of, requests, under_load
@@ -91,6 +94,32 @@ def test_the_api_works_behind_a_pooler_without_any_setting(
     assert not statuses[503]
     assert len([message for message in caplog.messages if "pooler" in message]) <= 1
     assert not [message for message in caplog.messages if "at once" in message]
+
+
+TRACES = """
+    select application_name from pg_stat_activity
+    where usename = 'app_api' and datname = current_database() and application_name like 'partywall%'
+"""
+
+
+@pytest.mark.usefixtures("way")
+def test_a_trace_is_seen_on_the_server_behind_a_pooler_and_on_no_other_ones_transaction(
+    bouncer: Bouncer, admin: psycopg.Connection
+) -> None:
+    async def ask() -> None:
+        async with Pool(bouncer("transaction"), size=6) as pool:
+
+            async def name(trace_id: str | None) -> None:
+                session = Session(pool, trace_id or "alice", read_only=True, trace_id=trace_id)
+                shown = await session.fetchval("select current_setting('application_name') from pg_sleep(0.001)")
+                assert shown == (f"partywall {trace_id}" if trace_id else "partywall")
+
+            for number in range(20):
+                await asyncio.gather(*(name(f"{number:031x}{each:x}" if each % 2 else None) for each in range(6)))
+            left = {shown for (shown,) in admin.execute(TRACES)}
+            assert left <= {"partywall", "partywall health"}
+
+    asyncio.run(ask())
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ Request = Callable[[httpx2.Client, str], httpx2.Response]
 REQUESTS: dict[str, Request] = {
     "a page": lambda client, _: client.get("/tasks?sort=-created&completed=false"),
     "one": lambda client, path: client.get(path),
+    "one of a trace": lambda client, path: client.get(path, headers={"traceparent": f"00-{'7' * 32}-{'7' * 16}-01"}),
     "one that is not there": lambda client, path: client.get(f"{path[:-4]}0000"),
     "one that has not changed": lambda client, path: client.get(path, headers={"If-None-Match": "*"}),
     "create": lambda client, _: client.post("/tasks", json={"text": "Buy milk"}),
