@@ -38,8 +38,9 @@ schema: .venv/installed ## Write db/schema.sql and the manifest of the audit ane
 openapi: .venv/installed ## Write api/openapi.json anew, after a change of the API
 	@json=$$($(BIN)/partywall openapi) && printf '%s\n' "$$json" > api/openapi.json
 
-settings: .venv/installed ## Write docs/settings.md anew, after a change of a setting
+settings: .venv/installed ## Write docs/settings.md and docs/metrics.md anew, after a change of a setting or a metric
 	@md=$$($(BIN)/python -m api.commands.settings_page) && printf '%s\n' "$$md" > docs/settings.md
+	@md=$$($(BIN)/python -m api.commands.metrics_page) && printf '%s\n' "$$md" > docs/metrics.md
 
 lock: .venv/installed ## Choose new versions of the dependencies
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-header -q -o requirements.txt

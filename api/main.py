@@ -7,7 +7,7 @@ import asyncio
 import gc
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import cache, partial
 from typing import TypedDict
@@ -19,6 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 from api.admin import serving_admin
 from api.auth.tokens import Verifier
 from api.health.availability import Availability
+from api.health.gauges import showing_gauges
 from api.health.readiness import Readiness
 from api.health.replica import Replica
 from api.health.routes import HEALTH
@@ -43,6 +44,7 @@ from api.workspace_tasks.resource import WORKSPACE_TASKS
 from api.workspaces.resource import WORKSPACES
 from db.connect import connect
 from db.pool import CONNECT_TIMEOUT, Pool
+from db.processes import require_directory
 
 RESOURCES: tuple[Resource, ...] = (TASKS, WORKSPACE_TASKS, WORKSPACES, MEMBERS, INVITATIONS, HEALTH)
 
@@ -58,6 +60,7 @@ class State(TypedDict):
     attempts: Attempts  # to accept an invitation
     invitation_lifetime: int  # in seconds
     shows_reasons: bool  # whether /health does
+    show_gauges: Callable[[], None]  # of the metrics
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -102,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
             if replica_url
             else nullcontext() as replica,
             aclosing(Verifier(settings)) as tokens,
+            showing_gauges(pool, database, readiness, replica) as show_gauges,
         ):
             await asyncio.gather(database.first_check(), readiness.first_check())
             shown = settings.admin_port is None
@@ -114,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
                 attempts=Attempts(),
                 invitation_lifetime=settings.invitation_lifetime,
                 shows_reasons=shown,
+                show_gauges=show_gauges,
             )
             async with serving_admin(settings.admin_host, settings.admin_port, state):
                 yield state
@@ -144,8 +149,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(NormalizePath)
     if settings.cors_origins:  # else no page may call, and browsers need not be told
-        app.add_middleware(Cors, origins=settings.cors_origins, more_headers=settings.cors_headers)
-    app.add_middleware(RequestLog)
+        app.add_middleware(
+            Cors, origins=settings.cors_origins, more_headers=settings.cors_headers, timing=settings.server_timing
+        )
+    app.add_middleware(RequestLog, server_timing=settings.server_timing)
     return app
 
 
@@ -154,6 +161,7 @@ def _app() -> ASGIApp:
     configure_logging()
     try:
         settings = load_settings()
+        require_directory()
     except SystemExit as refusal:
         sys.stderr.write(f"{refusal}\n")
         sys.stderr.flush()

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     admin_host: str = "127.0.0.1"
     """Address on which ADMIN_PORT is opened; in a container `0.0.0.0`. Default: 127.0.0.1."""
 
+    server_timing: bool = False
+    """Whether responses have Server-Timing, by which callers learn how long each phase took. Default: False."""
+
     opentelemetry: bool = False
     """Whether FastAPI reports to OpenTelemetry; its documentation says how to configure it. Default: False."""
 

@@ -16,6 +16,7 @@ from typing import Self
 
 from db.connect import DatabaseUnavailableError, connect
 from db.connection import Connection
+from db.metrics import Closed, PoolMetrics, count_retry
 from db.turns import Turns
 
 log = logging.getLogger("partywall.pool")
@@ -77,6 +78,7 @@ class Pool:
         self.connect_timeout = CONNECT_TIMEOUT
         self.begin_timeout = BEGIN_TIMEOUT
         self.check: Check | None = None  # a new connection is used if this raises nothing
+        self.metrics = PoolMetrics("primary")
         self._idle_lifetime = idle_lifetime
         self._max_lifetime = max_lifetime
         self._connect = partial(
@@ -93,6 +95,8 @@ class Pool:
         self._idle: list[_Member] = []  # of this generation, the one that was released last at the end
         self._checked_out: dict[Connection, _Member] = {}
         self._closing: set[Connection] = set()
+        self._opening = 0
+        self._why_expired: Closed = "expired"
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -102,9 +106,21 @@ class Pool:
     async def __aexit__(self, *_: object) -> None:
         """Close all connections; those that are checked out, when they are released."""
         self._timer.cancel()
+        self._why_expired = "shutdown"
         self.expire()
         for connection in [*self._closing]:
             self._close(connection)
+        self.metrics.show()
+
+    def show(self) -> None:
+        """Set the gauges of the metrics to what they are now."""
+        self.metrics.show(
+            size=self.size,
+            in_use=len(self._checked_out),
+            idle=sum(not member.connection.is_closed() for member in self._idle),
+            opening=self._opening,
+            waiting=self._turns.waiting,
+        )
 
     def deadline(self) -> float:
         """Return when a transaction that is asked for now has to be over, in the time of the event loop."""
@@ -133,27 +149,32 @@ class Pool:
         Raises DatabaseUnavailableError if it hung, or was opened just now: another one would do no better.
         """
         lost = self._checked_out.pop(connection)
-        connection.terminate()
+        self._drop(lost, "broken")
         if lost.is_hung or lost.is_new:
             self._turns.give_back(lost.user)
             raise DatabaseUnavailableError(str(error)) from error
+        count_retry(error)
         try:
             return await self._check_out(lost.user, lost.deadline)
         except BaseException:
             self._turns.give_back(lost.user)
             raise
 
-    def release(self, connection: Connection, *, clean: bool) -> None:
+    def release(self, connection: Connection, *, clean: bool, why: Closed = "broken") -> None:
         """Take a connection back. Keep it if it is `clean`: its last response has come, and no transaction is open.
 
-        The connection's own transaction status does not tell: it lags until a pending response is read.
+        The connection's own transaction status does not tell: it lags until a pending response is read. `why` it is
+        not clean is for the metrics.
         """
         member = self._checked_out.pop(connection)
         if not clean:
+            self._count_closed(member, why)
             self._closing.add(connection)
             self._loop.call_later(CANCEL_TIMEOUT, self._close, connection)
-        elif member.generation < self._generation or connection.is_closed() or not connection.is_idle():
-            connection.terminate()
+        elif member.generation < self._generation:
+            self._drop(member, self._why_expired)
+        elif connection.is_closed() or not connection.is_idle():
+            self._drop(member, "broken")
         else:
             member.since = self.responded_at = self._loop.time()
             member.is_new = False
@@ -165,7 +186,7 @@ class Pool:
         self._generation += 1
         self._expired_at = self._loop.time()
         while self._idle:
-            self._idle.pop().connection.terminate()
+            self._drop(self._idle.pop(), self._why_expired)
 
     def end_waits(self) -> None:
         """Raise DatabaseUnavailableError in all who wait for a connection."""
@@ -192,24 +213,38 @@ class Pool:
 
     async def _open(self, deadline: float) -> _Member:
         generation = self._generation  # of now: it may expire while it is being opened
-        seconds = min(self.connect_timeout, deadline - self._loop.time())
-        connection = await self._connect(seconds=seconds)
-        if self.check:
-            await _require(self.check, connection)
+        connection = await self._connect_and_count(min(self.connect_timeout, deadline - self._loop.time()))
         lifetime = self._max_lifetime * (1 - JITTER * random.random())  # noqa: S311 - no secret
         return _Member(connection, generation, self._loop.time() + lifetime)
+
+    async def _connect_and_count(self, seconds: float) -> Connection:
+        self._opening += 1
+        try:
+            connection: Connection = await self._connect(seconds=seconds)
+            if self.check:
+                await _require(self.check, connection)
+        except Exception:
+            self.metrics.open_failures.inc()
+            raise
+        finally:
+            self._opening -= 1
+        self.metrics.opened.inc()
+        return connection
 
     def _last_used(self) -> _Member | None:
         now = self._loop.time()
         while self._idle:
             member = self._idle.pop()
-            if not member.connection.is_closed() and not self._is_old(member, now):
+            why: Closed | None = "broken" if member.connection.is_closed() else self._why_old(member, now)
+            if not why:
                 return member
-            member.connection.terminate()
+            self._drop(member, why)
         return None
 
-    def _is_old(self, member: _Member, now: float) -> bool:
-        return now >= member.expires or now - member.since >= self._idle_lifetime
+    def _why_old(self, member: _Member, now: float) -> Closed | None:
+        if now >= member.expires:
+            return "old"
+        return "idle" if now - member.since >= self._idle_lifetime else None
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(READ_FIRST, self._check_deadlines)
@@ -221,9 +256,10 @@ class Pool:
         for member in [*self._checked_out.values()]:
             if not member.connection.is_closed() and self._is_overdue(member, now):
                 self._hang_up(member)
-        for member in [member for member in self._idle if self._is_old(member, now)]:
-            self._idle.remove(member)
-            member.connection.terminate()
+        for member in [*self._idle]:
+            if why := self._why_old(member, now):
+                self._idle.remove(member)
+                self._drop(member, why)
 
     def _is_overdue(self, member: _Member, now: float) -> bool:
         if member.connection.is_to_begin():
@@ -235,10 +271,18 @@ class Pool:
 
     def _hang_up(self, member: _Member) -> None:
         """Close a connection that does not respond. After a failover, none of its age will."""
+        self._drop(member, "hung")
         member.is_hung = True
-        member.connection.terminate()
         log.warning("a transaction took too long, or the database does not respond")
         self._distrust(member)
+
+    def _drop(self, member: _Member, why: Closed) -> None:
+        self._count_closed(member, why)
+        member.connection.terminate()
+
+    def _count_closed(self, member: _Member, why: Closed) -> None:
+        if not member.is_hung:  # else it is counted
+            self.metrics.closed[why].inc()
 
     def _close(self, connection: Connection) -> None:
         self._closing.discard(connection)

@@ -5,7 +5,7 @@ one of these positions has everything that was committed before that time. So an
 a standby that has lost its primary nor a clock that is wrong can hide one.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -101,6 +101,14 @@ class Positions:
     def forget(self) -> None:
         """Forget them: the standby does not follow this primary."""
         self._kept.clear()
+
+    def asked_of(self, replayed: int) -> float | None:
+        """Return when the primary, by time.monotonic(), last had no more than a standby that has `replayed` so much.
+
+        None if no such position is known.
+        """
+        count = bisect_right(self._kept, replayed, key=attrgetter("lsn"))
+        return self._kept[count - 1].asked if count else None
 
     def required(self, now: float, bookmark: int = 0) -> int | None:
         """Return what a standby must have replayed so that at `now` it lags no more than it may.

@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from time import perf_counter
 from typing import Any, Literal, NoReturn, Self, TypeAlias, TypeGuard, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ import asyncpg
 
 from db.connect import OWN_NAMES_ONLY, DatabaseReadOnlyError, DatabaseUnavailableError, is_lost, is_unavailable
 from db.connection import BROKEN, Connection
+from db.metrics import Closed, Phase, Timing, count_retry, observe
 from db.pipeline import query
 from db.pool import Pool
 from db.replica import Target, has_replayed
@@ -59,6 +61,9 @@ NOT_ON_REPLICA = (
 # PostgreSQL renders the timestamps of responses, and of ETags, in the session's time zone. The API asks for UTC when it
 # connects, and db/roles.sql sets it; a proxy may drop the one, and anybody with the right may change the other.
 _IN_UTC = "set local timezone = 'UTC'"
+
+
+Result = TypeVar("Result")
 
 
 def is_user_id(value: object) -> TypeGuard[str]:
@@ -122,6 +127,7 @@ class Transaction:
         "_pool",
         "_read_only",
         "_user_id",
+        "timing",
     )
 
     def __init__(
@@ -146,6 +152,7 @@ class Transaction:
         self._is_single = is_single
         self._deadline = deadline
         self._lsn = lsn
+        self.timing: Timing | None = None  # to which it adds how long it takes
         self._connection: Connection | None = None
         self._is_finished = self._finish_failed = False
 
@@ -153,7 +160,7 @@ class Transaction:
         """Begin. Raises DatabaseUnavailableError."""
         if self._connection:
             raise asyncpg.InterfaceError("the transaction has begun already")
-        await self._begin_on(await self._pool.acquire(self._user_id, self._deadline))
+        await self._begin_on(await self._timed("check_out", self._pool.acquire(self._user_id, self._deadline)))
         return self
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
@@ -201,7 +208,7 @@ class Transaction:
         while True:
             connection = self._open_connection()
             try:
-                return await getattr(connection, method)(query, *arguments)
+                return await self._timed("query", getattr(connection, method)(query, *arguments))
             except Exception as error:
                 if not self._can_be_repeated(error, connection):
                     raise
@@ -228,7 +235,7 @@ class Transaction:
             self._connection = connection
             return
         try:
-            await connection.execute(begin)
+            await self._timed("query", connection.execute(begin))
         except BaseException as error:
             if not isinstance(error, Exception) or not is_lost(error, connection):
                 await self._end(connection, error)
@@ -236,6 +243,13 @@ class Transaction:
             await self._begin_on(await self._pool.replace(connection, error))
         else:
             self._connection = connection
+
+    async def _timed(self, phase: Phase, work: Awaitable[Result]) -> Result:
+        started = perf_counter()
+        try:
+            return await work
+        finally:
+            observe(phase, started, self.timing)
 
     def _open_connection(self) -> Connection:
         if self._connection is None:
@@ -250,14 +264,14 @@ class Transaction:
         clean = False
         try:
             if error is None:
-                if self._finish_failed or (is_open and await connection.execute("commit") == "ROLLBACK"):
+                if self._finish_failed or (is_open and await self._end_by("commit", connection) == "ROLLBACK"):
                     _raise_nothing_saved()  # the block has swallowed an error of PostgreSQL's
                 clean = True
                 connection.remember_replayed(self._lsn)
             elif isinstance(error, Exception) and not is_lost(error, connection):
                 with suppress(*BROKEN):
                     if is_open:
-                        await connection.execute("rollback")
+                        await self._end_by("rollback", connection)
                     clean = True
         except Exception as failure:
             # The server has rolled back instead.
@@ -266,9 +280,13 @@ class Transaction:
             raise
         finally:
             unavailable = isinstance(error, Exception) and self._unavailability(error, connection)
-            self._pool.release(connection, clean=clean)
+            why: Closed = "broken" if isinstance(error, Exception) else "cancelled"
+            self._pool.release(connection, clean=clean, why=why)
             if unavailable:
                 raise unavailable from error
+
+    async def _end_by(self, statement: str, connection: Connection) -> str:
+        return await self._timed("commit", connection.execute(statement))
 
     def _unavailability(self, error: Exception, connection: Connection) -> DatabaseUnavailableError | None:
         """Return what `error` says of the database, if it says nothing of the request."""
@@ -284,7 +302,6 @@ def _raise_nothing_saved() -> NoReturn:
     raise asyncpg.InFailedSQLTransactionError("an error has ended the transaction: nothing is saved")
 
 
-Result = TypeVar("Result")
 Work: TypeAlias = Callable[[Transaction], Awaitable[Result]]
 
 
@@ -304,10 +321,12 @@ class Session:
         read_only: bool,
         workspace_id: UUID | None = None,
         replica: Target | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """Bind to `user_id`, and to a workspace. Raises ValueError for what is not a user id.
 
-        Single statements run on the `replica`, and on `pool` if it fails them.
+        Single statements run on the `replica`, and on `pool` if it fails them. How long everything takes is added to
+        `timing`.
         """
         self.user_id = user_id
         self.workspace_id = workspace_id
@@ -316,6 +335,7 @@ class Session:
         self._read_only = read_only
         self._begin = begin_statement(user_id, read_only=read_only, workspace_id=workspace_id)
         self._replica = replica
+        self._timing = timing
 
     @property
     def tenant(self) -> str | UUID:
@@ -336,7 +356,9 @@ class Session:
 
     def transaction(self) -> Transaction:
         """Return a transaction of the user, for `async with`."""
-        return Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only)
+        transaction = Transaction(self._pool, self.user_id, self._begin, read_only=self._read_only)
+        transaction.timing = self._timing
+        return transaction
 
     async def _run(self, work: Work[Result], *, is_single: bool) -> Result:
         """Do the work in one transaction; if it failed for a reason that may be gone, once more."""
@@ -349,13 +371,15 @@ class Session:
             except NOT_ON_REPLICA as error:
                 if isinstance(error, DatabaseUnavailableError):
                     self._replica.on_failure()
+                count_retry(error)
                 self._replica, self.used_replica = None, False
             else:
                 self.used_replica = True
                 return result
         try:
             return await run(self._pool)
-        except RETRYABLE:
+        except RETRYABLE as error:
+            count_retry(error)
             return await run(self._pool)
 
     async def _run_once(self, work: Work[Result], is_single: bool, deadline: float, pool: Pool, lsn: int = 0) -> Result:  # noqa: FBT001 - of `_run`
@@ -368,5 +392,6 @@ class Session:
             deadline=deadline,
             lsn=lsn,
         )
+        transaction.timing = self._timing
         async with transaction:
             return await work(transaction)

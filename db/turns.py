@@ -30,6 +30,11 @@ class Turns:
         self._held: dict[str, int] = {}  # places, by each user who holds any
         self._waiting: dict[str, deque[tuple[asyncio.Future[None], float]]] = {}  # until when; the next user first
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a place."""
+        return sum(not turn.done() for turn, _ in chain.from_iterable(self._waiting.values()))
+
     async def take(self, user: str, *, seconds: float) -> None:
         """Return when the user holds a place.
 

@@ -1,5 +1,6 @@
 """The dependencies that give a handler its caller's session."""
 
+from time import perf_counter
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.http.bookmark import read_bookmark
 from api.http.problems import MissingTokenError, UnauthorizedError
+from db.metrics import observe
 from db.session import Session
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110, 9.2.1: they change nothing
@@ -55,6 +57,14 @@ async def _authenticate(request: Request) -> str:
     Raises MissingTokenError and UnauthorizedError; UnavailableError without a key to verify the token; NotReadyError
     and DatabaseUnavailableError, because of the readiness check.
     """
+    started = perf_counter()
+    try:
+        return await _verified(request)
+    finally:
+        observe("authenticate", started, request.scope["state"].get("timing"))
+
+
+async def _verified(request: Request) -> str:
     credentials = request.headers.getlist("Authorization")
     if len(credentials) > 1:  # a proxy may have checked the other one (RFC 9110, 5.3: it is no list)
         raise UnauthorizedError("Send one header Authorization only.")
@@ -77,7 +87,14 @@ def _session(request: Request, user_id: str, workspace_id: UUID | None = None) -
     bookmark = read_bookmark(request.scope["headers"]) if read_only else None
     replica = state["replica"] if read_only else None
     target = replica and replica.target(bookmark)
-    session = Session(state["pool"], user_id, read_only=read_only, workspace_id=workspace_id, replica=target)
+    session = Session(
+        state["pool"],
+        user_id,
+        read_only=read_only,
+        workspace_id=workspace_id,
+        replica=target,
+        timing=request.scope["state"].get("timing"),
+    )
     if replica:
         state["read"] = session  # the log says where
     return session

@@ -13,6 +13,7 @@ import httpx2
 from jwt import PyJWK, PyJWTError
 
 from api.http.problems import UnavailableError
+from api.observability.metrics import fetch_failed, fetch_succeeded, keys_fetched
 
 log = logging.getLogger("partywall.jwks")
 
@@ -178,8 +179,11 @@ class KeySet:
             keys, ignored = parse(document)
         except Exception as error:  # noqa: BLE001 - whatever the key server sends, refreshing must go on
             self._reachable = False
+            fetch_failed.inc()
             log.warning("JWT_JWKS_URL could not be read: %s", error if isinstance(error, ValueError) else repr(error))
             return None
+        fetch_succeeded.inc()
+        keys_fetched().set_to_current_time()
         if ignored != self._ignored:
             log.warning("keys of JWT_JWKS_URL are ignored", extra={"ignored": ignored[:MAX_IGNORED]})
         self._ignored = ignored

@@ -11,6 +11,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from api.auth.jwks import ALGORITHMS, SYNONYMS, KeySet
 from api.http.problems import UnauthorizedError
+from api.observability.metrics import token_cached, token_refused, token_verified
 from api.settings import Settings
 from db.session import is_user_id
 
@@ -57,9 +58,21 @@ class Verifier:
         Raises UnauthorizedError, and KeysUnavailableError when the key server had to be asked and did not answer.
         """
         try:
-            return self._verified[token][0]
+            user_id = self._verified[token][0]
         except KeyError:
             pass
+        else:
+            token_cached.inc()
+            return user_id
+        try:
+            user_id = await self._verify(token)
+        except UnauthorizedError:
+            token_refused.inc()
+            raise
+        token_verified.inc()
+        return user_id
+
+    async def _verify(self, token: str) -> str:
         if len(token) > MAX_TOKEN_LENGTH:
             raise UnauthorizedError(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
         try:

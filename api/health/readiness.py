@@ -8,13 +8,13 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import asyncpg
 
 from api.health.watch import Connect, Watch
 from api.http.problems import NotReadyError
-from db.audit import EDITED
+from db.audit import CHECKS, EDITED
 from db.audit.state import AS_INSTALLED, is_edited, state_of_catalogs
 from db.citus import ON_WORKER, is_worker
 from db.connect import UNAVAILABLE, DatabaseUnavailableError
@@ -32,7 +32,15 @@ START_TIMEOUT = 10.0  # seconds that a start waits for the first check
 REQUEST_TIMEOUT = 1.0  # seconds that a request waits for a check: for the first one, or for one that it asked for
 RESUME_TIMEOUT = 10.0  # the same after a pause: a service that has suspended the database has to start it
 
-NOT_CHECKED = ["The first check of the database is still under way."]
+
+class Reason(NamedTuple):
+    """Why nobody is served: a code for the metrics, of a fixed set, and a sentence for people."""
+
+    code: str
+    sentence: str
+
+
+NOT_CHECKED = [Reason("not_checked", "The first check of the database is still under way.")]
 
 WRONG_LOGIN = """
 select concat('DATABASE_URL logs in as ', session_user, ' and acts as ' || nullif(current_user, session_user),
@@ -40,7 +48,7 @@ select concat('DATABASE_URL logs in as ', session_user, ' and acts as ' || nulli
 where session_user <> 'app_api' or current_user <> 'app_api'
 """
 ERRORS = """
-select concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findings where level = 'error'
+select name, concat(object, ': ', detail, ' Remedy: ' || remediation) from audit.findings where level = 'error'
 """
 # A migration that installs the audit locks its views one by one, and so does a check: shorter than deadlock_timeout.
 BEGIN = f"begin read only; {AS_INSTALLED}; set local lock_timeout = '100ms'"
@@ -149,7 +157,7 @@ class Readiness:
         self._audited = None if reasons else state
         if reasons:
             if reasons != self.reasons:
-                self._log.warning("not ready", extra={"reasons": reasons})
+                self._log.warning("not ready", extra={"reasons": [reason.sentence for reason in reasons]})
             self.reasons = reasons
             self._database.call()  # as long as this is checked, so is that
             # Role settings apply to new sessions only, so reconnect: here, and for every request from now on.
@@ -161,30 +169,36 @@ class Readiness:
             self.reasons = reasons
 
 
-async def find_reasons(connection: asyncpg.Connection) -> list[str]:
+async def find_reasons(connection: asyncpg.Connection) -> list[Reason]:
     """Return why the API may not serve by the login of this connection: what is wrong, and what to do."""
     async with _transaction(connection):
         if await is_worker(connection):
-            return [ON_WORKER]
+            return [Reason("citus_worker", ON_WORKER)]
     return [*await _fast_reasons(connection), *await _errors(connection)]
 
 
-async def _fast_reasons(connection: asyncpg.Connection) -> list[str]:
+async def _fast_reasons(connection: asyncpg.Connection) -> list[Reason]:
     async with _transaction(connection):
-        wrong_login = [sentence for (sentence,) in await connection.fetch(WRONG_LOGIN)]
-    return [*wrong_login, *why_not_served(await read_schema(connection), MIGRATIONS)]
+        wrong_login = [Reason("wrong_login", sentence) for (sentence,) in await connection.fetch(WRONG_LOGIN)]
+    unserved = why_not_served(await read_schema(connection), MIGRATIONS)
+    return [*wrong_login, *(Reason("revision", sentence) for sentence in unserved)]
 
 
-async def _errors(connection: asyncpg.Connection) -> list[str]:
+async def _errors(connection: asyncpg.Connection) -> list[Reason]:
     try:
         async with _transaction(connection):
             edited = await is_edited(connection)
-            found = [sentence for (sentence,) in await connection.fetch(ERRORS)]
+            found = [_finding(*row) for row in await connection.fetch(ERRORS)]
     except UNAVAILABLE_OR_BUSY:
         raise
     except Exception as error:  # noqa: BLE001 - see UNAVAILABLE_OR_BUSY
-        return [f"The audit cannot be read ({error}): run alembic upgrade head."]
-    return [f"{EDITED.object}: {EDITED.detail} Remedy: {EDITED.remediation}", *found] if edited else found
+        return [Reason("audit_unreadable", f"The audit cannot be read ({error}): run alembic upgrade head.")]
+    sentence = f"{EDITED.object}: {EDITED.detail} Remedy: {EDITED.remediation}"
+    return [Reason("audit_edited", sentence), *found] if edited else found
+
+
+def _finding(name: str, sentence: str) -> Reason:
+    return Reason(name if name in CHECKS else "other", sentence)  # a view that was edited may say anything
 
 
 async def _catalogs(connection: asyncpg.Connection) -> str:

@@ -11,8 +11,10 @@ from api.health.readiness import NOT_CHECKED as NOT_READ
 from api.health.readiness import Readiness
 from api.health.watch import RETRY_INTERVAL, Connect, Watch
 from api.observability.logs import cause_of
+from api.observability.metrics import replica_lag, replica_used
 from db.connect import DatabaseUnavailableError
 from db.connection import Connection
+from db.metrics import PoolMetrics
 from db.pool import Pool
 from db.pooler import leads_to_postgresql
 from db.replica import Identity, Positions, Target, read_identity, read_position, read_replayed
@@ -53,10 +55,12 @@ class Replica:
         self._pool = pool
         pool.connect_timeout, pool.begin_timeout = TIMEOUT, BEGIN_TIMEOUT
         pool.check = self._require_same
+        pool.metrics = PoolMetrics("replica")
         self._database = database
         self._positions = Positions(max_lag)
         self._identity: Identity | None = None  # the primary's
         self._replayed = 0
+        self._caught_up_at: float | None = None  # when the primary had not yet more than is replayed
         self._is_ahead = False
         self._is_usable = False  # as the last check found it
         self._exits = AsyncExitStack()
@@ -101,6 +105,13 @@ class Replica:
             return None
         lsn = self._positions.required(self._primary_responded_at, bookmark or 0)
         return None if lsn is None or lsn > self._replayed else Target(self._pool, lsn, self._doubt)
+
+    def show(self) -> None:
+        """Set the gauges of the metrics to what they are now."""
+        self._pool.show()
+        replica_used().set(self._is_usable)
+        if self._caught_up_at is not None:
+            replica_lag().set(max(0, self._primary_responded_at - self._caught_up_at))
 
     def bookmark(self) -> int:
         """Return a time after all commits of which somebody knows by now."""
@@ -160,7 +171,10 @@ class Replica:
         replayed = await read_replayed(connection)
         self._replayed = replayed or 0
         lsn = None if self._sampling.is_stale else self._positions.required(self._primary_responded_at)
-        self._tell(self._why_not(identity, replayed, lsn))
+        why = self._why_not(identity, replayed, lsn)
+        if why not in {ANOTHER, PRIMARY, AHEAD}:
+            self._caught_up_at = self._positions.asked_of(self._replayed) or self._caught_up_at
+        self._tell(why)
         if self._is_bad:  # the name may lead to another server next time
             await connection.close()
 
@@ -177,7 +191,9 @@ class Replica:
             return self._too_far_behind
         if self._readiness.reasons is NOT_READ or self._readiness.is_stale:
             return NOT_CHECKED
-        return " ".join(self._readiness.reasons).replace("DATABASE_URL", "DATABASE_REPLICA_URL")
+        return " ".join(reason.sentence for reason in self._readiness.reasons).replace(
+            "DATABASE_URL", "DATABASE_REPLICA_URL"
+        )
 
     def _tell(self, reason: str) -> None:
         self._is_usable = not reason

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,13 +22,21 @@ EXPOSED = ("ETag", "Idempotency-Replayed", "Link", "Location", "Partywall-Bookma
 class Cors(CORSMiddleware):
     """Starlette's, for what this API uses; it would refuse a preflight in plain text."""
 
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str], more_headers: Sequence[str]) -> None:
-        """Wrap `app`. Pages of `origins` may call it, and send `more_headers` beside HEADERS."""
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], more_headers: Sequence[str], timing: bool) -> None:
+        """Wrap `app`. Pages of `origins` may call it, send `more_headers` beside HEADERS, and read Server-Timing."""
         headers = (*HEADERS, *more_headers)
+        exposed = (*EXPOSED, "Server-Timing") if timing else EXPOSED
         super().__init__(
-            app, allow_origins=origins, allow_methods=METHODS, allow_headers=headers, expose_headers=EXPOSED
+            app, allow_origins=origins, allow_methods=METHODS, allow_headers=headers, expose_headers=exposed
         )
+        self._timing = timing
         self.allow_headers = [*self.allow_headers, ""]  # an empty element of a list is none (RFC 9110, 5.6.1)
+
+    def allow_explicit_origin(self, headers: MutableHeaders, origin: str) -> None:  # type: ignore[override]  # static
+        """Let pages of this origin read the response; its timing, too: https://www.w3.org/TR/resource-timing/."""
+        super().allow_explicit_origin(headers, origin)
+        if self._timing:
+            headers["Timing-Allow-Origin"] = origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -39,6 +39,7 @@ from api.http.unavailable import unavailability
 from api.http.validation import translate
 from api.observability.logs import cause_of
 from db.connect import DatabaseUnavailableError
+from db.metrics import count_error
 from db.refusals import constraint_of, is_refused_by_policy
 from db.turns import TooManyRequestsError
 
@@ -201,6 +202,7 @@ def to_response(request: Request, error: Exception, constraints: Constraints) ->
             return _http_error(request, error)
         case asyncpg.PostgresError() | DatabaseUnavailableError() if told := unavailability(error):
             request.state["cause"] = cause_of(error)
+            count_error(error)
             return problem(request, 503, told.detail, code=told.code, headers=RETRY)
         case asyncpg.PostgresError():
             return _database_error(request, error, constraints)
@@ -270,6 +272,7 @@ def _database_error(request: Request, error: asyncpg.PostgresError, constraints:
         return problem(request, 403, "You can only create or keep rows that you own.")
     state = error.sqlstate or ""
     if (known := SQLSTATES.get(state) or SQLSTATES.get(state[:2])) is None:
+        count_error(error)
         return _internal_error(request, error)
     status, detail = known
     request.state["cause"] = state  # a message may repeat what the caller sent

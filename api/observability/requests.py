@@ -7,6 +7,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability import logs, metrics
+from db.metrics import PHASES, Timing
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")  # of every response: no browser guesses what it is
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe to echo in a header and a log line
@@ -18,9 +19,10 @@ class RequestLog:
     The line has the route's template, never the path, the query, a header or a body.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`."""
+    def __init__(self, app: ASGIApp, *, server_timing: bool = False) -> None:
+        """Wrap `app`. With `server_timing` each response says how long its phases took."""
         self._app = app
+        self._server_timing = server_timing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -30,6 +32,7 @@ class RequestLog:
         proposed = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         request_id = proposed if REQUEST_ID.fullmatch(proposed) else new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        timing: Timing | None = scope["state"].setdefault("timing", {}) if self._server_timing else None
         started = time.perf_counter()
         method = scope["method"]
         status = None
@@ -39,6 +42,8 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], NOSNIFF, (b"x-request-id", request_id.encode())]
+                if timing is not None:
+                    message["headers"].append((b"server-timing", _server_timing(timing, started)))
             await send(message)
 
         try:
@@ -46,6 +51,14 @@ class RequestLog:
         finally:
             more = {"cause": scope["state"].get("cause"), "database": _database(scope)}
             record(request_id, method, _template(scope), status, time.perf_counter() - started, **more)
+
+
+def _server_timing(timing: Timing, started: float) -> bytes:
+    """Return a header: milliseconds by phase, and until now (https://www.w3.org/TR/server-timing/)."""
+    seconds = [(phase, timing[phase]) for phase in PHASES if phase in timing]
+    return ", ".join(
+        f"{name};dur={each * 1000:.3f}" for name, each in [*seconds, ("total", time.perf_counter() - started)]
+    ).encode()
 
 
 def new_request_id() -> str:

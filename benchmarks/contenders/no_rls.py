@@ -12,7 +12,7 @@ from api.health import readiness
 find_reasons = readiness.find_reasons
 
 
-async def find_no_reasons(connection: asyncpg.Connection) -> list[str]:
+async def find_no_reasons(connection: asyncpg.Connection) -> list[readiness.Reason]:
     """Run the check, and ignore what it finds."""
     await find_reasons(connection)
     return []

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from api.health.readiness import find_reasons
+from api.health.readiness import Reason, find_reasons
 from db.audit import find
 from db.audit.prove import prove
 from db.connect import connect
@@ -198,14 +198,14 @@ def test_the_readiness_check_cannot_be_blinded(trapped: psycopg.Connection, url:
     trapped.execute("grant usage on schema audit, migrations to app_migrator")
     trapped.commit()
 
-    async def reasons() -> list[str]:
+    async def reasons() -> list[Reason]:
         connection = await connect(url("app_migrator"), application_name="test")
         try:
             return await find_reasons(connection)
         finally:
             await connection.close()
 
-    assert asyncio.run(reasons())[0].startswith("DATABASE_URL logs in as app_migrator")
+    assert asyncio.run(reasons())[0].sentence.startswith("DATABASE_URL logs in as app_migrator")
 
 
 @pytest.mark.anyio

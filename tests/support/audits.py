@@ -13,7 +13,7 @@ from api.health import readiness
 from db.audit import state
 from db.audit.state import AS_INSTALLED
 
-Errors = Callable[[asyncpg.Connection], Awaitable[list[str]]]
+Errors = Callable[[asyncpg.Connection], Awaitable[list[readiness.Reason]]]
 
 # As the product reads the state, but for what one database of the same template differs from another by; and who reads.
 _OF_ANY_DATABASE = "select concat_ws(' ', tableoid, oid, xmin) from pg_database"
@@ -31,7 +31,7 @@ def remember_audits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert query.count(_OF_ANY_DATABASE) == 1
     query = query.replace(_OF_ANY_DATABASE, _OF_THIS_DATABASE)
 
-    async def remembered(connection: asyncpg.Connection) -> list[str]:
+    async def remembered(connection: asyncpg.Connection) -> list[readiness.Reason]:
         await connection.execute(f"begin read only; {AS_INSTALLED}")
         catalogs: str = await connection.fetchval(query)
         await connection.execute("commit")
