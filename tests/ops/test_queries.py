@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.observability.metrics import replica_lag
 from api.settings import Settings
 from tests.support.keyserver import running
 from tests.support.promql import OF_PROMETHEUS, OF_SCRAPES, Known, Query, Series, labels_of, queries, series
@@ -15,7 +16,8 @@ from tests.support.tokens import bearer, make_token
 
 @pytest.fixture
 def exported(settings: Settings) -> Iterator[Known]:
-    """Return what a scrape has of an app that fetches keys and has a replica."""
+    """Return what a scrape has of an app that fetches keys and has a replica, if none that is a standby."""
+    replica_lag()
     with running() as keys:
         more = {"jwt_jwks_url": keys.url, "jwt_audience": "*", "database_replica_url": settings.database_url}
         with serving(settings.model_copy(update=more)) as address:
@@ -46,6 +48,7 @@ def test_the_dashboard_and_the_rules_ask_for_what_the_app_exports(exported: Know
         ("sum(up{colour='red'})", "up: there is no label colour"),
         ("sum by (colour) (up)", "by: there is no label colour"),
         ("histogram_quantile(0.9, sum(rate(seconds_bucket[5m])))", "histogram_quantile: there is no label le"),
+        ('ALERTS{alertstate="burning"}', "never has {('alertstate', 'burning')}"),
         ("waiting", "waiting is not exported"),
         ("sum(up) by", "invalid promql query"),
         ("sum by (job) (up)", "shows instance, which its series do not have"),

@@ -25,13 +25,19 @@ class Series(NamedTuple):
 
     counts: bool  # a counter, or part of a histogram: only its rate says something
     labels: frozenset[str]
+    values: frozenset[tuple[str, str]] = frozenset()  # of labels
 
 
 Known = Mapping[str, Series]
 OF_SCRAPES = frozenset({"job", "instance"})  # Prometheus adds them to every series
+ANY = OF_SCRAPES | {"sqlstate"}  # labels of which a scrape does not have every value
 OF_PROMETHEUS = {
     "up": Series(counts=False, labels=OF_SCRAPES),
-    "ALERTS": Series(counts=False, labels=frozenset({"alertname", "alertstate", "reason", "sqlstate", "instance"})),
+    "ALERTS": Series(
+        counts=False,
+        labels=frozenset({"alertname", "alertstate", "reason", "sqlstate", "instance"}),
+        values=frozenset({("alertstate", "firing")}),
+    ),
 }
 
 
@@ -84,8 +90,8 @@ def series(families: list[Metric]) -> Known:
     for family in families:
         counts = family.type in {"counter", "histogram"}
         for sample in family.samples:
-            labels = found[sample.name].labels if sample.name in found else OF_SCRAPES
-            found[sample.name] = Series(counts=counts, labels=labels | sample.labels.keys())
+            _, labels, values = found.get(sample.name, Series(counts, OF_SCRAPES))
+            found[sample.name] = Series(counts, labels | sample.labels.keys(), values | sample.labels.items())
     return found
 
 
@@ -116,7 +122,11 @@ def _selected(node: promql.VectorSelector, known: Known, *, counts: bool) -> fro
         raise LookupError(f"{name} is not exported")
     if known[name].counts != counts:
         raise TypeError(f"{name} is {'no counter' if counts else 'a counter: take its rate()'}")
-    _only([matcher.name for matcher in node.matchers.matchers], known[name].labels, name)
+    matchers = node.matchers.matchers
+    _only([matcher.name for matcher in matchers], known[name].labels, name)
+    equal = {(each.name, each.value) for each in matchers if each.op == promql.MatchOp.Equal and each.name not in ANY}
+    if unknown := equal - known[name].values:
+        raise LookupError(f"{name} never has {unknown}")
     return known[name].labels
 
 
