@@ -105,23 +105,22 @@ def create_app(settings: Settings) -> FastAPI:
             if replica_url
             else nullcontext() as replica,
             aclosing(Verifier(settings)) as tokens,
-            showing_gauges(pool, database, readiness, replica) as show_gauges,
         ):
             await asyncio.gather(database.first_check(), readiness.first_check())
-            shown = settings.admin_port is None
-            state = State(
-                pool=pool,
-                database=database,
-                readiness=readiness,
-                replica=replica,
-                tokens=tokens,
-                attempts=Attempts(),
-                invitation_lifetime=settings.invitation_lifetime,
-                shows_reasons=shown,
-                show_gauges=show_gauges,
-            )
-            async with serving_admin(settings.admin_host, settings.admin_port, state):
-                yield state
+            async with showing_gauges(pool, database, readiness, replica) as show_gauges:
+                state = State(
+                    pool=pool,
+                    database=database,
+                    readiness=readiness,
+                    replica=replica,
+                    tokens=tokens,
+                    attempts=Attempts(),
+                    invitation_lifetime=settings.invitation_lifetime,
+                    shows_reasons=settings.admin_port is None,
+                    show_gauges=show_gauges,
+                )
+                async with serving_admin(settings.admin_host, settings.admin_port, state):
+                    yield state
 
     app = FastAPI(
         title="Partywall",

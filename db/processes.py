@@ -55,9 +55,9 @@ class Directory:
 
     def leave(self) -> None:
         """Remove it if it is ours, and nobody else shares it."""
-        with suppress(OSError):
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else this one's lock is gone: the next may be last
-            if self._is_ours:
+        if self._is_ours:
+            with suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # or this lock is gone: another will be the last
                 shutil.rmtree(self.path)
 
 
@@ -71,11 +71,12 @@ def _create_and_lock(path: Path) -> int:
             lock = _lock(path)
             if os.path.samestat(path.stat(), os.fstat(lock)):
                 return lock
+            os.close(lock)
 
 
 def _lock(path: Path) -> int:
     """Return a shared lock on a directory, which is emptied before if nobody has one and it is of another run."""
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _empty_unless_of_this_run(path)
@@ -94,7 +95,7 @@ def _empty_unless_of_this_run(path: Path) -> None:
 
 def _remove_left_behind(base: Path) -> None:
     for path in base.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's, or removed by another start
+        with suppress(OSError):  # another user's, in use, or removed by another start
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ from api.health.availability import Availability
 from api.health.readiness import Readiness
 from api.health.replica import Replica
 from api.observability import metrics
+from db.metrics import show_phases
 from db.pool import Pool
 from db.processes import shared
 
@@ -18,19 +19,20 @@ INTERVAL = 0.5  # seconds
 async def showing_gauges(
     pool: Pool, database: Availability, readiness: Readiness, replica: Replica | None
 ) -> AsyncIterator[Callable[[], None]]:
-    """Keep the gauges as they are until the end; give what sets them now."""
+    """Set the gauges again and again until the end; give what sets them now."""
     shown: set[str] = set()
 
     def show() -> None:
+        show_phases()
         pool.show()
-        metrics.database_up.set(database.is_available)
+        metrics.database_up().set(database.is_available)
         metrics.database_read_only.set(database.read_only)
         if replica:
             replica.show()
         reasons = {reason.code for reason in readiness.reasons}
         if not (database.is_available or (replica and not replica.reason)):
             reasons.add("database_unavailable")
-        metrics.ready.set(not reasons)
+        metrics.ready().set(not reasons)
         shown.update(reasons)
         for reason in shown:
             metrics.not_ready.labels(reason).set(reason in reasons)
@@ -45,5 +47,8 @@ async def showing_gauges(
         yield show
     finally:
         repeating.cancel()
+        show_phases()
+        for reason in shown:
+            metrics.not_ready.labels(reason).set(0)
         if shared:
             shared.leave()

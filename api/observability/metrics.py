@@ -5,6 +5,7 @@ whatever a client can invent is one kind.
 """
 
 from functools import cache
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from prometheus_client import Counter, Gauge, Histogram
@@ -30,25 +31,41 @@ tokens = Counter(
 key_fetches = Counter(
     "partywall_jwks_fetches", "Fetches of the keys of JWT_JWKS_URL by result: ok or failed.", ("result",)
 )
-ready = Gauge(
-    "partywall_ready",
-    "1 while requests are served, as /health says, else 0; of several workers the worst.",
-    multiprocess_mode="livemin",
-)
 not_ready = Gauge(
     "partywall_not_ready",
     "1 while this is a reason for which no request is served: the name of an audit check, such as rls_disabled;"
-    " audit_edited, audit_unreadable, citus_worker, database_unavailable, not_checked, revision, wrong_login; else 0.",
+    " audit_edited, audit_unreadable, citus_worker, database_unavailable, not_checked, revision, wrong_login, other;"
+    " else 0.",
     ("reason",),
     multiprocess_mode="livemax",
 )
-database_up = Gauge("partywall_database_up", "1 while the database responds, else 0.", multiprocess_mode="livemin")
 database_read_only = Gauge(
     "partywall_database_read_only", "1 while the database refuses writes, else 0.", multiprocess_mode="livemax"
 )
 
 
-# These are made when they are first set: an alert on the age of keys that nobody fetches would be a false one.
+# These are made when they are first set: before, a worker that starts would be the worst, with its 0, and an alert on
+# the age of keys that nobody fetches would be a false one.
+
+
+@cache
+def ready() -> Gauge:
+    """Return the gauge of whether requests are served."""
+    return Gauge(
+        "partywall_ready",
+        "1 while requests are served, as /health says, else 0; of several workers the worst.",
+        multiprocess_mode="livemin",
+    )
+
+
+@cache
+def database_up() -> Gauge:
+    """Return the gauge of whether the database responds."""
+    return Gauge(
+        "partywall_database_up",
+        "1 while the database responds, else 0; of several workers the worst.",
+        multiprocess_mode="livemin",
+    )
 
 
 @cache
@@ -82,8 +99,10 @@ def replica_lag() -> Gauge:
     )
 
 
-ALL = (request_seconds, *of_database.METRICS, tokens, key_fetches, ready, not_ready, database_up, database_read_only)
-ABSENT_AT_FIRST = (keys_fetched, replica_used, replica_lag)
+Metric: TypeAlias = Counter | Gauge | Histogram
+
+ALL: tuple[Metric, ...] = (request_seconds, *of_database.METRICS, tokens, key_fetches, not_ready, database_read_only)
+MADE_LATER = (ready, database_up, keys_fetched, replica_used, replica_lag)
 
 token_cached, token_verified, token_refused = (tokens.labels(result) for result in ("cached", "verified", "refused"))
 fetch_succeeded, fetch_failed = (key_fetches.labels(result) for result in ("ok", "failed"))

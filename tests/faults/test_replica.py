@@ -23,6 +23,7 @@ from db.session import Session
 from db.turns import TooManyRequestsError
 from tests.support.database import set_up, url_of
 from tests.support.faults import under_load
+from tests.support.metrics import figures
 from tests.support.servers import AccessLog, caller, serving
 from tests.support.tasks import add, page, path
 from tests.support.tokens import JWT_SECRET
@@ -313,14 +314,20 @@ def test_a_replica_that_lags_too_much_is_not_used_and_then_is_again_and_each_is_
             under_way.execute("create table public.large as select generate_series(1, 1000)")
             time.sleep(2.5)  # an idle primary causes no lag, nor does a transaction that has not ended
             assert api.replica == "ok"
+            assert figures(api.address)["partywall_replica_used"] == 1
+            assert figures(api.address)["partywall_replica_lag_seconds"] < 2
             under_way.rollback()
         write(api.alice, "x")
         assert texts(api.alice) == []
         api.wait_for_replica("it is behind the primary by more than 2 s (REPLICA_MAX_LAG)")
         assert texts(api.alice) == ["x"]
+        assert figures(api.address)["partywall_replica_used"] == 0
+        assert 2 < (lag := figures(api.address)["partywall_replica_lag_seconds"]) < 10
         time.sleep(0.5)
+        assert figures(api.address)["partywall_replica_lag_seconds"] > lag
     api.wait_for_replica()
     assert texts(api.alice) == ["x"]
+    assert figures(api.address)['partywall_pool_opened_total{database="replica"}'] > 0
     assert [line for line in caplog.messages if "the replica is" in line] == [
         "the replica is not used: it is behind the primary by more than 2 s (REPLICA_MAX_LAG)",
         "the replica is used again",
