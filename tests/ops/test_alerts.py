@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support.database import ROOT
-from tests.support.promql import RULES, rules
+from tests.support.promql import RULES, dashboard, rules
 
 TESTS = RULES.with_name("alerts_test.yaml")
 ANCHOR = re.compile(r"[^\w\- ]")
@@ -24,6 +24,17 @@ def test_each_alert_says_how_bad_it_is_what_to_look_at_and_where_to_read_on(rule
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"].endswith(".")
     assert anchor in {ANCHOR.sub("", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_panels_that_a_description_names_are_on_the_dashboard() -> None:
+    named = [
+        name
+        for rule in rules()
+        for name in re.findall(r'(?:panels|and|row) "(.+?)"', rule["annotations"]["description"])
+    ]
+
+    assert len(named) > 2
+    assert {*named} <= {panel["title"] for panel in dashboard()["panels"]}
 
 
 def test_the_reason_is_in_the_summary_of_not_ready() -> None:

@@ -30,7 +30,7 @@ class Series(NamedTuple):
 
 Known = Mapping[str, Series]
 OF_SCRAPES = frozenset({"job", "instance"})  # Prometheus adds them to every series
-ANY = OF_SCRAPES | {"sqlstate"}  # labels of which a scrape does not have every value
+ANY = OF_SCRAPES | {"sqlstate", "status"}  # labels of which a scrape does not have every value
 OF_PROMETHEUS = {
     "up": Series(counts=False, labels=OF_SCRAPES),
     "ALERTS": Series(
