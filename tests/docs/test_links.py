@@ -8,8 +8,10 @@ import pytest
 from api.commands.main import COMMANDS
 from tests.support.database import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
-FILE = re.compile(r"(?<![\w/.-])(?:api|benchmarks|db|docs|migrations|tests)/[a-z_/0-9]+(?:\.[a-z]+|/)(?![\w/*])")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), ROOT / "ops/README.md"]
+)
+FILE = re.compile(r"(?<![\w/.-])(?:api|benchmarks|db|docs|migrations|ops|tests)/[a-z_/0-9]+(?:\.[a-z]+|/)(?![\w/*])")
 # In code: after a backtick, or at the beginning of a line of a block.
 COMMAND = re.compile(r"(?:`|^ {4}(?:\w+=\S+ )*|^)(?:\.venv/bin/)?(make|partywall) ([a-z]+)\b", re.MULTILINE)
 NEW = {"growing.md"}  # is about files that are not there yet
