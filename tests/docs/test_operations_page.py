@@ -73,17 +73,13 @@ def oncall(admin: psycopg.Connection) -> Iterator[None]:
 @needs_the_embedded_server
 @pytest.mark.usefixtures("oncall")
 def test_whoever_is_called_sees_who_blocks_and_ends_that_session(
-    admin: psycopg.Connection, settings: Settings, url: Url
+    admin: psycopg.Connection, url: Url, alice: httpx2.Client, bob: httpx2.Client
 ) -> None:
     shown = sessions("a lock is held")
-    with (
-        serving(settings) as address,
-        ThreadPoolExecutor(2) as threads,
-        psycopg.connect(url("oncall"), autocommit=True) as oncall,
-    ):
+    with ThreadPoolExecutor(2) as threads, psycopg.connect(url("oncall"), autocommit=True) as oncall:
         forgotten = psycopg.connect(url("app_migrator"), options="-c role=app_owner")
         forgotten.execute("lock table app.tasks")
-        waiting = [threads.submit(caller(address, user).get, "/tasks") for user in ("alice", "bob")]
+        waiting = [threads.submit(client.get, "/tasks") for client in (alice, bob)]
         wait_for(admin, 2)
         actual = [replay(session, role, url) for role, session in shown]
         oncall.execute("select pg_terminate_backend(%s)", [forgotten.info.backend_pid])
