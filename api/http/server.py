@@ -31,7 +31,7 @@ SHUTDOWN_SECONDS = 20  # for the requests under way at a SIGTERM: longer than a 
 
 OVERRIDDEN = (
     *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header", "on_headers_complete"),
-    *("on_body", "on_message_complete", "send_400_response"),
+    *("on_body", "on_message_complete", "send_400_response", "shutdown"),
 )
 if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, name)]:
     raise ImportError(f"this version of uvicorn has no HttpToolsProtocol.{missing[0]}: heads would not be bounded")
@@ -93,6 +93,7 @@ class Protocol(HttpToolsProtocol):
     body_seconds = 35.0  # for the body, if nobody reads it: LimitBody has refused it before otherwise
     unread_seconds = 30.0  # for the client to take some of a response
     linger_seconds = 2.0  # to read on after a refusal, without which the client would not see it
+    last_request_seconds = 0.5  # at a shutdown, for a request that is on its way on an idle connection
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         """Take what uvicorn gives to a protocol."""
@@ -102,6 +103,7 @@ class Protocol(HttpToolsProtocol):
         self._part: Part = None  # of a message that is incomplete: what is still to come
         self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
         self._refused = False
+        self._is_ending = False  # the next request is the last one
         self._refusal = (400, "The request is not valid HTTP.")
         self._timer: asyncio.TimerHandle | None = None
 
@@ -117,6 +119,14 @@ class Protocol(HttpToolsProtocol):
         """Stop the timer."""
         self._enter(None)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close an idle connection in a moment: a client that has just sent a request would only see a reset."""
+        if self._is_ending or self._is_responding():
+            super().shutdown()
+        else:
+            self._is_ending = True
+            self.loop.call_later(self.last_request_seconds, self.shutdown)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, but nothing after a refusal."""
@@ -148,6 +158,7 @@ class Protocol(HttpToolsProtocol):
             self._refusal = 431, self._too_large
         elif len(self.pipeline) < self.max_pipelined:
             super().on_headers_complete()
+            self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
             self.headers = []  # the request keeps its own: a trailer is none of them
             self._enter("body")
             return

@@ -12,13 +12,16 @@ select
         else '-- Run db/roles.sql as a superuser, which does this: ' || r.revocation end as remediation,
     'context_forgeable:' || r.what as key
 from (
-    select 'set_config()' as what, coalesce(proacl, acldefault('f', proowner)) as acl, proacl is not null as came_back,
+    select 'set_config()' as what, coalesce(proacl, acldefault('f', proowner)) as acl,
+        -- Whoever may not grant and tries to, as pg_restore does, leaves an ACL that says what holds without one.
+        coalesce(proacl <> acldefault('f', proowner), false) as came_back,
         'revoke execute on function pg_catalog.set_config(text, text, boolean) from ' as revocation
     from pg_proc
     where oid = 'set_config(text, text, boolean)'::regprocedure
     union all
     select 'language ' || quote_ident(lanname), coalesce(lanacl, acldefault('l', lanowner)),
-        lanacl is not null or lanname <> 'plpgsql', format('revoke usage on language %I from ', lanname)
+        coalesce(lanacl <> acldefault('l', lanowner), false) or lanname <> 'plpgsql',
+        format('revoke usage on language %I from ', lanname)
     from pg_language
     where laninline <> 0
 ) as u

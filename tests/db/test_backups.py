@@ -1,4 +1,4 @@
-"""Backups: who can dump the tenants' rows, and who only seems to."""
+"""Backups: who can dump the tenants' rows, and who only seems to; what a definition is after a dump and a restore."""
 
 import subprocess
 
@@ -43,3 +43,26 @@ def test_a_superuser_dumps_every_row(admin: psycopg.Connection) -> None:
 
     rows = 2 + sum(len(rows) for rows in everything(admin).values())
     assert (whole.returncode, whole.stdout.count("INSERT INTO")) == (0, rows)
+
+
+@pytest.mark.parametrize(
+    ("made", "restored"),
+    [
+        ("(((a >= 1) AND (a <= 2)) AND (b <> 'x'::text))", "((a >= 1) AND (a <= 2) AND (b <> 'x'::text))"),
+        ("(((a < 1) OR (a > 2)) OR completed)", "((a < 1) OR (a > 2) OR completed)"),
+        ("((f((a)::text) AND (NOT b)) AND c)", "(f((a)::text) AND (NOT b) AND c)"),
+    ],
+)
+def test_a_definition_that_a_restore_writes_otherwise_is_the_same_to_the_audit(
+    admin: psycopg.Connection, made: str, restored: str
+) -> None:
+    assert admin.execute("select audit.flattened(%s)", [made]).fetchone() == (restored,)
+    assert admin.execute("select audit.flattened(%s)", [restored]).fetchone() == (restored,)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    ["((a OR b) AND c)", "((a AND b) OR c)", "not (a AND b) AND c", "(NOT (a AND b)) AND c", "f(a AND b) AND c"],
+)
+def test_brackets_that_mean_something_are_part_of_a_definition(admin: psycopg.Connection, definition: str) -> None:
+    assert admin.execute("select audit.flattened(%s)", [definition]).fetchone() == (definition,)

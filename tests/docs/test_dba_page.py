@@ -12,14 +12,12 @@ from db.audit import CHECKS
 from db.audit.prove import Proof, prove
 from db.audit.report import as_text
 from migrations.dump import manifest
-from tests.support import shell
 from tests.support.database import ROOT, Url
 from tests.support.psql_sessions import SESSION, TASKS, replay
 from tests.support.shell import shows
 
 PAGE = (ROOT / "docs/dba.md").read_text()
 MATRIX = re.compile(r"<!-- the matrix -->\n```\n(.*?)```\n", re.DOTALL)
-CONSOLE = re.compile(r"```console\n\$ (.+)\n((?:.+\n)+)```\n")
 RECIPE = re.compile(r"<!-- recipe -->\n```sql\n(.*?)```\n", re.DOTALL)
 REVISION = re.compile(r"```python\n(def upgrade.*?)```\n", re.DOTALL)
 
@@ -36,14 +34,6 @@ def test_the_sessions_go_as_they_are_shown(admin: psycopg.Connection, url: Url) 
             continue  # m, MAINTAIN, is new in PostgreSQL 17
         actual = replay(session, role, url)
         assert shows(session, actual), actual
-
-
-def test_a_backup_by_the_owner_fails_as_it_is_shown(url: Url) -> None:
-    [(command, shown)] = CONSOLE.findall(PAGE)
-    environment = shell.environment() | {"MIGRATION_DATABASE_URL": url("app_migrator")}
-    [(output, status)] = shell.run([command.replace("tasks.sql", "/dev/null")], environment, ROOT)
-    assert shows(shown, output), output
-    assert status
 
 
 def test_the_revision_changes_rows_of_all_users_and_their_versions(admin: psycopg.Connection, url: Url) -> None:

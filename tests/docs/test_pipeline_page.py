@@ -26,7 +26,7 @@ from tests.support.psql_sessions import replay
 from tests.support.servers import AccessLog, serving
 from tests.support.shell import environment, run, shows
 from tests.support.tasks import add
-from tests.support.tokens import JWT_SECRET, bearer, make_token
+from tests.support.tokens import bearer, make_token
 from tests.support.waiting import eventually, held, wait_for
 
 TEXT = (ROOT / "docs/pipeline.md").read_text()
@@ -41,7 +41,6 @@ LIMIT = re.compile(r"\| (\d+)(?: (KiB|seconds))? \|")
 NOTICE = re.compile(r"```\n(NOTICE: .+\n)```\n")
 WHOSE = re.compile(r"<!-- whose -->\n```sql\n(.*?)```\n", re.DOTALL)
 TRACED = re.compile(r"<!-- traced -->\n```\n(.*?)```\n", re.DOTALL)
-HEALTH = re.compile(r"^(?:200|503) \{.*\n(?: .*\n)*", re.MULTILINE)
 
 Environment = Mapping[str, str]
 
@@ -171,24 +170,6 @@ def can_connect(port: int) -> bool:
         return httpx2.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
     except httpx2.TransportError:
         return False
-
-
-def test_the_health_checks_respond_as_the_page_shows(settings: Settings, admin: psycopg.Connection) -> None:
-    nowhere = Settings(_env_file=None, database_url="postgresql:///x?host=/nowhere", jwt_secret=JWT_SECRET)
-    actual = [health(settings), health(nowhere)]
-    admin.execute("alter table app.tasks disable row level security")
-    admin.commit()
-    actual.append(health(settings))
-    shown = HEALTH.findall(TEXT)
-    assert len(shown) == len(actual)
-    for line, found in zip(shown, actual, strict=True):
-        assert shows(line, found), found
-
-
-def health(settings: Settings) -> str:
-    with serving(settings) as address:
-        response = httpx2.get(f"{address}/health")
-        return f"{response.status_code} {response.text}\n"
 
 
 # ---- whose request it was, and in which trace --------------------------------------------------------

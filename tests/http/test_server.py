@@ -403,3 +403,12 @@ def test_the_time_for_a_body_does_not_end_the_app(
         time.sleep(0.3)
         assert httpx2.get(f"{address}/health/live").status_code == 200
     assert "Traceback" not in caplog.text
+
+
+def test_a_connection_that_is_idle_between_requests_is_kept_for_longer_than_a_head_may_take(hasty_url: str) -> None:
+    """For as long as --timeout-keep-alive says: a balancer counts on that."""
+    with connected(hasty_url) as connection:
+        for _ in range(2):
+            connection.sendall(LINE + b"\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(2 * Hasty.head_seconds)

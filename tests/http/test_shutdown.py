@@ -94,6 +94,25 @@ def test_what_ends_in_time_is_served(url: Url, tmp_path: Path, admin: psycopg.Co
         process.wait(timeout=10)
 
 
+def test_a_request_on_its_way_on_an_idle_connection_is_served_and_the_last_one(url: Url, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with starting_uvicorn(log, url("app_api")) as process:
+        address = address_of(process, log, 1)
+        host, port = address.removeprefix("http://").split(":")
+        with closing(send(address, IDLE)) as used, closing(socket.create_connection((host, int(port)))) as new:
+            assert used.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: "Shutting down" in log.read_text())
+            for connection in (used, new):
+                connection.sendall(IDLE.format("Host: x\r\n").encode())
+            for connection in (used, new):
+                response = connection.recv(65_536)
+                assert response.startswith(b"HTTP/1.1 200 ")
+                assert b"connection: close" in response
+                assert connection.recv(1) == b""
+        assert process.wait(timeout=10) == -signal.SIGTERM
+
+
 def test_a_second_ctrl_c_waits_for_nobody_and_is_no_error(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with starting_uvicorn(log, NO_DATABASE) as process, closing(send(address_of(process, log, 1), UNREAD_FILE)):

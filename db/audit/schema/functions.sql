@@ -161,6 +161,20 @@ language sql stable strict parallel safe set search_path = '' as $$ select pg_ge
 comment on function audit.body(oid) is
     'The body of an SQL function that was created with RETURN or BEGIN ATOMIC; null for all others.';
 
+-- "x between 1 and 2 and y" is kept as ((x >= 1) AND (x <= 2)) AND y, and after a dump and a restore as one AND of three.
+-- An operand is a name, or a group in parentheses with two more inside each other at most.
+create or replace function audit.flattened(definition text) returns text
+language sql immutable strict parallel safe set search_path = ''
+as $$
+    select regexp_replace(regexp_replace(definition, format(nested, operand, 'AND'), '\1', 'g'),
+        format(nested, operand, 'OR'), '\1', 'g')
+    from (values ('(?<=\()\((%1$s(?: %2$s %1$s)+)\)(?= %2$s )',
+        '(?:[\w."]*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[\w."]+)')) as patterns (nested, operand)
+$$;
+
+comment on function audit.flattened(text) is
+    'A definition in which no AND begins with an AND, and no OR with an OR: the same before a dump and after it.';
+
 -- Nobody knows who else relies on an object that is not the product's.
 create or replace function audit.is_ours(owner oid, namespace oid) returns boolean
 language sql stable parallel safe set search_path = ''

@@ -479,7 +479,8 @@ with recursive rights as materialized (
                     then ', cost ' || p.procost end,
                 ', ' || nullif(array_to_string(p.proconfig, ', '), '')),
             case when p.prosecdef then p.proowner::regrole::text else 'its caller' end),
-        coalesce(pg_describe_object(c.classid, c.objid, 0) || ' calls it', 'app_api may execute it'),
+        case when e.usable then 'app_api may execute it'
+            else pg_describe_object(c.classid, c.objid, 0) || ' calls it' end,
         true,
         case when n.nspname <> 'audit' then concat_ws(e'\n', p.proowner::regrole, pg_get_function_arguments(p.oid),
             pg_get_function_result(p.oid), p.prosrc, p.probin, audit.body(p.oid),
@@ -490,13 +491,19 @@ with recursive rights as materialized (
     from pg_proc as p
     join pg_language as l on l.oid = p.prolang
     join pg_namespace as n on n.oid = p.pronamespace
-    left join lateral (select * from calls where routine = p.oid order by objid limit 1) as c on true
+    cross join lateral (
+        select exists (select from rights where catalog = 'pg_proc'::regclass and object = p.oid and usable) as usable
+    ) as e
+    -- By name: a restored database has other oids.
+    left join lateral (
+        select * from calls where routine = p.oid
+        order by pg_describe_object(classid, objid, 0) collate "C" limit 1
+    ) as c on true
     cross join lateral (
         select audit.leave_extension('pg_proc', p.oid) || format('drop routine %s;', audit.routine(p.oid)) as removal
     ) as d
     where p.oid >= 16384 and not exists (select from members where classid = 'pg_proc'::regclass and objid = p.oid)
-        and (c.routine is not null
-            or exists (select from rights where catalog = 'pg_proc'::regclass and object = p.oid and usable))
+        and (c.routine is not null or e.usable)
     union all
     select
         'built-in',
@@ -635,7 +642,8 @@ select
     sentence,
     reached,
     is_dangerous,
-    left(encode(sha256(convert_to(replace(concat_ws(e'\n', sentence, definition), 'app.uuidv7()', 'uuidv7()'), 'UTF8')),
+    left(encode(sha256(convert_to(
+        audit.flattened(replace(concat_ws(e'\n', sentence, definition), 'app.uuidv7()', 'uuidv7()')), 'UTF8')),
         'hex'), 16) as fingerprint,
     removal
 from found;
