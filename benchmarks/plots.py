@@ -27,7 +27,7 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 9.0  # inches: about as many pixels as a page on GitHub is wide, so that the text keeps its size
 BAR = 0.27  # inches
-OURS, VARIANTS, OTHERS = "#1f6f5c", "#7fb3a5", "#b9c4c0"
+OURS, VARIANTS, OTHERS, FAILED = "#1f6f5c", "#7fb3a5", "#b9c4c0", "#b3432b"
 TITLES = {"list_50": "a page of 50", "read_one": "one row", "create": "a new row"}
 LABELS = {  # of what is compared, from top to bottom
     "partywall": "Partywall",
@@ -80,6 +80,24 @@ def plot_replica(results: Part, file: Path) -> None:
         unused.set_visible(False)
 
 
+def plot_soak(results: Part, file: Path) -> None:
+    """Write the plot of `benchmarks.soak`: requests over time, with the faults; when they succeeded again."""
+    timeline, kinds = results["timeline"], results["faults"]
+    minutes = [number * timeline["step_seconds"] / 60 for number in range(len(timeline["requests"]))]
+    with mpl.rc_context(STYLE), _panels(file, [8, len(kinds)], 1, WIDTH) as [[above], [below]]:
+        above.fill_between(minutes, timeline["requests"], color=VARIANTS, linewidth=0, label="requests/s")
+        above.fill_between(minutes, timeline["failed"], color=FAILED, linewidth=0, label="… that failed")
+        for _, began, over in timeline["faults"]:
+            above.axvspan(began / 60, over / 60, color=OTHERS, alpha=0.4, linewidth=0)
+        above.set_ylim(bottom=0)
+        above.set_xlabel("minutes; grey: a fault")
+        above.legend(frameon=False, loc="upper right", ncols=2)
+        spreads = {kind: dict.fromkeys(("median", "min", "max"), each["recovered_after"]) for kind, each in kinds.items()}
+        _bar_chart(below, spreads, "{:.2f}")
+        below.set_yticks(range(len(kinds)), [*kinds])
+        below.set_xlabel("seconds after the fault until every request succeeded, at most")
+
+
 def _bars(scenarios: Part, file: Path) -> None:
     """One column per scenario that all were measured in; below, the yardsticks, which have a scale of their own."""
     columns = [scenario for scenario in TITLES if scenario in scenarios]
@@ -129,7 +147,7 @@ def _memory(memory: Part, file: Path) -> None:
         axes.set_ylabel("MiB per worker")
 
 
-def _bar_chart(axes: Axes, spreads: dict[str, Part]) -> None:
+def _bar_chart(axes: Axes, spreads: dict[str, Part], label: str = "{:,.0f}") -> None:
     """Draw a bar of the median for each contender, first on top, with the spread as a whisker."""
     medians = [each["median"] for each in spreads.values()]
     below = [each["median"] - each["min"] for each in spreads.values()]
@@ -137,13 +155,13 @@ def _bar_chart(axes: Axes, spreads: dict[str, Part]) -> None:
     variants = dict.fromkeys(("three_trips", "no_rls"), VARIANTS) | {"partywall": OURS}
     colours = [variants.get(name, OTHERS) for name in spreads]
     bars = axes.barh([*range(len(medians))], medians, xerr=[below, above], color=colours, error_kw={"linewidth": 0.8})
-    axes.bar_label(bars, [f"{median:,.0f}" for median in medians], padding=4)
+    axes.bar_label(bars, [label.format(median) for median in medians], padding=4)
     axes.yaxis.set_inverted(True)  # shared: to invert it once per panel would be back and forth
     axes.tick_params(length=0)
     axes.margins(x=0.35)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_formatter("{x:,g}")
 
 
 @contextmanager

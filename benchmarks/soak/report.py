@@ -1,0 +1,117 @@
+"""What the soak found, as JSON and as text."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.soak.compare import Comparison
+from benchmarks.soak.servers import WORKERS
+from benchmarks.soak.tally import SERVES_WITHIN, Fault, Tally
+
+LONGEST = 20.0  # seconds: a transaction may take 14, and a request two of them if the first found nothing to do
+GROWTH, ALLOWANCE = 1.5, 20.0  # what a process may take after a while: times what it took, plus MiB
+CONNECTIONS = WORKERS * (10 + 2)  # DATABASE_POOL_SIZE, and one each that asks whether the database responds and is ready
+POINTS = 240  # of the timeline
+
+PROMISES = {
+    "rows": "each acknowledged row is there once, as acknowledged, and no other",
+    "isolation": "no response has a row of another tenant",
+    "contract": "each response is what docs/frontend.md says, and none is a 500",
+    "recovery": f"{SERVES_WITHIN:.0f} seconds after a fault every request succeeds",
+    "time": f"no response takes longer than {LONGEST:.0f} seconds",
+    "memory": f"no process grows by more than half and {ALLOWANCE:.0f} MiB",
+    "connections": f"the API has no more than {CONNECTIONS} connections to PostgreSQL when it is calm",
+}
+
+
+def check_resources(tally: Tally, samples: Mapping[str, list[float]], connections: int) -> None:
+    """Note what is broken of the last promises. `samples` are MiB of each process, at regular times."""
+    for process, mib in samples.items():
+        if mib[-1] > mib[0] * GROWTH + ALLOWANCE:
+            tally.violation("memory", f"{process} has grown from {mib[0]:.0f} to {mib[-1]:.0f} MiB")
+    if connections > CONNECTIONS:
+        tally.violation("connections", f"there are {connections}")
+    if tally.longest > LONGEST:
+        tally.violation("time", f"a response took {tally.longest:.1f} seconds")
+
+
+def results(tally: Tally, rows: Comparison, resources: Mapping[str, Any], **more: object) -> dict[str, Any]:
+    """Return the figures of a run."""
+    return {
+        **more,
+        "requests": tally.requests,
+        "requests_per_second": round(tally.requests / max(1, len(tally.seconds))),
+        "statuses": {str(status): count for status, count in sorted(tally.statuses.items()) if status},
+        "failed": dict(tally.reasons.most_common()),
+        "longest_seconds": round(tally.longest, 2),
+        "rows": vars(rows),
+        "faults": faults(tally.faults),
+        "resources": resources,
+        "promises": {sentence: tally.broken[name] for name, sentence in PROMISES.items()},
+        "violations": [each._asdict() for each in tally.violations],
+        "timeline": timeline(tally),
+    }
+
+
+def faults(injected: list[Fault]) -> dict[str, dict[str, float]]:
+    """Return each kind: how often, and at most how long it lasted and until the last request that failed was sent."""
+    kinds: dict[str, dict[str, float]] = {}
+    for fault in injected:
+        kind = kinds.setdefault(fault.kind, {"times": 0, "seconds": 0.0, "failed": 0, "recovered_after": 0.0})
+        kind["times"] += 1
+        kind["seconds"] = max(kind["seconds"], round((fault.over or fault.began) - fault.began, 1))
+        kind["failed"] += fault.failed
+        kind["recovered_after"] = max(kind["recovered_after"], round(fault.recovered, 2))
+    return kinds
+
+
+def timeline(tally: Tally) -> dict[str, Any]:
+    """Return requests and failed ones per second, the longest response, and when which fault was injected."""
+    step = -(-len(tally.seconds) // POINTS) or 1
+    parts = [tally.seconds[start : start + step] for start in range(0, len(tally.seconds), step)]
+    return {
+        "step_seconds": step,
+        "requests": [round(sum(second[0] for second in part) / len(part)) for part in parts],
+        "failed": [round(sum(second[1] for second in part) / len(part), 1) for part in parts],
+        "longest": [round(max(second[2] for second in part), 2) for part in parts],
+        "faults": [
+            [each.kind, round(each.began - tally.started, 1), round((each.over or each.began) - tally.started, 1)]
+            for each in tally.faults
+        ],
+    }
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Return the report for a person."""
+    return "\n".join(_lines(found))
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    classes: Counter[str] = Counter()
+    for status, count in found["statuses"].items():
+        classes[f"{status[0]}xx"] += count
+    rows, resources = found["rows"], found["resources"]
+    yield f"requests           {found['requests']:,}, {found['requests_per_second']:,} per second, seed {found['seed']}"
+    for name, count in classes.items():
+        statuses = {status: count for status, count in found["statuses"].items() if status[0] == name[0]}
+        yield f"  {name}            {count:,}  {_counts(statuses)}"
+    yield f"  failed           {sum(found['failed'].values()):,}  {_counts(found['failed'])}"
+    yield f"longest response   {found['longest_seconds']:.1f} s"
+    yield f"rows acknowledged  {rows['acknowledged']:,}, found {rows['found']:,}, of {found['created']:,} created"
+    yield f"rows in doubt      {rows['doubtful']:,}, found {rows['doubtful_found']:,}: the response was lost"
+    yield f"{'faults':34}  times  lasted  requests failed  served again after"
+    for kind, each in found["faults"].items():
+        yield (
+            f"  {kind:32}  {each['times']:5}  {each['seconds']:4.1f} s  {each['failed']:15,}"
+            f"  {each['recovered_after']:15.2f} s"
+        )
+    for name, value in resources.items():
+        yield f"{name:34}  {value}"
+    for sentence, count in found["promises"].items():
+        yield f"{'kept  ' if not count else 'BROKEN'}  {sentence}{f': not {count} times' if count else ''}"
+    for each in found["violations"]:
+        yield f"  {each['promise']}: {each['sentence']} {each['request_id']}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
