@@ -92,10 +92,16 @@ def plot_soak(results: Part, file: Path) -> None:
         above.set_ylim(bottom=0)
         above.set_xlabel("minutes; grey: a fault")
         above.legend(frameon=False, loc="upper right", ncols=2)
-        spreads = {kind: dict.fromkeys(("median", "min", "max"), each["recovered_after"]) for kind, each in kinds.items()}
-        _bar_chart(below, spreads, "{:.2f}")
-        below.set_yticks(range(len(kinds)), [*kinds])
-        below.set_xlabel("seconds after the fault until every request succeeded, at most")
+        places = [*range(len(kinds))]
+        below.barh(places, [kind["seconds"] for kind in kinds.values()], 0.8, color=OTHERS, label="how long it lasts")
+        below.barh(
+            places, [kind["failed_for"] for kind in kinds.values()], 0.4, color=FAILED, label="how long requests fail"
+        )
+        below.set_yticks(places, [*kinds])
+        below.yaxis.set_inverted(True)
+        below.tick_params(length=0)
+        below.set_xlabel("seconds, at most")
+        below.legend(frameon=False, loc="lower right")
 
 
 def _bars(scenarios: Part, file: Path) -> None:
@@ -147,7 +153,7 @@ def _memory(memory: Part, file: Path) -> None:
         axes.set_ylabel("MiB per worker")
 
 
-def _bar_chart(axes: Axes, spreads: dict[str, Part], label: str = "{:,.0f}") -> None:
+def _bar_chart(axes: Axes, spreads: dict[str, Part]) -> None:
     """Draw a bar of the median for each contender, first on top, with the spread as a whisker."""
     medians = [each["median"] for each in spreads.values()]
     below = [each["median"] - each["min"] for each in spreads.values()]
@@ -155,13 +161,13 @@ def _bar_chart(axes: Axes, spreads: dict[str, Part], label: str = "{:,.0f}") -> 
     variants = dict.fromkeys(("three_trips", "no_rls"), VARIANTS) | {"partywall": OURS}
     colours = [variants.get(name, OTHERS) for name in spreads]
     bars = axes.barh([*range(len(medians))], medians, xerr=[below, above], color=colours, error_kw={"linewidth": 0.8})
-    axes.bar_label(bars, [label.format(median) for median in medians], padding=4)
+    axes.bar_label(bars, [f"{median:,.0f}" for median in medians], padding=4)
     axes.yaxis.set_inverted(True)  # shared: to invert it once per panel would be back and forth
     axes.tick_params(length=0)
     axes.margins(x=0.35)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 @contextmanager

@@ -54,13 +54,8 @@ class Proxy:
             is_due = self._waiting and not self.hangs
             timeout = max(0.0, self._waiting[0][0] - time.monotonic()) if is_due else None
             readable, _, _ = select([*ends, *connections], (), (), timeout)
-            if self._woken in readable:
-                self._woken.recv(CHUNK)
-                if self._is_to_stop:
-                    break
-                if self._is_to_cut:
-                    self._cut()
-                    continue
+            if self._woken in readable and not self._wake_up():
+                break
             # What clients have sent comes first: it was sent before they could receive what comes now.
             for end in readable:
                 if end in self._clients:
@@ -68,8 +63,7 @@ class Proxy:
             for end in readable:
                 if end in self._servers:
                     self._receive_response(end)
-            if not self.hangs:
-                self._send_requests()
+            self._send_requests()
             if self._listener in readable:
                 self._accept()
         for end in (*ends, self._wake, *self._clients, *self._servers):
@@ -89,11 +83,15 @@ class Proxy:
         """Have `serve` notice that something has changed."""
         self._wake.send(b".")
 
-    def _cut(self) -> None:
-        self._is_to_cut = False
-        self._waiting.clear()
-        for client, server in [*self._clients.items()]:
-            self._close(client, server)
+    def _wake_up(self) -> bool:
+        """Return whether to go on."""
+        self._woken.recv(CHUNK)
+        if self._is_to_cut:
+            self._is_to_cut = False
+            self._waiting.clear()
+            for client, server in [*self._clients.items()]:
+                self._close(client, server)
+        return not self._is_to_stop
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -129,7 +127,7 @@ class Proxy:
         self._has_response.add(client)
 
     def _send_requests(self) -> None:
-        while self._waiting and self._waiting[0][0] <= time.monotonic():
+        while not self.hangs and self._waiting and self._waiting[0][0] <= time.monotonic():
             _, server, data = self._waiting.popleft()
             if server in self._servers and not _send(server, data):
                 self._close(self._servers[server], server)

@@ -1,1 +1,1 @@
-"""The soak: mixed traffic while faults are injected, and at the end a comparison of what was acknowledged with what is there."""
+"""The soak: mixed traffic while faults are injected; at the end the rows are compared with what was acknowledged."""

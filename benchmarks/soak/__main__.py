@@ -1,8 +1,10 @@
 """`make soak`: traffic and faults for some minutes, then a report. Exit code 1 when a promise is broken."""
 
 import json
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import click
@@ -25,12 +27,13 @@ from db.embedded import EmbeddedPostgresError
 @click.option("--fault", "kinds", multiple=True, type=click.Choice([*KINDS]), help="Inject these only.")
 @click.option("--calm", default=10.0, show_default=True, help="Seconds between two faults.")
 @click.option("--save", is_flag=True, help="Write benchmarks/soak.json and soak.svg, which the documentation shows.")
-def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...], calm: float, *, save: bool) -> None:  # noqa: PLR0913 - options
+def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...], calm: float, *, save: bool) -> None:
     """Send mixed traffic while faults are injected, then compare what was acknowledged with what is there.
 
     Exit code: 0 if every promise was kept, 1 if one was broken, 2 if it could not run. Ctrl-C ends it early, with the
     report of what was done.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
     seed = seed if seed is not None else int(time.time())
     options = Options(seed, minutes * 60, requests, [*(kinds or KINDS)], calm)
     click.echo(f"seed {seed}; faults: {', '.join(options.kinds)}")
@@ -41,8 +44,13 @@ def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...]
             click.echo("\n" + text(found))
             if found["violations"]:
                 click.echo(_log_of(site, {each["request_id"] for each in found["violations"]}))
+    except KeyboardInterrupt:
+        sys.exit(2)
     except (BenchmarkError, EmbeddedPostgresError) as error:
         click.echo(f"soak: {error}", err=True)
+        sys.exit(2)
+    except Exception:  # noqa: BLE001 - 1 would mean that a promise was broken
+        traceback.print_exc()
         sys.exit(2)
     if save:
         _save({"machine": machine(), **found}, ROOT / "benchmarks")
@@ -52,9 +60,9 @@ def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...]
 def _log_of(site: Site, request_ids: set[str]) -> str:
     """Return the lines of the API's log that are about these requests, and its tracebacks' first lines."""
     wanted = [f'"request_id":"{request_id}"'.encode() for request_id in request_ids if request_id]
-    with site.log.open("rb") as log:
+    with site.log.file.open("rb") as log:
         lines = [line for line in log if any(each in line for each in wanted)]
-    return b"".join(["the log of the API:\n".encode(), *lines[:100]]).decode(errors="replace")
+    return b"".join([b"the log of the API:\n", *lines[:100]]).decode(errors="replace")
 
 
 def _save(found: dict[str, object], directory: Path) -> None:

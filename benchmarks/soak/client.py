@@ -40,7 +40,7 @@ class Reply(NamedTuple):
     def is_unknown(self) -> bool:
         """Whether it is unknown if the request was carried out.
 
-        After a 503 nothing was saved, unless the connection to the database was lost amid the request: docs/frontend.md.
+        After a 503 nothing was saved, unless the connection to the database was lost meanwhile: docs/frontend.md.
         """
         if self.status == 0:
             return self.reason != "refused"
@@ -64,7 +64,7 @@ class Client:
         self._count = 0
         self._idle: list[tuple[float, StreamReader, StreamWriter]] = []
 
-    async def request(  # noqa: PLR0913 - all of a request
+    async def request(
         self, caller: Caller, method: str, path: str, expected: set[int], body: object = None, **headers: str
     ) -> Reply:
         """Return the response, which has one of the `expected` statuses unless it failed. `if_match` is If-Match."""
@@ -142,7 +142,7 @@ async def until_created(post: Callable[[], Awaitable[Reply]]) -> Reply:
 
 def _reply(head: bytes, body: bytes, request_id: str) -> Reply:
     status = int(head[9:12])
-    content = orjson.loads(body) if body else None
+    content: Any = orjson.loads(body) if body else None
     reason = content["code"] if status >= 400 else ""
     etag = (_header(head, b"etag") or b"").decode().upper()  # the T between date and time
     return Reply(status, reason, request_id, etag, b"idempotency-replayed:" in head, content)

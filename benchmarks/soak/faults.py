@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -63,42 +64,42 @@ class Faults:
             fault.over = time.monotonic()
 
     async def restart_database(self) -> None:
-        """A fast shutdown, as in an upgrade: sessions are ended."""
+        """Shut PostgreSQL down, as for an update, and start it."""
         await asyncio.to_thread(self._site.cluster.stop)
         await asyncio.to_thread(self._site.start_database)
 
     async def crash_backend(self) -> None:
-        """One process of PostgreSQL dies: it ends all others and recovers from its log."""
-        if found := self._site.administer(PICK):
+        """Kill one process of PostgreSQL, which ends all others and recovers from its log."""
+        if found := await self._administer(PICK):
             os.kill(found[0][0], signal.SIGKILL)
         await asyncio.sleep(0.1)
         await asyncio.to_thread(self._site.wait_for_database)
 
     async def crash_database(self) -> None:
-        """All of PostgreSQL dies at once, as if the power failed, and is started again."""
+        """Kill PostgreSQL without a shutdown, and start it, so that it recovers from its log."""
         os.kill(self._site.postmaster, signal.SIGKILL)
         await asyncio.to_thread(self._site.start_database)
 
     async def kill_backends(self) -> None:
-        """Half of the sessions are ended by an administrator, ten times."""
+        """End half of the sessions, ten times, as an administrator can."""
         for _ in range(10):
-            self._site.administer(TERMINATE)
+            await self._administer(TERMINATE)
             await asyncio.sleep(LASTS / 10)
 
     async def cancel_queries(self) -> None:
-        """Whatever runs is cancelled by an administrator, a hundred times."""
+        """Cancel whatever runs, a hundred times, as an administrator can."""
         for _ in range(100):
-            self._site.administer(CANCEL)
+            await self._administer(CANCEL)
             await asyncio.sleep(LASTS / 100)
 
     async def abandon_requests(self) -> None:
-        """Clients close their connections before they have a response."""
+        """Have clients close their connections before they have a response."""
         self._client.abandons = ABANDONED
         await asyncio.sleep(LASTS)
         self._client.abandons = 0.0
 
     async def migrate(self) -> None:
-        """The next release's migration; the next time, back to this one."""
+        """Migrate to the next release; the next time, back to this one."""
         if self._release is None:
             raise BenchmarkError("there is no next release to migrate to")
         if self._is_upgraded:
@@ -108,36 +109,40 @@ class Faults:
         self._is_upgraded = not self._is_upgraded
 
     async def kill_worker(self) -> None:
-        """A worker dies, and uvicorn starts another one."""
-        starts = self._site.starts
+        """Kill a worker, so that uvicorn starts another one."""
+        starts = self._site.log.starts
         os.kill(self._site.workers[0], signal.SIGKILL)
         await asyncio.to_thread(self._site.wait_for_starts, starts + 1)
 
     async def restart_workers(self) -> None:
-        """One worker after the other is replaced, as by `kill -HUP`."""
-        starts, before = self._site.starts, {*self._site.workers}
+        """Replace one worker after the other, by `kill -HUP`."""
+        starts, before = self._site.log.starts, {*self._site.workers}
         self._site.api.send_signal(signal.SIGHUP)
         await asyncio.to_thread(self._site.wait_for_starts, starts + WORKERS)
         while before & {*self._site.workers}:  # noqa: ASYNC110 - another process says so
             await asyncio.sleep(0.1)
 
     async def slow_network(self) -> None:
-        """Each round trip to PostgreSQL takes longer."""
+        """Make each round trip to PostgreSQL take longer."""
         self._site.network.set_delay(SLOW)
         await asyncio.sleep(LASTS)
         self._site.network.set_delay(0.0)
 
     async def cut_network(self) -> None:
-        """Nothing gets through to PostgreSQL, and then the connections break."""
+        """Let nothing through to PostgreSQL, then break the connections."""
         self._site.network.hang()
         await asyncio.sleep(LASTS)
         self._site.network.cut()
 
     async def fill_pool(self) -> None:
-        """Somebody holds locks on all tasks of users, and every connection waits for one."""
-        with psycopg.connect(self._site.cluster.url("postgres")) as outside:
-            outside.execute(LOCK)
+        """Hold locks on all tasks of users, so that every connection waits for one."""
+        outside = await psycopg.AsyncConnection.connect(self._site.cluster.url("postgres"))
+        async with outside:
+            await outside.execute(LOCK)
             await asyncio.sleep(LASTS)
+
+    async def _administer(self, statement: str) -> list[tuple[Any, ...]]:
+        return await asyncio.to_thread(self._site.administer, statement)
 
     def _alembic(self, tree: Path, *command: str) -> None:
         """Run Alembic as a pipeline does: again, if it did not get a lock. Raises BenchmarkError."""

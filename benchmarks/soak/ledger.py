@@ -1,7 +1,7 @@
 """What was acknowledged, what was not, and what is unknown: the rows that have to be there.
 
-A row here is a task, a workspace or a membership. Each write is noted before it is sent. Its response settles it; if there
-is none, the write stays open, and may have happened or not.
+A row here is a task, a workspace or a membership. Each write is noted before it is sent. Its response settles it; if
+there is none, the write stays open, and may have happened or not.
 """
 
 from collections import defaultdict

@@ -10,7 +10,9 @@ from benchmarks.soak.tally import SERVES_WITHIN, Fault, Tally
 
 LONGEST = 20.0  # seconds: a transaction may take 14, and a request two of them if the first found nothing to do
 GROWTH, ALLOWANCE = 1.5, 20.0  # what a process may take after a while: times what it took, plus MiB
-CONNECTIONS = WORKERS * (10 + 2)  # DATABASE_POOL_SIZE, and one each that asks whether the database responds and is ready
+CONNECTIONS = WORKERS * (
+    10 + 2
+)  # DATABASE_POOL_SIZE, and one each that asks whether the database responds and is ready
 POINTS = 240  # of the timeline
 
 PROMISES = {
@@ -54,13 +56,19 @@ def results(tally: Tally, rows: Comparison, resources: Mapping[str, Any], **more
 
 
 def faults(injected: list[Fault]) -> dict[str, dict[str, float]]:
-    """Return each kind: how often, and at most how long it lasted and until the last request that failed was sent."""
+    """Return each kind: how often, how many requests failed, and the longest times in seconds.
+
+    How long it lasted; from its beginning until the last request failed; from its end until the last of those was sent.
+    """
     kinds: dict[str, dict[str, float]] = {}
     for fault in injected:
-        kind = kinds.setdefault(fault.kind, {"times": 0, "seconds": 0.0, "failed": 0, "recovered_after": 0.0})
+        kind = kinds.setdefault(
+            fault.kind, dict.fromkeys(("times", "seconds", "failed", "failed_for", "recovered_after"), 0)
+        )
         kind["times"] += 1
         kind["seconds"] = max(kind["seconds"], round((fault.over or fault.began) - fault.began, 1))
         kind["failed"] += fault.failed
+        kind["failed_for"] = max(kind["failed_for"], round(fault.failed_until, 1))
         kind["recovered_after"] = max(kind["recovered_after"], round(fault.recovered, 2))
     return kinds
 
@@ -99,11 +107,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"longest response   {found['longest_seconds']:.1f} s"
     yield f"rows acknowledged  {rows['acknowledged']:,}, found {rows['found']:,}, of {found['created']:,} created"
     yield f"rows in doubt      {rows['doubtful']:,}, found {rows['doubtful_found']:,}: the response was lost"
-    yield f"{'faults':34}  times  lasted  requests failed  served again after"
+    yield f"{'faults, and the longest of a kind':34}  times  lasted  requests failed  until  sent after its end"
     for kind, each in found["faults"].items():
         yield (
             f"  {kind:32}  {each['times']:5}  {each['seconds']:4.1f} s  {each['failed']:15,}"
-            f"  {each['recovered_after']:15.2f} s"
+            f"  {each['failed_for']:3.1f} s  {each['recovered_after']:16.2f} s"
         )
     for name, value in resources.items():
         yield f"{name:34}  {value}"

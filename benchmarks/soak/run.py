@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import jwt
 import psycopg
 
@@ -45,15 +46,31 @@ class Samples:
 
     memory: dict[str, list[float]] = field(default_factory=dict)
     connections: list[int] = field(default_factory=list)
-    since: dict[str, float] = field(default_factory=dict)
-    postgres: list[float] = field(default_factory=list)
+    postgres: list[float] = field(default_factory=list)  # all of its processes
+    since: dict[str, float] = field(default_factory=dict)  # when each process was seen first
 
     def take(self, site: Site) -> None:
         """Measure now. Raises psycopg.OperationalError while PostgreSQL does not run."""
         self.connections.append(site.connections())
-        self._note(f"PostgreSQL {site.postmaster}", site.postgres_memory())
+        processes = site.postgres_memory()
+        self.postgres.append(sum(processes))
+        self._note(f"the largest process of PostgreSQL ({site.postmaster})", max(processes))
         for pid, mib in site.worker_memory().items():
             self._note(f"worker {pid}", mib)
+
+    def resources(self) -> dict[str, float | str]:
+        """Return what was measured, first and last."""
+        workers = [mib for name, lives in self.memory.items() if name.startswith("worker") for mib in lives]
+        return {
+            "MiB of a worker, least and most": " to ".join(
+                f"{each:.0f}" for each in sorted(workers)[:: max(1, len(workers) - 1)]
+            ),
+            "MiB of PostgreSQL, first and last": " to ".join(
+                f"{each:.0f}" for each in (self.postgres[:1] + self.postgres[-1:])
+            ),
+            "connections at first": self.connections[0] if self.connections else 0,
+            "connections at most": max(self.connections, default=0),
+        }
 
     def _note(self, process: str, mib: float) -> None:
         now = time.monotonic()
@@ -80,21 +97,28 @@ class Run:
 
     async def run(self) -> dict[str, Any]:
         """Return the figures. Ctrl-C ends it early."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
-        actors = [Person(self._world, number) for number in range(PEOPLE)]
+        self._stop_at_signals()
+        actors: list[Person | Team] = [Person(self._world, number) for number in range(PEOPLE)]
         actors += [Team(self._world, number) for number in range(TEAMS)]
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
             living = [group.create_task(actor.live()) for actor in actors]
-            try:
-                await self._inject()
-            finally:
-                self._world.is_over = True
+            await self._inject()
+            self._world.is_over = True
             await asyncio.gather(*living)
             watch.cancel()
-        return self._finish()
+        return await asyncio.to_thread(self._finish)
+
+    def _stop_at_signals(self) -> None:
+        """End early at the first Ctrl-C, and at once at the second."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            self._stop.set()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
 
     def _caller(self, user: str, *tenants: str) -> Caller:
         claims = {"sub": user, "exp": int(time.time()) + 86400}
@@ -118,18 +142,18 @@ class Run:
         """Measure, and show how far it is."""
         while True:
             with suppress(psycopg.OperationalError, OSError):
-                self._samples.take(self._site)
+                await asyncio.to_thread(self._samples.take, self._site)
             for _ in range(int(SAMPLE_INTERVAL)):
                 if sys.stdout.isatty():
-                    print("\r\x1b[K" + self._progress(), end="", flush=True)
+                    click.echo("\r\x1b[K" + self._progress(), nl=False)
                 await asyncio.sleep(1)
             if not sys.stdout.isatty():
-                print(self._progress(), flush=True)
+                click.echo(self._progress())
 
     def _progress(self) -> str:
         tally = self._tally
         seconds = int(time.monotonic() - tally.started)
-        classes = {f"{name}xx": sum(tally.statuses[each] for each in tally.statuses if each // 100 == name) for name in (2, 4, 5)}
+        classes = {f"{name}xx": tally.of_class(name) for name in (2, 3, 4, 5)}
         fault = tally.faults[-1] if tally.faults else None
         return (
             f"{seconds // 60:3}:{seconds % 60:02}  {tally.requests:,} requests  "
@@ -144,21 +168,11 @@ class Run:
         connections = self._site.connections()
         rows = compare(self._ledger, self._site.administer(ROWS))
         check_resources(self._tally, self._samples.memory, connections)
-        memory = {
-            f"MiB of {name}": f"{min(values):.0f} to {max(values):.0f}"
-            for name in ("worker", "PostgreSQL")
-            if (values := [mib for each, lives in self._samples.memory.items() if each.startswith(name) for mib in lives])
-        }
-        counts = self._samples.connections
-        memory["connections to PostgreSQL"] = f"{counts[0]} at first, at most {max(counts)}, {connections} at the end"
         return results(
             self._tally,
             rows,
-            memory,
+            self._samples.resources() | {"connections at the end": connections, "worker starts": self._site.log.starts},
             seed=self._options.seed,
             minutes=round((time.monotonic() - self._tally.started) / 60, 1),
             created=self._ledger.created,
-            worker_starts=self._site.starts,
         )
-
-

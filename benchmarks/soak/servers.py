@@ -30,6 +30,8 @@ STARTS_WITHIN = 60.0  # seconds, on a busy machine
 STOPS_WITHIN = 40.0  # seconds: uvicorn waits 20 for its workers
 # PostgreSQL's defaults, written down because all depends on them: what is committed survives a crash.
 DURABLE = ("fsync=on", "full_page_writes=on", "synchronous_commit=on", "max_connections=100", "max_wal_size=2GB")
+# A worker has 5 seconds to start or uvicorn gives up to replace the old one, and a busy machine takes longer.
+SLOW_START = ("--timeout-worker-healthcheck", "30")
 WORKER = "spawn_main"  # in the command line of each worker of uvicorn
 
 
@@ -54,6 +56,28 @@ class Network:
         self._end.send(("cut", None))
 
 
+class Log:
+    """The log of the API, which is read once only, for it becomes large."""
+
+    def __init__(self, file: Path) -> None:
+        """Read `file` from its beginning."""
+        self.file = file
+        self._offset = 0
+        self._starts = 0
+
+    @property
+    def starts(self) -> int:
+        """How often a worker has started to serve."""
+        with self.file.open("rb") as log:
+            log.seek(self._offset)
+            for line in log:
+                if not line.endswith(b"\n"):  # it is being written
+                    break
+                self._offset += len(line)
+                self._starts += b"Application startup complete" in line
+        return self._starts
+
+
 @dataclass
 class Site:
     """All that runs."""
@@ -64,16 +88,7 @@ class Site:
     api: "subprocess.Popen[bytes]"
     port: int
     secret: str
-
-    @property
-    def log(self) -> Path:
-        """The log of the API."""
-        return self.directory / "api.log"
-
-    @property
-    def starts(self) -> int:
-        """How often a worker has started to serve."""
-        return self.log.read_bytes().count(b"Application startup complete")
+    log: Log
 
     @property
     def workers(self) -> list[int]:
@@ -97,13 +112,13 @@ class Site:
 
     def wait_for_starts(self, count: int) -> None:
         """Return when workers have started so often. Raises BenchmarkError."""
-        self._wait(lambda: self.starts >= count, "no worker has started")
+        self._wait(lambda: self.log.starts >= count, "no worker has started")
 
     def _wait(self, is_done: Any, sentence: str) -> None:  # noqa: ANN401 - a function
         deadline = time.monotonic() + STARTS_WITHIN
         while not _tries(is_done):
             if self.api.poll() is not None or time.monotonic() > deadline:
-                raise BenchmarkError(f"{sentence}: {self.log.read_text(errors='replace')[-2000:]}")
+                raise BenchmarkError(f"{sentence}: {self.log.file.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
 
     def start_database(self) -> None:
@@ -122,10 +137,10 @@ class Site:
         [(count,)] = self.administer("select count(*) from pg_stat_activity where usename = 'app_api'")
         return int(count)
 
-    def postgres_memory(self) -> float:
-        """Return the MiB that PostgreSQL's processes have for themselves, without what they share."""
+    def postgres_memory(self) -> list[float]:
+        """Return the MiB that each of PostgreSQL's processes has for itself, without what they share."""
         postmaster = self.postmaster
-        return sum(map(_own_memory, [postmaster, *_children(postmaster)]))
+        return [*map(_own_memory, [postmaster, *_children(postmaster)])]
 
     def worker_memory(self) -> dict[int, float]:
         """Return the resident MiB of each worker."""
@@ -145,7 +160,7 @@ def running() -> Iterator[Site]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         api = stack.enter_context(_api(directory, network.url, secret, port))
-        site = Site(directory, cluster, network, api, port, secret)
+        site = Site(directory, cluster, network, api, port, secret, Log(directory / "api.log"))
         site.wait_for_starts(WORKERS)
         yield site
 
@@ -203,7 +218,7 @@ def _api(directory: Path, database_url: str, secret: str, port: int) -> "Iterato
     command = [sys.executable, "-m", "uvicorn", "api.main:app", "--app-dir", str(ROOT), "--no-access-log"]
     with (directory / "api.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--workers", str(WORKERS)],
+            [*command, "--port", str(port), "--workers", str(WORKERS), *SLOW_START],
             cwd=directory,  # without the .env of a developer
             env=environment | {"DATABASE_URL": database_url, "JWT_SECRET": secret},
             stdout=log,

@@ -25,7 +25,8 @@ class Fault:
     began: float
     over: float | None = None
     failed: int = 0  # requests
-    recovered: float = 0.0  # seconds after its end, when a request was sent that failed
+    failed_until: float = 0.0  # seconds after its beginning, when the last one of them failed
+    recovered: float = 0.0  # seconds after its end, when the last one of them was sent
 
 
 @dataclass
@@ -45,6 +46,10 @@ class Tally:
     def requests(self) -> int:
         """How many requests were sent."""
         return self.statuses.total()
+
+    def of_class(self, number: int) -> int:
+        """Return how many responses had a status such as 2xx, if the number is 2."""
+        return sum(count for status, count in self.statuses.items() if status // 100 == number)
 
     def count(self, status: int, reason: str, request_id: str, started: float, *, is_failure: bool) -> None:
         """Count a request that was sent at `started` and is over."""
@@ -75,6 +80,7 @@ class Tally:
             self.violation("recovery", f"a request failed ({reason}), sent {since}", request_id)
         else:
             fault.failed += 1
+            fault.failed_until = time.monotonic() - fault.began
             fault.recovered = max(fault.recovered, late)
 
     def violation(self, promise: str, sentence: str, request_id: str = "") -> None:

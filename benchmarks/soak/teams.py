@@ -146,7 +146,7 @@ class Team:
             row.open.remove(write)
 
     async def _leave(self) -> None:
-        """A member leaves, or is removed, and sees nothing any more."""
+        """Have a member leave, or removed, who then sees nothing any more."""
         member = caller, row = self._chance.choice(self._members)
         path = self._path("members", caller.user)
         reply = await self._request(self._chance.choice([self._owner, caller]), "DELETE", path, {204})
@@ -158,7 +158,7 @@ class Team:
             await self._tasks.refuse(caller._replace(tenants=frozenset()), 404, 404)
 
     async def _list(self) -> None:
-        """A member sees all members, and of all workspaces this one."""
+        """Have a member read all members, and the only workspace."""
         reader = self._chance.choice([self._owner, *(caller for caller, _ in self._members)])
         reply = await self._request(reader, "GET", self._path("members"), {200})
         if reply.status == 200:
@@ -180,7 +180,7 @@ class Team:
                 self._ledger.tally.violation("rows", f"the member {row.id} is missing", reply.request_id)
 
     async def _keep_an_owner(self) -> None:
-        """The last owner cannot leave."""
+        """Have the last owner try to leave."""
         rows = self._ledger.of[self._workspace.id].values()
         owners = [row for row in rows if "role" in row.state and (row.state["role"] == "owner" or row.open)]
         is_certain = all(each.tenant != self._workspace.id for each in self._ledger.creations.values())
@@ -188,7 +188,7 @@ class Team:
             await self._request(self._owner, "DELETE", self._path("members", self._owner.user), {409})
 
     async def _refuse(self) -> None:
-        """Only owners rename, invite and change roles; others get a 403, and whoever is no member a 404."""
+        """Try what only owners may: others get a 403, and whoever is no member a 404."""
         outsider = self._new_user()
         callers = [*((each, 403) for each in self._in_role("viewer", "editor")), (outsider, 404)]
         caller, status = self._chance.choice(callers)
