@@ -10,8 +10,6 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.machine import machine
-from benchmarks.plots import plot_soak
 from benchmarks.soak.faults import KINDS, next_release
 from benchmarks.soak.report import text
 from benchmarks.soak.run import Options, Run
@@ -36,9 +34,9 @@ def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything is stopped in order
     seed = seed if seed is not None else int(time.time())
     options = Options(seed, minutes * 60, requests, [*(kinds or KINDS)], calm)
-    click.echo(f"seed {seed}; faults: {', '.join(options.kinds)}")
     try:
         with running() as site:
+            click.echo(f"seed {seed}, faults: {', '.join(options.kinds)}; until the end all is in {site.directory}")
             release = next_release(site.directory) if "migration" in options.kinds else None
             found = uvloop.run(Run(site, options, release).run())
             click.echo("\n" + text(found))
@@ -53,12 +51,12 @@ def main(minutes: float, requests: int, seed: int | None, kinds: tuple[str, ...]
         traceback.print_exc()
         sys.exit(2)
     if save:
-        _save({"machine": machine(), **found}, ROOT / "benchmarks")
+        _save(found, ROOT / "benchmarks")
     sys.exit(1 if found["violations"] else 0)
 
 
 def _log_of(site: Site, request_ids: set[str]) -> str:
-    """Return the lines of the API's log that are about these requests, and its tracebacks' first lines."""
+    """Return the lines of the API's log that are about these requests."""
     wanted = [f'"request_id":"{request_id}"'.encode() for request_id in request_ids if request_id]
     with site.log.file.open("rb") as log:
         lines = [line for line in log if any(each in line for each in wanted)]
@@ -67,7 +65,8 @@ def _log_of(site: Site, request_ids: set[str]) -> str:
 
 def _save(found: dict[str, object], directory: Path) -> None:
     """Write the figures and their plot."""
-    directory.mkdir(exist_ok=True)
+    from benchmarks.plots import plot_soak  # noqa: PLC0415 - needs matplotlib, which only `make bench` installs
+
     (directory / "soak.json").write_text(f"{json.dumps(found, ensure_ascii=False)}\n")
     plot_soak(found, directory / "soak.svg")
 

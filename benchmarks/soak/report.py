@@ -10,9 +10,8 @@ from benchmarks.soak.tally import SERVES_WITHIN, Fault, Tally
 
 LONGEST = 20.0  # seconds: a transaction may take 14, and a request two of them if the first found nothing to do
 GROWTH, ALLOWANCE = 1.5, 20.0  # what a process may take after a while: times what it took, plus MiB
-CONNECTIONS = WORKERS * (
-    10 + 2
-)  # DATABASE_POOL_SIZE, and one each that asks whether the database responds and is ready
+# DATABASE_POOL_SIZE, and one each that asks whether the database responds and whether it is ready.
+CONNECTIONS = WORKERS * (10 + 2)
 POINTS = 240  # of the timeline
 
 PROMISES = {
