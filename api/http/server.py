@@ -31,7 +31,7 @@ SHUTDOWN_SECONDS = 20  # for the requests under way at a SIGTERM: longer than a 
 
 OVERRIDDEN = (
     *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_header", "on_headers_complete"),
-    *("on_body", "on_message_complete", "send_400_response"),
+    *("on_body", "on_message_complete", "send_400_response", "shutdown"),
 )
 if missing := [name for name in OVERRIDDEN if not hasattr(HttpToolsProtocol, name)]:
     raise ImportError(f"this version of uvicorn has no HttpToolsProtocol.{missing[0]}: heads would not be bounded")
@@ -92,6 +92,7 @@ class Protocol(HttpToolsProtocol):
     head_seconds = 10.0  # for the head, from its first byte; for that byte, from the start of the connection
     body_seconds = 35.0  # for the body, if nobody reads it: LimitBody has refused it before otherwise
     unread_seconds = 30.0  # for the client to take some of a response
+    drain_seconds = 0.5  # at the end of the server, for requests that were sent before their clients could see it
     linger_seconds = 2.0  # to read on after a refusal, without which the client would not see it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -102,6 +103,7 @@ class Protocol(HttpToolsProtocol):
         self._part: Part = None  # of a message that is incomplete: what is still to come
         self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
         self._refused = False
+        self._is_ending = False
         self._refusal = (400, "The request is not valid HTTP.")
         self._timer: asyncio.TimerHandle | None = None
 
@@ -149,6 +151,8 @@ class Protocol(HttpToolsProtocol):
         elif len(self.pipeline) < self.max_pipelined:
             super().on_headers_complete()
             self.headers = []  # the request keeps its own: a trailer is none of them
+            if self._is_ending:
+                self.cycle.keep_alive = False
             self._enter("body")
             return
         raise ValueError  # by which httptools stops; then uvicorn calls send_400_response
@@ -164,6 +168,17 @@ class Protocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._enter(None)
+
+    def shutdown(self) -> None:
+        """Respond to what is sent for a moment more, with `Connection: close`, before an idle connection is closed.
+
+        Uvicorn closes it at once: a request that was sent by then would have no response.
+        """
+        self._is_ending = True
+        if self._is_responding():
+            super().shutdown()
+        else:
+            self.loop.call_later(self.drain_seconds, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what could not be parsed."""

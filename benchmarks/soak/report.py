@@ -1,6 +1,5 @@
 """What the soak found, as JSON and as text."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -94,28 +93,29 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    classes: Counter[str] = Counter()
-    for status, count in found["statuses"].items():
-        classes[f"{status[0]}xx"] += count
-    rows, resources = found["rows"], found["resources"]
-    yield f"requests           {found['requests']:,}, {found['requests_per_second']:,} per second, seed {found['seed']}"
-    for name, count in classes.items():
-        statuses = {status: count for status, count in found["statuses"].items() if status[0] == name[0]}
-        yield f"  {name}            {count:,}  {_counts(statuses)}"
-    yield f"  failed           {sum(found['failed'].values()):,}  {_counts(found['failed'])}"
-    yield f"longest response   {found['longest_seconds']:.1f} s"
-    yield f"rows acknowledged  {rows['acknowledged']:,}, found {rows['found']:,}, of {found['created']:,} created"
-    yield f"rows in doubt      {rows['doubtful']:,}, found {rows['doubtful_found']:,}: the response was lost"
-    yield f"{'faults, and the longest of a kind':34}  times  lasted  requests failed  until  sent after its end"
+    rows = found["rows"]
+    pace = f"{found['minutes']} minutes, {found['requests_per_second']:,} per second"
+    yield f"requests            {found['requests']:,} in {pace}"
+    for name in "2345":
+        statuses = {status: count for status, count in found["statuses"].items() if status[0] == name}
+        yield f"  {name}xx               {sum(statuses.values()):,}: {_counts(statuses)}"
+    yield f"  failed            {sum(found['failed'].values()):,}: {_counts(found['failed'])}"
+    yield f"longest response    {found['longest_seconds']:.1f} s"
+    yield f"rows acknowledged   {rows['acknowledged']:,}, found {rows['found']:,}, of {found['created']:,} created"
+    yield f"rows in doubt       {rows['doubtful']:,}, found {rows['doubtful_found']:,}: the response was lost"
+    for name, value in found["resources"].items():
+        yield f"{name:34}{value}"
+    yield ""
+    title = f"faults, seed {found['seed']}"
+    yield f"{title:26}times  requests failed    it lasted  failed for  served again after"
     for kind, each in found["faults"].items():
         yield (
-            f"  {kind:32}  {each['times']:5}  {each['seconds']:4.1f} s  {each['failed']:15,}"
-            f"  {each['failed_for']:3.1f} s  {each['recovered_after']:16.2f} s"
+            f"  {kind:24}{each['times']:5}  {each['failed']:15,}  {each['seconds']:9.1f} s"
+            f"  {each['failed_for']:8.1f} s  {each['recovered_after']:16.2f} s"
         )
-    for name, value in resources.items():
-        yield f"{name:34}  {value}"
+    yield ""
     for sentence, count in found["promises"].items():
-        yield f"{'kept  ' if not count else 'BROKEN'}  {sentence}{f': not {count} times' if count else ''}"
+        yield f"{'BROKEN' if count else 'kept'}  {sentence}{f': not {count} times' if count else ''}"
     for each in found["violations"]:
         yield f"  {each['promise']}: {each['sentence']} {each['request_id']}"
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -91,6 +92,32 @@ def test_what_ends_in_time_is_served(url: Url, tmp_path: Path, admin: psycopg.Co
             eventually(lambda: "Waiting for connections to close" in log.read_text())
             admin.commit()
             assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        process.wait(timeout=10)
+
+
+def repeat(address: str, all_connected: threading.Barrier) -> None:
+    """Send requests on one connection, each after the response to the one before, until the server says it closes."""
+    with closing(send(address, IDLE)) as connection:
+        assert b" 200 OK" in connection.recv(65_536)
+        all_connected.wait()
+        while True:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            response = connection.recv(65_536)
+            assert b" 200 OK" in response
+            if b"connection: close" in response:
+                return
+
+
+def test_no_request_is_lost_when_the_server_ends(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with starting_uvicorn(log, NO_DATABASE) as process, ThreadPoolExecutor(20) as clients:
+        address = address_of(process, log, 1)
+        all_connected = threading.Barrier(21)
+        repeating = [clients.submit(repeat, address, all_connected) for _ in range(20)]
+        all_connected.wait()
+        process.send_signal(signal.SIGTERM)
+        for each in repeating:
+            each.result()
         process.wait(timeout=10)
 
 
