@@ -54,7 +54,7 @@ class Samples:
         self.connections.append(site.connections())
         processes = site.postgres_memory()
         self.postgres.append(sum(processes))
-        self._note(f"the largest process of PostgreSQL ({site.postmaster})", max(processes))
+        self._note(f"PostgreSQL {site.postmaster}, per process", sum(processes) / len(processes))
         for pid, mib in site.worker_memory().items():
             self._note(f"worker {pid}", mib)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SERVES_WITHIN = 5.0  # seconds after a fault, from which on every request that is sent succeeds
+UNNOTICED = ("requests abandoned", "migration", "workers restarted", "network slow")  # faults that fail no request
 MOST_SHOWN = 200  # violations that are kept in words
 
 
@@ -79,6 +80,8 @@ class Tally:
             since = f"{late:.1f} s after the fault: {fault.kind}" if fault else "before any fault"
             self.violation("recovery", f"a request failed ({reason}), sent {since}", request_id)
         else:
+            if fault.kind in UNNOTICED:
+                self.violation("recovery", f"a request failed ({reason}) because of {fault.kind}", request_id)
             fault.failed += 1
             fault.failed_until = time.monotonic() - fault.began
             fault.recovered = max(fault.recovered, late)

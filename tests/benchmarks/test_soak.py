@@ -147,6 +147,13 @@ def test_a_request_may_fail_during_a_fault_and_a_moment_after_it_only() -> None:
     assert [(each.promise, each.request_id) for each in tally.violations] == [("recovery", "soak-2")]
 
 
+def test_a_restart_of_the_workers_makes_no_request_fail() -> None:
+    tally = Tally()
+    tally.faults.append(Fault("workers restarted", began=100))
+    tally.count(0, "connection lost", "soak-1", 101, is_failure=True)
+    assert [(each.promise, each.request_id) for each in tally.violations] == [("recovery", "soak-1")]
+
+
 # ---- the command -------------------------------------------------------------------------------------
 
 
