@@ -89,7 +89,7 @@ def plot_soak(results: Part, file: Path) -> None:
         above.fill_between(minutes, timeline["failed"], color=FAILED, linewidth=0, label="… that failed")
         for _, began, over in timeline["faults"]:
             above.axvspan(began / 60, over / 60, color=OTHERS, alpha=0.4, linewidth=0)
-        above.set_ylim(bottom=0)
+        above.set_ylim(0, 1.2 * max(timeline["requests"]))
         above.set_xlabel("minutes; grey: a fault")
         above.legend(frameon=False, loc="upper right", ncols=2)
         places = [*range(len(kinds))]
