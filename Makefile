@@ -5,7 +5,7 @@ PORT ?= 8000
 DATA_DIR ?= .data
 BIN := .venv/bin
 
-.PHONY: help dev test lint bench revision schema openapi settings lock
+.PHONY: help dev test lint bench soak revision schema openapi settings lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -28,6 +28,10 @@ lint: .venv/installed ## ruff, mypy, and squawk on the SQL of the migrations
 
 bench: .venv/bench ## Measure everything, 40 minutes; needs wrk, and for the peers Node and Go. To try it: QUICK=1
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+soak: $(if $(SAVE),.venv/bench,.venv/installed) ## Requests and faults for 5 minutes, then what was lost; MINUTES=, REQUESTS=, SEED=, FAULT=, SAVE=1
+	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault "$(FAULT)") $(if $(SAVE),--save)
 
 revision: .venv/installed ## A new migration, to be filled in; NAME="add notes"
 	@$(BIN)/alembic revision --message "$$NAME"

@@ -27,7 +27,7 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 9.0  # inches: about as many pixels as a page on GitHub is wide, so that the text keeps its size
 BAR = 0.27  # inches
-OURS, VARIANTS, OTHERS = "#1f6f5c", "#7fb3a5", "#b9c4c0"
+OURS, VARIANTS, OTHERS, FAILED = "#1f6f5c", "#7fb3a5", "#b9c4c0", "#b3432b"
 TITLES = {"list_50": "a page of 50", "read_one": "one row", "create": "a new row"}
 LABELS = {  # of what is compared, from top to bottom
     "partywall": "Partywall",
@@ -78,6 +78,30 @@ def plot_replica(results: Part, file: Path) -> None:
         below.set_yticks(range(3), [*ways.values()])
         below.set_title(f"stale reads right after a write, of {stale['reads']}")
         unused.set_visible(False)
+
+
+def plot_soak(results: Part, file: Path) -> None:
+    """Write the plot of `benchmarks.soak`: requests over time, with the faults; when they succeeded again."""
+    timeline, kinds = results["timeline"], results["faults"]
+    minutes = [number * timeline["step_seconds"] / 60 for number in range(len(timeline["requests"]))]
+    with mpl.rc_context(STYLE), _panels(file, [8, len(kinds)], 1, WIDTH) as [[above], [below]]:
+        above.fill_between(minutes, timeline["requests"], color=VARIANTS, linewidth=0, label="requests/s")
+        above.fill_between(minutes, timeline["failed"], color=FAILED, linewidth=0, label="… that failed")
+        for _, began, over in timeline["faults"]:
+            above.axvspan(began / 60, over / 60, color=OTHERS, alpha=0.4, linewidth=0)
+        above.set_ylim(0, 1.2 * max(timeline["requests"]))
+        above.set_xlabel("minutes; grey: a fault")
+        above.legend(frameon=False, loc="upper right", ncols=2)
+        places = [*range(len(kinds))]
+        below.barh(places, [kind["seconds"] for kind in kinds.values()], 0.8, color=OTHERS, label="how long it lasts")
+        below.barh(
+            places, [kind["failed_for"] for kind in kinds.values()], 0.4, color=FAILED, label="how long requests fail"
+        )
+        below.set_yticks(places, [*kinds])
+        below.yaxis.set_inverted(True)
+        below.tick_params(length=0)
+        below.set_xlabel("seconds, at most")
+        below.legend(frameon=False, loc="lower right")
 
 
 def _bars(scenarios: Part, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A proxy between an app and PostgreSQL: it counts round trips, and makes each take longer if asked to.
+"""A proxy between an app and PostgreSQL: it counts round trips, makes each take longer if asked to, hangs and cuts.
 
 A round trip is counted when the app sends something after it has received something, or for the first time: whatever it
 sends without waiting belongs to the same one. (PostgreSQL's messages would not tell: `begin`, a statement and `commit`
@@ -22,13 +22,18 @@ CHUNK = 1 << 16  # bytes; malloc takes more than twice as much from the kernel, 
 
 
 class Proxy:
-    """Passes on connections to a unix socket, what goes there `delay` seconds later."""
+    """Passes on connections to a unix socket, what goes there `delay` seconds later; nothing while it `hangs`.
+
+    Whoever changes one of the two calls `wake`.
+    """
 
     def __init__(self, upstream: Path, delay: float) -> None:
         """Listen on a free port for connections to `upstream`."""
         self.round_trips = 0
         self._upstream = upstream
-        self._delay = delay
+        self.delay = delay
+        self.hangs = False
+        self._is_to_cut = self._is_to_stop = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._wake, self._woken = socket.socketpair()
@@ -45,9 +50,11 @@ class Proxy:
         """Pass on until `stop` is called."""
         ends = (self._listener, self._woken)
         while True:
-            timeout = max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
-            readable, _, _ = select([*ends, *self._clients, *self._servers], (), (), timeout)
-            if self._woken in readable:
+            connections = () if self.hangs else (*self._clients, *self._servers)
+            is_due = self._waiting and not self.hangs
+            timeout = max(0.0, self._waiting[0][0] - time.monotonic()) if is_due else None
+            readable, _, _ = select([*ends, *connections], (), (), timeout)
+            if self._woken in readable and not self._wake_up():
                 break
             # What clients have sent comes first: it was sent before they could receive what comes now.
             for end in readable:
@@ -64,7 +71,27 @@ class Proxy:
 
     def stop(self) -> None:
         """Make `serve` return."""
+        self._is_to_stop = True
+        self.wake()
+
+    def cut(self) -> None:
+        """Break all connections. New ones are passed on."""
+        self._is_to_cut = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have `serve` notice that something has changed."""
         self._wake.send(b".")
+
+    def _wake_up(self) -> bool:
+        """Return whether to go on."""
+        self._woken.recv(CHUNK)
+        if self._is_to_cut:
+            self._is_to_cut = False
+            self._waiting.clear()
+            for client, server in [*self._clients.items()]:
+                self._close(client, server)
+        return not self._is_to_stop
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -89,7 +116,7 @@ class Proxy:
         if client in self._has_response:
             self._has_response.remove(client)
             self.round_trips += 1
-        self._waiting.append((time.monotonic() + self._delay, server, data))
+        self._waiting.append((time.monotonic() + self.delay, server, data))
 
     def _receive_response(self, server: socket.socket) -> None:
         client = self._servers[server]
@@ -100,7 +127,7 @@ class Proxy:
         self._has_response.add(client)
 
     def _send_requests(self) -> None:
-        while self._waiting and self._waiting[0][0] <= time.monotonic():
+        while not self.hangs and self._waiting and self._waiting[0][0] <= time.monotonic():
             _, server, data = self._waiting.popleft()
             if server in self._servers and not _send(server, data):
                 self._close(self._servers[server], server)

@@ -92,8 +92,8 @@ class Protocol(HttpToolsProtocol):
     head_seconds = 10.0  # for the head, from its first byte; for that byte, from the start of the connection
     body_seconds = 35.0  # for the body, if nobody reads it: LimitBody has refused it before otherwise
     unread_seconds = 30.0  # for the client to take some of a response
+    drain_seconds = 0.5  # at the end of the server, for requests that were sent before their clients could see it
     linger_seconds = 2.0  # to read on after a refusal, without which the client would not see it
-    last_request_seconds = 0.5  # at a shutdown, for a request that is on its way on an idle connection
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         """Take what uvicorn gives to a protocol."""
@@ -103,7 +103,7 @@ class Protocol(HttpToolsProtocol):
         self._part: Part = None  # of a message that is incomplete: what is still to come
         self._unparsed = 0  # bytes received since the last message, or piece of a body, was complete
         self._refused = False
-        self._is_ending = False  # the next request is the last one
+        self._is_ending = False
         self._refusal = (400, "The request is not valid HTTP.")
         self._timer: asyncio.TimerHandle | None = None
 
@@ -119,14 +119,6 @@ class Protocol(HttpToolsProtocol):
         """Stop the timer."""
         self._enter(None)
         super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        """Close an idle connection in a moment: a client that has just sent a request would only see a reset."""
-        if self._is_ending or self._is_responding():
-            super().shutdown()
-        else:
-            self._is_ending = True
-            self.loop.call_later(self.last_request_seconds, self.shutdown)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, but nothing after a refusal."""
@@ -158,8 +150,9 @@ class Protocol(HttpToolsProtocol):
             self._refusal = 431, self._too_large
         elif len(self.pipeline) < self.max_pipelined:
             super().on_headers_complete()
-            self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
             self.headers = []  # the request keeps its own: a trailer is none of them
+            if self._is_ending:
+                self.cycle.keep_alive = False
             self._enter("body")
             return
         raise ValueError  # by which httptools stops; then uvicorn calls send_400_response
@@ -175,6 +168,17 @@ class Protocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._enter(None)
+
+    def shutdown(self) -> None:
+        """Respond to what is sent for a moment more, with `Connection: close`, before an idle connection is closed.
+
+        Uvicorn closes it at once: a request that was sent by then would have no response.
+        """
+        self._is_ending = True
+        if self._is_responding():
+            super().shutdown()
+        else:
+            self.loop.call_later(self.drain_seconds, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what could not be parsed."""

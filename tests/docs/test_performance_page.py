@@ -5,6 +5,7 @@ import re
 
 from benchmarks.figures import figures
 from benchmarks.load import TRANSACTIONS
+from benchmarks.soak.report import text
 from benchmarks.tables import table
 from tests.support.database import ROOT
 
@@ -17,6 +18,14 @@ def test_the_page_shows_the_tables_of_the_last_run() -> None:
     shown = re.search(r"<!-- make bench -->\n```\n(.*?)\n```\n", PAGE, re.DOTALL)
     assert shown
     assert shown[1] == table(RESULTS).strip("\n")
+
+
+def test_the_soak_that_is_shown_is_the_last_one_that_was_saved() -> None:
+    pages = [page.read_text() for page in (ROOT / "docs").glob("*.md")]
+    [shown] = [
+        found[1] for page in pages if (found := re.search(r"<!-- make soak -->\n```\n(.*?)```\n", page, re.DOTALL))
+    ]
+    assert shown == text(json.loads((ROOT / "benchmarks" / "soak.json").read_text())) + "\n"
 
 
 def test_the_figures_follow_from_the_measurements() -> None:
