@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import asyncpg
 
@@ -33,11 +33,17 @@ REQUEST_TIMEOUT = 1.0  # seconds that a request waits for a check: for the first
 RESUME_TIMEOUT = 10.0  # the same after a pause: a service that has suspended the database has to start it
 
 
-class Reason(NamedTuple):
-    """Why nobody is served: a code for the metrics, of a fixed set, and a sentence for people."""
+class Reason(str):
+    """Why nobody is served: a sentence for people, which has a code of a fixed set for the metrics."""
 
+    __slots__ = ("code",)
     code: str
-    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:
+        """Give the sentence its code."""
+        self = super().__new__(cls, sentence)
+        self.code = code
+        return self
 
 
 NOT_CHECKED = [Reason("not_checked", "The first check of the database is still under way.")]
@@ -157,7 +163,7 @@ class Readiness:
         self._audited = None if reasons else state
         if reasons:
             if reasons != self.reasons:
-                self._log.warning("not ready", extra={"reasons": [reason.sentence for reason in reasons]})
+                self._log.warning("not ready", extra={"reasons": reasons})
             self.reasons = reasons
             self._database.call()  # as long as this is checked, so is that
             # Role settings apply to new sessions only, so reconnect: here, and for every request from now on.

@@ -191,9 +191,7 @@ class Replica:
             return self._too_far_behind
         if self._readiness.reasons is NOT_READ or self._readiness.is_stale:
             return NOT_CHECKED
-        return " ".join(reason.sentence for reason in self._readiness.reasons).replace(
-            "DATABASE_URL", "DATABASE_REPLICA_URL"
-        )
+        return " ".join(self._readiness.reasons).replace("DATABASE_URL", "DATABASE_REPLICA_URL")
 
     def _tell(self, reason: str) -> None:
         self._is_usable = not reason

@@ -68,8 +68,7 @@ async def read_health(request: Request) -> Response:
     if not database.is_available and not (replica and not replica.reason):
         return _unavailable(request)
     state = _database(request) | _replica(request)
-    found = [reason.sentence for reason in request.state["readiness"].reasons]
-    reasons = found or ([] if database.revision else [NOT_MIGRATED])
+    reasons = request.state["readiness"].reasons or ([] if database.revision else [NOT_MIGRATED])
     if not reasons:
         return json_response({"status": "ok", **state, "revision": database.revision})
     state["revision"] = database.revision

@@ -31,14 +31,20 @@ tokens = Counter(
 key_fetches = Counter(
     "partywall_jwks_fetches", "Fetches of the keys of JWT_JWKS_URL by result: ok or failed.", ("result",)
 )
+# Beside the names of the checks of the audit: each is there from the start, so that a query finds it.
+REASONS = (
+    *("audit_edited", "audit_unreadable", "citus_worker", "database_unavailable"),
+    *("not_checked", "revision", "wrong_login", "other"),
+)
 not_ready = Gauge(
     "partywall_not_ready",
-    "1 while this is a reason for which no request is served: the name of an audit check, such as rls_disabled;"
-    " audit_edited, audit_unreadable, citus_worker, database_unavailable, not_checked, revision, wrong_login, other;"
-    " else 0.",
+    "1 while this is a reason for which no request is served, else 0: the name of an audit check, such as rls_disabled,"
+    f" or {', '.join(REASONS)}.",
     ("reason",),
     multiprocess_mode="livemax",
 )
+for _reason in REASONS:
+    not_ready.labels(_reason)
 database_read_only = Gauge(
     "partywall_database_read_only", "1 while the database refuses writes, else 0.", multiprocess_mode="livemax"
 )

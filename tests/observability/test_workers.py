@@ -1,5 +1,6 @@
 """/metrics of several workers: whichever responds has the figures of all, and of those that ended what they counted."""
 
+import errno
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from db.processes import PREFIX, VARIABLE
+from db.processes import PREFIX, VARIABLE, require_directory
 from tests.support.database import ROOT, Url
 from tests.support.metrics import figures, requests
 from tests.support.servers import NO_TLS, address_of, starting_uvicorn
@@ -127,6 +128,16 @@ def test_a_directory_that_cannot_be_used_stops_the_start_with_a_sentence(
     assert done.returncode == code
     assert f"Partywall does not start: {VARIABLE} {path}: {why}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_workers_without_any_place_for_a_directory_say_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("db.processes.error", PermissionError(errno.EACCES, ""))
+    require_directory()
+    assert caplog.messages == [
+        "/metrics has the figures of one worker only, as they found no directory to share: Permission denied"
+    ]
 
 
 def test_a_single_process_shares_nothing(url: Url, tmp_path: Path) -> None:
