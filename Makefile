@@ -55,6 +55,8 @@ lock: .venv/installed ## Choose new versions of the dependencies
 		-c requirements-otel.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile --upgrade --group bench --universal --generate-hashes --no-header -q \
 		-c requirements-dev.txt -o benchmarks/requirements.txt
+	@$(BIN)/uv pip compile --upgrade --group ops --universal --generate-hashes --no-header -q \
+		-c requirements-dev.txt -o ops/requirements.txt
 
 # Written last: an interrupted installation starts over.
 .venv/installed: requirements-dev.txt pyproject.toml

@@ -92,7 +92,7 @@ for _state in ("0A000", "22012", "40001", "40P01", "57P01", "none"):
     retries.labels(_state)
 for _phase in PHASES:
     phase_seconds.labels(_phase)
-for _state in ("40001", "53300", "55P03", "57014", "57P01", "none"):
+for _state in ("40001", "53100", "53300", "55P03", "57014", "57P01", "none"):
     errors.labels(_state)
 
 
