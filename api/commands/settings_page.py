@@ -17,7 +17,8 @@ unsafe, it does not start: one sentence for each on stderr, exit code 3.
 {rows}
 
 See also: [how many connections](operations.md#how-many-connections),
-[rotating the secret](operations.md#rotate-every-secret), [public keys](pipeline.md#public-keys), [PgBouncer](pipeline.md#pgbouncer).
+[rotating the secret](operations.md#rotate-every-secret), [public keys](pipeline.md#public-keys),
+[PgBouncer](pipeline.md#pgbouncer).
 
 Two more variables are read by other programs: `MIGRATION_DATABASE_URL` by [Alembic](pipeline.md#each-release-migrate)
 and [`partywall clean`](pipeline.md#once-a-day-clean), `PROMETHEUS_MULTIPROC_DIR` by
