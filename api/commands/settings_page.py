@@ -22,7 +22,7 @@ See also: [how many connections](operations.md#how-many-connections),
 
 Two more variables are read by other programs: `MIGRATION_DATABASE_URL` by [Alembic](pipeline.md#each-release-migrate)
 and [`partywall clean`](pipeline.md#once-a-day-clean), `PROMETHEUS_MULTIPROC_DIR` by
-[the Prometheus client](pipeline.md#metrics).
+[the Prometheus client](operations.md#metrics).
 """
 
 

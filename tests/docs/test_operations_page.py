@@ -16,8 +16,9 @@ from api.settings import Settings
 from tests.support.database import ROOT, Url
 from tests.support.faults import replica_of, under_load
 from tests.support.psql_sessions import TASKS, replay
-from tests.support.servers import caller, serving, uvicorn_printing_to
+from tests.support.servers import AccessLog, caller, serving, uvicorn_printing_to
 from tests.support.shell import environment, run, shows
+from tests.support.tasks import add
 from tests.support.tokens import JWT_SECRET
 from tests.support.waiting import eventually, held, wait_for
 
@@ -26,6 +27,8 @@ SESSION = re.compile(r"<!-- ([^:\n]+): psql as (\w+) -->\n```\n(partywall=.*?)``
 VARIABLE = re.compile(r"\b\d{4,}\b|\d\d:\d\d:\d\d\.\d+|-{3,}")  # ids of processes, times, and the width of both
 CONSOLE = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 COMMAND = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)  # and what it prints
+WHOSE = re.compile(r"<!-- whose -->\n```sql\n(.*?)```\n", re.DOTALL)
+TRACED = re.compile(r"<!-- traced -->\n```\n(.*?)```\n", re.DOTALL)
 HEALTH = re.compile(r"^(?:200|503) \{.*\n(?: .*\n)*", re.MULTILINE)
 INCIDENTS = [
     "The database is down",
@@ -213,3 +216,35 @@ def test_the_image_keeps_idle_connections_for_longer_than_nginx_and_aws_do() -> 
     [seconds] = re.findall(r'"--timeout-keep-alive", "(\d+)"', (ROOT / "Dockerfile").read_text())
     assert int(seconds) > 60
     assert f"| {seconds}, as in the image |" in TEXT
+
+
+# ---- whose request it was, and in which trace --------------------------------------------------------
+
+
+def test_the_database_tells_whose_a_line_of_the_log_is(
+    alice: httpx2.Client, admin: psycopg.Connection, access_log: AccessLog
+) -> None:
+    access_log()
+    add(alice)
+    alice.get("/health/live")  # that line is written now
+
+    [query] = WHOSE.findall(TEXT)
+    assert access_log()[0]["user"] in query
+    assert admin.execute(query.encode()).fetchall() == [("alice",)]
+
+
+@pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="it may be older than PostgreSQL 18")
+def test_the_database_tells_what_a_request_of_a_trace_waits_for(
+    alice: httpx2.Client, admin: psycopg.Connection, url: Url
+) -> None:
+    [session] = TRACED.findall(TEXT)
+    [trace_id] = set(re.findall(r"partywall ([0-9a-f]{32})", session))
+    path = f"/tasks/{add(alice)['id']}"
+    headers = {"traceparent": f"00-{trace_id}-{'7' * 16}-01"}
+    with ThreadPoolExecutor(1) as thread, held(admin, "select from app.tasks for update"):
+        response = thread.submit(alice.patch, path, json={"text": "Buy bread"}, headers=headers)
+        wait_for(admin, 1)
+        shown = replay(session, "postgres", url)
+        admin.commit()
+        assert response.result().status_code == 200
+    assert shows(session, shown), shown

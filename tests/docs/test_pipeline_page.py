@@ -1,12 +1,10 @@
 """What docs/pipeline.md shows was run: its commands run again, and must print and return what the page says."""
 
-import os
 import re
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -21,13 +19,11 @@ from api.http.middleware import BODY_SECONDS, MAX_BODY_BYTES
 from api.http.server import Protocol
 from api.settings import Settings
 from db.embedded import ROLES
-from tests.support.database import PASSWORD, ROOT, Url
-from tests.support.psql_sessions import replay
-from tests.support.servers import AccessLog, serving
+from tests.support.database import PASSWORD, ROOT
+from tests.support.servers import serving
 from tests.support.shell import environment, run, shows
-from tests.support.tasks import add
 from tests.support.tokens import bearer, make_token
-from tests.support.waiting import eventually, held, wait_for
+from tests.support.waiting import eventually
 
 TEXT = (ROOT / "docs/pipeline.md").read_text()
 DATABASE = "db.example.com/partywall?sslmode=verify-full"  # of every URL on the page
@@ -39,8 +35,6 @@ STEP = re.compile(r"- run: (.+)\n +env:\n +PGPASSWORD: \$\{\{ secrets\.(\w+) \}\
 PROXY = re.compile(r"```haproxy\n(.*?)```\n", re.DOTALL)
 LIMIT = re.compile(r"\| (\d+)(?: (KiB|seconds))? \|")
 NOTICE = re.compile(r"```\n(NOTICE: .+\n)```\n")
-WHOSE = re.compile(r"<!-- whose -->\n```sql\n(.*?)```\n", re.DOTALL)
-TRACED = re.compile(r"<!-- traced -->\n```\n(.*?)```\n", re.DOTALL)
 
 Environment = Mapping[str, str]
 
@@ -170,35 +164,3 @@ def can_connect(port: int) -> bool:
         return httpx2.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
     except httpx2.TransportError:
         return False
-
-
-# ---- whose request it was, and in which trace --------------------------------------------------------
-
-
-def test_the_database_tells_whose_a_line_of_the_log_is(
-    alice: httpx2.Client, admin: psycopg.Connection, access_log: AccessLog
-) -> None:
-    access_log()
-    add(alice)
-    alice.get("/health/live")  # that line is written now
-
-    [query] = WHOSE.findall(TEXT)
-    assert access_log()[0]["user"] in query
-    assert admin.execute(query.encode()).fetchall() == [("alice",)]
-
-
-@pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="it may be older than PostgreSQL 18")
-def test_the_database_tells_what_a_request_of_a_trace_waits_for(
-    alice: httpx2.Client, admin: psycopg.Connection, url: Url
-) -> None:
-    [session] = TRACED.findall(TEXT)
-    [trace_id] = set(re.findall(r"partywall ([0-9a-f]{32})", session))
-    path = f"/tasks/{add(alice)['id']}"
-    headers = {"traceparent": f"00-{trace_id}-{'7' * 16}-01"}
-    with ThreadPoolExecutor(1) as thread, held(admin, "select from app.tasks for update"):
-        response = thread.submit(alice.patch, path, json={"text": "Buy bread"}, headers=headers)
-        wait_for(admin, 1)
-        shown = replay(session, "postgres", url)
-        admin.commit()
-        assert response.result().status_code == 200
-    assert shows(session, shown), shown
