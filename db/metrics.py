@@ -125,7 +125,8 @@ def show_phases() -> None:
         durations, _durations[phase] = _durations[phase], _Durations()
         histogram = phase_seconds.labels(phase)
         for bucket, count in zip(histogram._buckets, durations.counts, strict=True):  # noqa: SLF001 - only one at a time
-            bucket.inc(count)
+            if count:
+                bucket.inc(count)
         histogram._sum.inc(durations.seconds)  # noqa: SLF001
 
 
