@@ -50,7 +50,7 @@ class Samples:
     since: dict[str, float] = field(default_factory=dict)  # when each process was seen first
 
     def take(self, site: Site) -> None:
-        """Measure now. Raises psycopg.OperationalError while PostgreSQL does not run."""
+        """Measure now. Raises psycopg.Error, OSError, IndexError or ValueError while PostgreSQL stops or starts."""
         self.connections.append(site.connections())
         processes = site.postgres_memory()
         self.postgres.append(sum(processes))
@@ -141,7 +141,7 @@ class Run:
     async def _watch(self) -> None:
         """Measure, and show how far it is."""
         while True:
-            with suppress(psycopg.OperationalError, OSError):
+            with suppress(psycopg.Error, OSError, IndexError, ValueError):
                 await asyncio.to_thread(self._samples.take, self._site)
             for _ in range(int(SAMPLE_INTERVAL)):
                 if sys.stdout.isatty():

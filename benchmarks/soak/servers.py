@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -100,10 +100,10 @@ class Site:
         """PostgreSQL's first process."""
         return int((self.directory / "postgres" / "postmaster.pid").read_text().split()[0])
 
-    def administer(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    def administer(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser, who needs no network; return its rows."""
         with psycopg.connect(self.cluster.url("postgres"), autocommit=True) as admin:
-            cursor = admin.execute(statement.encode(), parameters)
+            cursor = admin.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def wait_for_database(self) -> None:
@@ -114,7 +114,7 @@ class Site:
         """Return when workers have started so often. Raises BenchmarkError."""
         self._wait(lambda: self.log.starts >= count, "no worker has started")
 
-    def _wait(self, is_done: Any, sentence: str) -> None:  # noqa: ANN401 - a function
+    def _wait(self, is_done: Callable[[], bool], sentence: str) -> None:
         deadline = time.monotonic() + STARTS_WITHIN
         while not _tries(is_done):
             if self.api.poll() is not None or time.monotonic() > deadline:
@@ -236,9 +236,9 @@ def _api(directory: Path, database_url: str, secret: str, port: int) -> "Iterato
             process.wait()
 
 
-def _tries(is_done: Any) -> bool:  # noqa: ANN401 - a function
+def _tries(is_done: Callable[[], bool]) -> bool:
     try:
-        return bool(is_done())
+        return is_done()
     except psycopg.OperationalError:
         return False
 

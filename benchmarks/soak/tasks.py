@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from benchmarks.soak.ledger import Creation, Ledger, Row, State
 OWN = "/tasks"  # whose path names no tenant
 FEW, MANY = 5, 40  # tasks of a tenant
 PAGE = 20
+LATE = 20.0  # seconds: a request that its client has given up may be carried out until then
 
 # What somebody does with tasks, and how often.
 WEIGHTS = {
@@ -51,6 +53,7 @@ class Tasks:
         self._ledger = ledger
         self._chance = chance
         self._path = path
+        self._deletes_until = 0.0  # when no given up deletion of completed tasks can be carried out any more
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -174,7 +177,8 @@ class Tasks:
         creation.request_id = reply.request_id
         if reply.status == 201:
             self._ledger.creations.pop(text, None)
-            self._ledger.add(self.tenant, reply.body["id"], reply.etag, state_of(reply.body))
+            row = self._ledger.add(self.tenant, reply.body["id"], reply.etag, state_of(reply.body))
+            self._expect_deletion(row, state)
             if state_of(reply.body) != state:
                 self._ledger.tally.violation("rows", f"{reply.body} was created for {dict(state)}", reply.request_id)
         return reply
@@ -197,11 +201,12 @@ class Tasks:
 
     async def _change_twice_at_the_same_time(self, caller: Caller) -> None:
         """Of two writes that name the same version, one wins at most."""
-        if row := self._any():
+        if (row := self._any()) and time.monotonic() > self._deletes_until:
             writes = [self._write(caller, row, "PATCH", self._new_state(), is_raced=True) for _ in range(2)]
             await asyncio.gather(*writes)
 
     async def _write(self, caller: Caller, row: Row, method: str, write: State, *, is_raced: bool = False) -> None:
+        self._expect_deletion(row, write)
         expected = _found(row) | ({412} if is_raced or row.open else set())
         since = row.etag
         if_match = since if is_raced or self._chance.random() < 0.6 else ""
@@ -220,10 +225,11 @@ class Tasks:
     async def _change_several(self, caller: Caller) -> None:
         rows = self._chance.sample(self.rows, min(len(self.rows), self._chance.randint(1, 8)))
         writes = [{"completed": self._chance.random() < 0.3, "order": self._chance.randrange(1000)} for _ in rows]
-        expected = {200} | ({404} if any(row.may_be_gone for row in rows) else set())
         before = [row.etag for row in rows]
         for row, write in zip(rows, writes, strict=True):
+            self._expect_deletion(row, write)
             row.open.append(write)
+        expected = {200} | ({404} if any(row.may_be_gone for row in rows) else set())
         body = {"tasks": [{"id": row.id, **write} for row, write in zip(rows, writes, strict=True)]}
         reply = await self._client.request(caller, "PATCH", self._path, expected, body)
         for number, (row, write) in enumerate(zip(rows, writes, strict=True)):
@@ -257,7 +263,9 @@ class Tasks:
         ]
         more = sum(each.tenant == self.tenant for each in self._ledger.creations.values())
         reply = await self._client.request(caller, "DELETE", f"{self._path}?completed=true", {200})
-        if reply.status != 200 and not reply.is_unknown:
+        if reply.is_unknown:
+            self._deletes_until = time.monotonic() + LATE
+        elif reply.status != 200:
             return
         for row in [*certain, *possible]:
             if reply.status == 200 and row in certain:
@@ -267,6 +275,11 @@ class Tasks:
         if reply.status == 200 and not 0 <= reply.body["deleted"] - len(certain) <= len(possible) + more:
             wrong = f"{reply.body} of {self.tenant}, which had {len(certain)} completed tasks"
             self._ledger.tally.violation("rows", wrong, reply.request_id)
+
+    def _expect_deletion(self, row: Row, write: State) -> None:
+        """Note that a row which turns completed may be deleted by a request that its client has given up."""
+        if write.get("completed") and time.monotonic() < self._deletes_until:
+            row.may_be_gone = True
 
 
 def _found(row: Row) -> set[int]:

@@ -92,6 +92,32 @@ def test_each_connection_counts_by_itself(network: Proxy, admin: psycopg.Connect
         connection.close()
 
 
+def test_a_network_that_hangs_passes_on_what_was_sent_once_it_goes_on(
+    network: Proxy, connection: psycopg.Connection
+) -> None:
+    network.hangs = True
+    network.wake()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(connection.execute, "select 1")
+        with pytest.raises(TimeoutError):
+            waiting.result(3 * DELAY)
+        network.hangs = False
+        network.wake()
+        assert waiting.result().fetchone() == (1,)
+
+
+def test_a_network_that_is_cut_breaks_all_connections_and_passes_on_new_ones(
+    network: Proxy, connection: psycopg.Connection, admin: psycopg.Connection
+) -> None:
+    network.cut()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("select 1")
+
+    url = network.url(f"app_api:{PASSWORD}", admin.info.dbname)
+    with psycopg.connect(url, sslmode="disable") as another:
+        assert another.execute("select 1").fetchone() == (1,)
+
+
 def test_a_client_whose_postgresql_is_gone_is_told_so(tmp_path: Path) -> None:
     with proxy(tmp_path) as network, pytest.raises(psycopg.OperationalError):
         psycopg.connect(network.url("app_api", "nothing"), sslmode="disable", connect_timeout=5)
