@@ -8,7 +8,6 @@ from api.health.availability import Availability
 from api.health.readiness import Readiness
 from api.health.replica import Replica
 from api.observability import metrics
-from db.metrics import show_phases
 from db.pool import Pool
 from db.processes import shared
 
@@ -23,7 +22,6 @@ async def showing_gauges(
     shown: set[str] = set()
 
     def show() -> None:
-        show_phases()
         pool.show()
         metrics.database_up().set(database.is_available)
         metrics.database_read_only.set(database.read_only)
@@ -47,7 +45,6 @@ async def showing_gauges(
         yield show
     finally:
         repeating.cancel()
-        show_phases()
         for reason in shown:
             metrics.not_ready.labels(reason).set(0)
         if shared:

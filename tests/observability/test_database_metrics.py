@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from api.settings import Settings
 from db.connect import DatabaseUnavailableError
-from db.metrics import show_phases
 from db.pool import Pool
 from db.session import Session, Transaction
 from tests.support.connections import WHO, check_in, check_out, kill, next_of
@@ -36,7 +35,6 @@ def anyio_backend() -> str:
 
 def counted(metric: str, label: str) -> Counter[str]:
     """Return the values of a metric of this process by one of its labels."""
-    show_phases()
     samples = (sample for family in REGISTRY.collect() for sample in family.samples)
     return Counter({each.labels[label]: int(each.value) for each in samples if each.name == metric})
 
