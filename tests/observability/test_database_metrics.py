@@ -57,7 +57,7 @@ async def broken(pool: Pool, admin: psycopg.Connection) -> None:
 async def asleep(pool: Pool, admin: psycopg.Connection) -> asyncio.Task[object]:
     """Return a request whose statement is running."""
     task = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(10)"))
-    while not admin.execute("select from pg_stat_activity where wait_event = 'PgSleep'").fetchone():
+    while not admin.execute("select 1 from pg_stat_activity where wait_event = 'PgSleep'").fetchone():
         admin.rollback()
         await asyncio.sleep(0.01)
     return task
