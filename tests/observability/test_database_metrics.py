@@ -52,21 +52,28 @@ async def broken(pool: Pool, admin: psycopg.Connection) -> None:
     check_in(pool, await check_out(pool, 1))
 
 
+async def asleep(pool: Pool, admin: psycopg.Connection) -> asyncio.Task[object]:
+    """Return a request whose statement is running."""
+    task = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(10)"))
+    while not admin.execute("select 1 from pg_stat_activity where wait_event = 'PgSleep'").fetchone():
+        admin.rollback()
+        await asyncio.sleep(0.01)
+    return task
+
+
 async def ended(pool: Pool, admin: psycopg.Connection) -> None:
     """Amid a statement."""
-    asleep = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(10)"))
-    await asyncio.sleep(0.1)
+    task = await asleep(pool, admin)
     admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'partywall'")
     with pytest.raises(DatabaseUnavailableError):
-        await asleep
+        await task
 
 
-async def cancelled(pool: Pool, _admin: psycopg.Connection) -> None:
-    asleep = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(10)"))
-    await asyncio.sleep(0.1)
-    asleep.cancel()
+async def cancelled(pool: Pool, admin: psycopg.Connection) -> None:
+    task = await asleep(pool, admin)
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asleep
+        await task
 
 
 async def hung(pool: Pool, _admin: psycopg.Connection) -> None:
