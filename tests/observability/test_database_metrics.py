@@ -54,6 +54,11 @@ async def broken(pool: Pool, admin: psycopg.Connection) -> None:
     check_in(pool, await check_out(pool, 1))
 
 
+async def ended_while_idle(pool: Pool, admin: psycopg.Connection) -> None:
+    await kill(admin, await next_of(pool))
+    await asyncio.sleep(0.7)
+
+
 async def ended(pool: Pool, admin: psycopg.Connection) -> None:
     """Amid a statement."""
     asleep = asyncio.create_task(Session(pool, "alice", read_only=True).fetchval("select pg_sleep(10)"))
@@ -97,6 +102,7 @@ async def nothing(pool: Pool, _admin: psycopg.Connection) -> None:
     [
         ("broken", broken, {}),
         ("broken", ended, {}),
+        ("broken", ended_while_idle, {}),
         ("cancelled", cancelled, {}),
         ("hung", hung, {"checkout_timeout": 0.3}),
         ("expired", expired, {}),
