@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from db.processes import PREFIX, VARIABLE, require_directory
+from db.processes import PREFIX, ROOM, VARIABLE, Directory, require_directory
 from tests.support.database import ROOT, Url
 from tests.support.metrics import figures, requests
 from tests.support.servers import NO_TLS, address_of, starting_uvicorn
@@ -128,6 +129,16 @@ def test_a_directory_that_cannot_be_used_stops_the_start_with_a_sentence(
     assert done.returncode == code
     assert f"Partywall does not start: {VARIABLE} {path}: {why}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_directory_without_room_cannot_be_used(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM - 1, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Directory(tmp_path, is_ours=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_workers_without_any_place_for_a_directory_say_so(
