@@ -9,8 +9,8 @@ PAGE = """\
 
 # Metrics
 
-What `/metrics` has for Prometheus; [how it is served](operations.md#metrics). Times are in seconds. No label has a value
-that a client can invent: unknown methods are `other`, and what no route serves has the route `none`.
+What `/metrics` has for Prometheus; [how it is served](operations.md#metrics). Times are in seconds. No label has a
+value that a client can invent: unknown methods are `other`, and what no route serves has the route `none`.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

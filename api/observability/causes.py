@@ -21,7 +21,7 @@ _OF_NAMES = (
 # worker of a Citus cluster nothing tells whether one was raised.
 _UNREADABLE = ("22", "P0")
 _RAISING = {"exec_stmt_raise", "ReportResultError"}
-# Within a function, a message can have a value as a name: 'relation "…" does not exist'. Of these it is one that exists.
+# Within a function a message can have a value as a name (relation "…" does not exist); of these it is one that exists.
 _READABLE_IN_FUNCTIONS = ("23", "40", "53", "55", "57", "42501")
 
 
