@@ -151,10 +151,12 @@ def test_workers_without_any_place_for_a_directory_say_so(
     ]
 
 
-def test_a_single_process_shares_nothing(url: Url, tmp_path: Path) -> None:
+def test_a_single_process_shares_nothing_and_has_no_metric_of_what_it_does_not_use(url: Url, tmp_path: Path) -> None:
     before = directories()
     with starting_uvicorn(tmp_path / "log", url("app_api"), **{VARIABLE: ""}) as process:
         address = address_of(process, tmp_path / "log", 1)
-        assert figures(address)["process_open_fds"] > 0
+        exported = figures(address)
+        assert exported["process_open_fds"] > 0
+        assert not [name for name in exported if name.startswith(("partywall_replica", "partywall_jwks_fetched"))]
         assert directories() == before
     assert not [*tmp_path.glob("*.db")]
