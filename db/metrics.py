@@ -75,7 +75,7 @@ retries = Counter(
 errors = Counter(
     "partywall_database_errors",
     'Requests that ended with a 5xx because of the database, by SQLSTATE; "none" without one: it cannot be reached, or'
-    " all connections are in use.",
+    ' all connections are in use; "other" if PostgreSQL does not define it.',
     ("sqlstate",),
 )
 METRICS = (

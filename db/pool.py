@@ -117,7 +117,7 @@ class Pool:
         self.metrics.show(
             size=self.size,
             in_use=len(self._checked_out),
-            idle=sum(not member.connection.is_closed() for member in self._idle),
+            idle=len(self._idle),
             opening=self._opening,
             waiting=self._turns.waiting,
         )
@@ -235,13 +235,14 @@ class Pool:
         now = self._loop.time()
         while self._idle:
             member = self._idle.pop()
-            why: Closed | None = "broken" if member.connection.is_closed() else self._why_old(member, now)
-            if not why:
+            if not (why := self._why_ended(member, now)):
                 return member
             self._drop(member, why)
         return None
 
-    def _why_old(self, member: _Member, now: float) -> Closed | None:
+    def _why_ended(self, member: _Member, now: float) -> Closed | None:
+        if member.connection.is_closed():
+            return "broken"
         if now >= member.expires:
             return "old"
         return "idle" if now - member.since >= self._idle_lifetime else None
@@ -257,7 +258,7 @@ class Pool:
             if not member.connection.is_closed() and self._is_overdue(member, now):
                 self._hang_up(member)
         for member in [*self._idle]:
-            if why := self._why_old(member, now):
+            if why := self._why_ended(member, now):
                 self._idle.remove(member)
                 self._drop(member, why)
 

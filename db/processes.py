@@ -20,13 +20,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 log = logging.getLogger("partywall.metrics")
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "partywall-metrics-"
 MARKER = "run"  # the file that says whose the others are
+ROOM = 4 * 1024 * 1024  # bytes: what the workers of one start write at most before the next one asks
 
 # A parent gives its workers a key that nobody else has. (It authenticates connections, so it is not shown.)
 RUN = hashlib.sha256(b"metrics" + multiprocessing.current_process().authkey).hexdigest()[:32]
@@ -40,15 +41,15 @@ class Directory:
         self.path = path
         self._is_ours = is_ours
         self._lock = _create_and_lock(path) if is_ours else _lock(path)
-        with tempfile.TemporaryFile(dir=path):  # or the first value would be a traceback
-            pass
+        with tempfile.TemporaryFile(dir=path) as file:  # or the first value would be a traceback
+            file.write(bytes(ROOM))  # the values are in memory mapped files: without room SIGBUS ends the process
 
     def registry(self) -> CollectorRegistry:
         """Return the values of all processes; those of one that has ended without what it only had while it ran."""
         for file in self.path.glob("gauge_live*_*.db"):
             pid = file.stem.rpartition("_")[2]
             if pid.isdecimal() and not _is_running(int(pid)):
-                mark_process_dead(int(pid), str(self.path))  # type: ignore[no-untyped-call]
+                file.unlink(missing_ok=True)  # two workers may be asked at the same time
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(self.path))  # type: ignore[no-untyped-call]
         return registry

@@ -195,7 +195,7 @@ class KeySet:
     async def _download(self) -> tuple[bytes, float]:
         """Return the document and for how many seconds to keep it.
 
-        Raises ValueError when it is too large or redirected elsewhere, TimeoutError, and what httpx raises.
+        Raises ValueError for another status, a redirect elsewhere, or too much; TimeoutError, and what httpx2 raises.
         """
         request = self._client.build_request("GET", self._url)
         async with asyncio.timeout(FETCH_TIMEOUT):
@@ -203,7 +203,8 @@ class KeySet:
                 response = await self._client.send(request, stream=True)
                 async with aclosing(response):
                     if response.next_request is None:
-                        response.raise_for_status()
+                        if not response.is_success:  # httpx2's own error has the URL
+                            raise ValueError(f"its status is {response.status_code}")
                         return await _read(response), lifetime(response.headers.get("Cache-Control", ""))
                 request = _followed(request, response.next_request)
         raise ValueError(f"more than {MAX_REDIRECTS} redirects")

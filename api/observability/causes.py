@@ -21,6 +21,8 @@ _OF_NAMES = (
 # worker of a Citus cluster nothing tells whether one was raised.
 _UNREADABLE = ("22", "P0")
 _RAISING = {"exec_stmt_raise", "ReportResultError"}
+# Within a function a message can have a value as a name (relation "…" does not exist); of these it is one that exists.
+_READABLE_IN_FUNCTIONS = ("23", "40", "53", "55", "57", "42501")
 
 
 def cause_of(error: BaseException) -> str:
@@ -75,8 +77,9 @@ def _message(error: BaseException) -> str:
     """Return what an error says, or nothing if that may hold a value."""
     if not isinstance(error, asyncpg.PostgresError):
         return str(error)
-    unreadable = (error.sqlstate or "").startswith(_UNREADABLE)
-    composed = error.server_source_function in _RAISING or error.internal_query  # a statement of a function's
+    state = error.sqlstate or ""
+    unreadable = state.startswith(_UNREADABLE) or error.server_source_function in _RAISING
+    composed = error.context and not state.startswith(_READABLE_IN_FUNCTIONS)
     return "" if unreadable or composed else "".join(map(str, error.args[:1]))
 
 

@@ -33,6 +33,9 @@ LOGGING: dict[str, Any] = {
         "uvicorn.access": {"handlers": [], "propagate": False},
         # Each request of ours to the key server, and each of its failures, is ours to tell.
         "httpx2": {"level": "WARNING"},
+        # What a request has in `tracestate` and `baggage`, if it is not valid.
+        "opentelemetry.trace": {"level": "ERROR"},
+        "opentelemetry.baggage": {"level": "ERROR"},
     },
 }
 

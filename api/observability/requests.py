@@ -128,4 +128,6 @@ def _template(scope: Scope) -> str | None:
     if "route" in scope:
         template: str = scope["route"].path
         return template
-    return scope["path"] if "endpoint" in scope else None  # such a route has no parameters
+    if "endpoint" not in scope:
+        return None
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))  # such a route has no parameters

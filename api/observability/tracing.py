@@ -29,7 +29,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 _LITERAL = re.compile(
     r"E'(?:[^'\\]|\\.|'')*'"
 )  # as `db.session.setting_statement` writes values; others are parameters
-_MEMBER = re.compile(r"(?<=/members/)[^/]+")  # the one id of a user in a path
+_MEMBER = re.compile(r"(?<=/members/).+")  # the one id of a user in a path: it can have a slash
 
 
 def tracing() -> TelemetryConfig:

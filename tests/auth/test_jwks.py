@@ -325,6 +325,18 @@ def test_a_response_without_a_key_set_makes_keys_unavailable(
             assert_unavailable(call(client, token("RS256")))
 
 
+def test_what_goes_wrong_is_logged_without_the_url_which_can_hold_credentials(
+    settings: Settings, key_server: KeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_server.status = 403
+    url = key_server.url.replace("//", "//alice:the-password@") + "?key=the-key"
+    with serving(settings.model_copy(update={"jwt_jwks_url": url, "jwt_audience": "*"})) as address:
+        assert_unavailable(httpx2.get(f"{address}/tasks", headers=bearer(token("RS256"))))
+
+    assert "JWT_JWKS_URL could not be read: its status is 403" in caplog.messages
+    assert "the-" not in caplog.text
+
+
 def test_a_compressed_response_makes_keys_unavailable(serve: Serve, key_server: KeyServer) -> None:
     key_server.headers = {"Content-Encoding": "gzip"}
     key_server.document = gzip.compress(GOOD.encode())

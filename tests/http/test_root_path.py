@@ -42,6 +42,7 @@ def test_what_the_api_says_of_itself_has_the_prefix(alice: httpx2.Client, root: 
     assert link.startswith(f"<{prefix}/tasks?limit=1&cursor=")
     assert alice.get("/openapi.json").json()["servers"][0] == {"url": prefix}
     assert f'href="{prefix}/openapi.json"' in alice.get("/docs").text
+    assert 'route="/docs"' in alice.get("/metrics").text
     for response in (alice.get(NOWHERE), alice.get("/tasks?limit=0"), alice.get("/nowhere"), alice.put("/tasks")):
         problem = response.json()
         assert problem["type"] == f"{prefix}/docs/errors#{problem['code']}"

@@ -61,6 +61,11 @@ async def asleep(pool: Pool, admin: psycopg.Connection) -> asyncio.Task[object]:
     return task
 
 
+async def ended_while_idle(pool: Pool, admin: psycopg.Connection) -> None:
+    await kill(admin, await next_of(pool))
+    await asyncio.sleep(0.7)
+
+
 async def ended(pool: Pool, admin: psycopg.Connection) -> None:
     """Amid a statement."""
     task = await asleep(pool, admin)
@@ -102,6 +107,7 @@ async def nothing(pool: Pool, _admin: psycopg.Connection) -> None:
     [
         ("broken", broken, {}),
         ("broken", ended, {}),
+        ("broken", ended_while_idle, {}),
         ("cancelled", cancelled, {}),
         ("hung", hung, {"checkout_timeout": 0.3}),
         ("expired", expired, {}),

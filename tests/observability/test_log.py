@@ -64,6 +64,9 @@ TRIGGERS: dict[str, Failure] = {
     "perform (substr(new.text, 8) || '99999999999')::int": Failure(422, {"sqlstate": "22003"}),
     "perform to_date(new.text, 'YYYY')": Failure(422, {"sqlstate": "22007"}),
     "execute format('select from %I', new.text)": Failure(500, {"sqlstate": "42P01"}),
+    "perform new.text::regclass": Failure(500, {"sqlstate": "42P01"}),
+    "perform current_setting(new.text)": Failure(500, {"sqlstate": "42704"}),
+    "perform has_schema_privilege(new.text, 'usage')": Failure(500, {"sqlstate": "3F000"}),
 }
 
 

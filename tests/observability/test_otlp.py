@@ -77,7 +77,11 @@ def test_workers_send_the_spans_of_all_requests_before_they_end(url: Url, tmp_pa
         with uvicorn_printing_to(log, url("app_api"), workers=2, **environment) as address:
             for trace_id in traces:  # each on a connection of its own, for whichever worker takes it
                 with caller(address, USER) as client:
-                    headers = {"traceparent": f"00-{trace_id}-{'7' * 16}-01"}
+                    headers = {
+                        "traceparent": f"00-{trace_id}-{'7' * 16}-01",
+                        "tracestate": USER,  # neither it nor the other is valid
+                        "baggage": USER,
+                    }
                     assert client.post("/tasks", json={"text": USER}, headers=headers).status_code == 201
         spans, sent = collector.spans, b"".join(body for _, body in collector.received)
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from db.processes import PREFIX, VARIABLE, require_directory
+from db.processes import PREFIX, ROOM, VARIABLE, Directory, require_directory
 from tests.support.database import ROOT, Url
 from tests.support.metrics import figures, requests
 from tests.support.servers import NO_TLS, address_of, starting_uvicorn
@@ -130,6 +131,16 @@ def test_a_directory_that_cannot_be_used_stops_the_start_with_a_sentence(
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_directory_without_room_cannot_be_used(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM - 1, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Directory(tmp_path, is_ours=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_workers_without_any_place_for_a_directory_say_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,10 +151,12 @@ def test_workers_without_any_place_for_a_directory_say_so(
     ]
 
 
-def test_a_single_process_shares_nothing(url: Url, tmp_path: Path) -> None:
+def test_a_single_process_shares_nothing_and_has_no_metric_of_what_it_does_not_use(url: Url, tmp_path: Path) -> None:
     before = directories()
     with starting_uvicorn(tmp_path / "log", url("app_api"), **{VARIABLE: ""}) as process:
         address = address_of(process, tmp_path / "log", 1)
-        assert figures(address)["process_open_fds"] > 0
+        exported = figures(address)
+        assert exported["process_open_fds"] > 0
+        assert not [name for name in exported if name.startswith(("partywall_replica", "partywall_jwks_fetched"))]
         assert directories() == before
     assert not [*tmp_path.glob("*.db")]

@@ -109,6 +109,8 @@ def labels_of(node: promql.Expr, known: Known) -> frozenset[str]:
             return _called(node, known)
         case promql.AggregateExpr():
             return _only(node.modifier.labels if node.modifier else [], labels_of(node.expr, known), "by")
+        case promql.BinaryExpr(lhs=promql.VectorSelector() as each) if str(node.op) == "unless":  # whether it is there
+            return _selected(each, known, counts=True)
         case promql.BinaryExpr():
             return labels_of(node.lhs, known) | labels_of(node.rhs, known)
         case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
