@@ -288,4 +288,4 @@ def _internal_error(request: Request, error: Exception) -> Response:
 
 def _note(request: Request, error: Exception, cause: str | None = None) -> None:
     """Have the line of the request in the log say why, and what PostgreSQL names: no value."""
-    request.state["failure"] = {"cause": cause} | origin_of(error)
+    request.state["failure"] = ({"cause": cause} if cause else {}) | origin_of(error)

@@ -4,6 +4,7 @@ import random
 import re
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -94,7 +95,7 @@ def new_request_id() -> str:
 def record(
     request_id: str, method: str | None, route: str | None, status: int | None, seconds: float, **details: object
 ) -> None:
-    """Count a request, and write its line, with the `details` that are not None."""
+    """Count a request, and write its line, with the `details`."""
     metrics.count(method, route, status, seconds)
     line: dict[str, object] = {
         "request_id": request_id,
@@ -103,21 +104,22 @@ def record(
         "status": status,
         "duration_ms": round(seconds * 1000, 3),
     }
-    line.update((name, value) for name, value in details.items() if value is not None)
-    logs.write_access(line)
+    logs.write_access(line | details)
 
 
 def _details(state: Mapping[str, Any]) -> dict[str, object]:
     """Return what else is known of a request: who called, in which trace, where it was read, and why it failed."""
-    user_id = state.get("user_id")
-    return {
-        "user": user_id and hashed(user_id),
-        "trace_id": state.get("trace_id"),
-        "database": ("replica" if state["read"].used_replica else "primary") if "read" in state else None,
-        **state.get("failure", {}),
-    }
+    details: dict[str, object] = {}
+    if "user_id" in state:
+        details["user"] = hashed(state["user_id"])
+    if "trace_id" in state:
+        details["trace_id"] = state["trace_id"]
+    if "read" in state:
+        details["database"] = "replica" if state["read"].used_replica else "primary"
+    return details | state["failure"] if "failure" in state else details
 
 
+@lru_cache(4096)
 def hashed(user_id: str) -> str:
     """Return what stands for a user in the log: the first 64 bits of the SHA-256 of the id, in hexadecimal digits."""
     return sha256(user_id.encode()).hexdigest()[:16]
