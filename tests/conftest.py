@@ -31,9 +31,9 @@ pytest_plugins = ["pytester", "tests.support.node", "tests.support.reporting"]
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run tests. Each has a PostgreSQL of its own, unless one is given to all.
 
-    More than there are cores, because half of the time a test waits: for another process, or until something is late.
+    More than there are cores, because a test often waits: for another process, or until something is late.
     """
-    return 0 if "TEST_DATABASE_URL" in os.environ or citus.GIVEN else min(2 * (os.cpu_count() or 1), 4)
+    return 0 if "TEST_DATABASE_URL" in os.environ or citus.GIVEN else min((os.cpu_count() or 1) + 1, 4)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
